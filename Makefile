@@ -1,0 +1,40 @@
+# The few commands of Tidemill. Everything that they build or fetch lies outside the clone: see scripts/env.sh.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build lint test demo demo-kafka bench-studio clean-cache
+
+cargo := . scripts/env.sh && cargo
+
+help: ## This list
+	@echo "Tidemill: streaming ETL in SQL, exactly once. On a machine with Rust, 'make demo' is all it takes."
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{ printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Installs what building needs (Debian packages, RocksDB); at once if it is there
+	@scripts/setup.sh
+
+build: setup ## Builds the 'tidemill' binary
+	@$(cargo) build --release --package tidemill-cli
+
+lint: setup ## rustfmt and clippy; a warning is an error
+	@scripts/timed.sh "rustfmt" bash -c '$(cargo) fmt --check'
+	@scripts/timed.sh "clippy" bash -c '$(cargo) clippy --release --workspace --all-targets -- -D warnings'
+
+test: ## Everything that must hold before a change lands: setup with Kafka and slate, lint, all tests
+	@scripts/timed.sh "setup" scripts/setup.sh kafka slate
+	@$(MAKE) --no-print-directory lint
+	@scripts/timed.sh "build of the tests" bash -c '$(cargo) test --release --workspace --no-run'
+	@scripts/test.sh
+
+demo: build ## 300,000 events of a studio through files, kill -9 half-way, recovery, every row verified
+	@scripts/demo.sh files
+
+demo-kafka: build ## The same through a real Kafka, with real film titles
+	@scripts/setup.sh kafka slate
+	@scripts/demo.sh kafka
+
+bench-studio: build ## How many events a second the studio's finance job takes
+	@scripts/bench.sh
+
+clean-cache: ## Deletes everything that was built or fetched; the next build takes some 20 minutes
+	@. scripts/env.sh && echo "deleting $$TIDEMILL_CACHE" && rm -rf "$${TIDEMILL_CACHE:?}"

@@ -1,0 +1,71 @@
+//! From a file of SQL, and maybe a profile, to a plan.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use tidemill_jobs::plan::JobPlan;
+use tidemill_jobs::{Profile, plan_job_in};
+
+use crate::config::Config;
+use crate::environment;
+use crate::exit::Failure;
+
+/// Which job, and which set of options for it.
+#[derive(Debug, Args)]
+pub struct JobArguments {
+    /// The job: a file of SQL.
+    #[arg(value_name = "JOB.sql")]
+    sql: PathBuf,
+    /// Overrides options of the SQL's sources and sinks by `[profile.P]` of the configuration.
+    #[arg(long, value_name = "P")]
+    profile: Option<String>,
+    /// The configuration; default: profiles.toml beside JOB.sql, if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Name of the job: names its state, its journal and its transactions; default: the name of the file without '.sql'.
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// A job that can be run.
+pub struct Job {
+    /// What it does.
+    pub plan: JobPlan,
+    /// The configuration that goes with it.
+    pub config: Config,
+}
+
+impl JobArguments {
+    /// Reads the files and plans the job.
+    pub fn load(&self) -> anyhow::Result<Job> {
+        let path = self.sql.display();
+        let sql = std::fs::read_to_string(&self.sql)
+            .map_err(|error| Failure::invalid(format!("cannot read '{path}': {error}; name a file of SQL")))?;
+        let config = Config::read(self.config.as_deref(), &self.sql)?;
+        let profile = self.profile(&config)?;
+        let plan = plan_job_in(&self.name()?, &sql, &profile, &environment::variable);
+        let plan = plan.map_err(|error| match error.location() {
+            // As compilers spell it, so that editors find the place.
+            Some(_) => anyhow::Error::new(Failure::new(error.kind(), format!("{path}:{error}"))),
+            None => anyhow::Error::new(error).context(format!("'{path}'")),
+        })?;
+        Ok(Job { plan, config })
+    }
+
+    fn name(&self) -> Result<String, Failure> {
+        let stem = || self.sql.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+        let name = self.name.clone().or_else(stem).filter(|name| !name.is_empty());
+        name.ok_or_else(|| Failure::invalid(format!("'{}' gives the job no name; give it one with --name", self.sql.display())))
+    }
+
+    fn profile(&self, config: &Config) -> anyhow::Result<Profile> {
+        let Some(name) = &self.profile else { return Ok(Profile::default()) };
+        let Some(path) = &config.path else {
+            let folder = self.sql.with_file_name("profiles.toml");
+            let message = format!("there is no '{}' to take profile '{name}' from; name the file with --config", folder.display());
+            return Err(Failure::invalid(message).into());
+        };
+        Profile::from_toml(&config.text, name).with_context(|| format!("'{}'", path.display()))
+    }
+}

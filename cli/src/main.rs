@@ -1,0 +1,72 @@
+//! The binary `tidemill`: the only place where connectors are wired in, the environment is read, and the process ends.
+//!
+//! A command is a file of its own; each has its options as a struct and an `execute`. What they share: [`job`] (from files to a plan),
+//! [`config`] (the configuration file), [`exit`] (what a failure means to the caller), [`show`] (numbers for people).
+
+mod checkpoints;
+mod config;
+mod environment;
+mod exit;
+mod generate;
+mod job;
+mod parse;
+mod plan;
+mod run;
+mod show;
+mod studio_files;
+mod studio_kafka;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const EXAMPLES: &str = "\
+Try it, without Kafka:
+  export TIDEMILL_DATA=/tmp/studio
+  tidemill generate studio --events 300000 --seed 1 --into files --path $TIDEMILL_DATA
+  tidemill run jobs/catalog/studio_finance.sql --profile local --state-dir /tmp/studio-state --until-caught-up
+  tidemill verify studio --from files --path $TIDEMILL_DATA
+
+Exit codes:
+  0  done, or stopped as asked          3  fenced: a newer process of the job runs
+  1  failed                             4  corrupt: what lies on disk cannot be trusted
+  2  the command, the job or a setting is wrong
+
+TIDEMILL_LOG sets what is logged to standard error: error, warn (the default), info, debug, or per module as in 'warn,tidemill_engine=debug'.";
+
+/// Streaming ETL in SQL, exactly once, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "tidemill", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Tidemill {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Plan(plan::Arguments),
+    Generate(generate::Arguments),
+    Verify(verify::Arguments),
+    Checkpoints(checkpoints::Arguments),
+}
+
+fn main() -> ExitCode {
+    let tidemill = Tidemill::parse();
+    environment::start_logging();
+    let outcome = match &tidemill.command {
+        Command::Run(arguments) => arguments.execute(),
+        Command::Plan(arguments) => arguments.execute(),
+        Command::Generate(arguments) => arguments.execute(),
+        Command::Verify(arguments) => arguments.execute(),
+        Command::Checkpoints(arguments) => arguments.execute(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

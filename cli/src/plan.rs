@@ -1,0 +1,58 @@
+//! `tidemill plan`: what a job will do.
+
+use std::io::Write;
+
+use clap::Args;
+use serde_json::json;
+use tidemill_jobs::plan::SinkMode;
+
+use crate::job::JobArguments;
+use crate::show;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemill plan jobs/catalog/studio_finance.sql
+  tidemill plan jobs/catalog/studio_finance.sql --profile local      # with files instead of Kafka
+  diff <(tidemill plan old.sql) <(tidemill plan new.sql)             # what a change of the SQL changes
+
+The same SQL always gives the same text. A mistake is reported as FILE:LINE:COLUMN, with exit code 2.";
+
+/// Print what a job will do: its sources, its operators and its sinks. Reads no data.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    job: JobArguments,
+    /// Write one JSON object instead: name, hash, sources, sinks, and the text.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    /// Plans and prints.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        let plan = self.job.load()?.plan;
+        if !self.json {
+            write!(show::stdout(), "{plan}")?;
+            return Ok(());
+        }
+        let topic = |options: &std::collections::BTreeMap<String, String>| options.get("topic").cloned();
+        let sources = plan.sources.iter().map(|source| json!({ "name": source.name, "topic": topic(&source.options) }));
+        let sinks = plan.sinks.iter().map(|sink| {
+            let mode = match sink.mode {
+                SinkMode::Upsert => "upsert",
+                SinkMode::Append => "append",
+            };
+            json!({ "name": sink.name, "topic": topic(&sink.options), "mode": mode, "key": sink.key })
+        });
+        let object = json!({
+            "name": plan.name,
+            "hash": plan.hash(),
+            "sources": sources.collect::<Vec<_>>(),
+            "sinks": sinks.collect::<Vec<_>>(),
+            "text": plan.to_string(),
+        });
+        writeln!(show::stdout(), "{object}")?;
+        Ok(())
+    }
+}

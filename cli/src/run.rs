@@ -1,0 +1,161 @@
+//! `tidemill run`: runs a job, and shows how it goes.
+
+mod display;
+mod endpoint;
+mod engine;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tidemill_engine::{Settings, Status};
+use tidemill_jobs::plan::JobPlan;
+
+use crate::config::EngineTable;
+use crate::exit::Failure;
+use crate::job::JobArguments;
+use crate::parse;
+use display::Display;
+use endpoint::Endpoint;
+
+/// Exit code when a second signal ends the process at once, as a shell reports an interrupt.
+const INTERRUPTED: i32 = 130;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemill run JOB.sql --state-dir /var/lib/tidemill/finance
+  tidemill run JOB.sql --state-dir DIR --profile local --until-caught-up     # a batch: ends when all is read and committed
+  tidemill run JOB.sql --state-dir DIR --metrics-port 9464                   # http://127.0.0.1:9464/metrics and /healthz
+
+To stop it: Ctrl-C or SIGTERM. It commits what is in flight, takes a checkpoint and ends with 0; a second signal ends it at once.
+To go on after a stop, a crash or a kill -9: the same command again. Nothing is lost and nothing is written twice.
+
+The configuration may set these options too (an option wins):
+  [engine]
+  workers = 4
+  state-dir = '/var/lib/tidemill/finance'
+  state-memory = '640 MiB'
+  epoch-interval = '100 ms'
+  checkpoint-interval = '30 s'
+  checkpoints-kept = 3
+  metrics-port = 9464";
+
+/// Run a job until it is stopped.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    job: JobArguments,
+    /// Worker threads; default: one per processor. May differ from the last run.
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Where keyed state and checkpoints lie; one folder per job, kept between runs. Default: tidemill-state/NAME.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Memory for keyed state, of all workers together; default: 640 MiB.
+    #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
+    state_memory: Option<usize>,
+    /// End with 0 when everything is committed that the sources held at the start.
+    #[arg(long)]
+    until_caught_up: bool,
+    /// How long an epoch gathers input, which is the interval of commits; default: 100 ms.
+    #[arg(long, value_name = "TIME", value_parser = parse::milliseconds)]
+    epoch_interval: Option<u64>,
+    /// Time between two checkpoints; default: 30 s.
+    #[arg(long, value_name = "TIME", value_parser = parse::milliseconds)]
+    checkpoint_interval: Option<u64>,
+    /// Serve /metrics and /healthz on 127.0.0.1 at this port; 0 picks a free one. The address is printed.
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
+    /// Write the status as JSON to standard output, an object a line, at least every 200 ms.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    /// Runs the job in this thread, and shows its status in another.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        let job = self.job.load()?;
+        let settings = self.settings(&job.config.engine, &job.plan.name)?;
+        let stop = stop_on_signals()?;
+        let status = Arc::new(status_of(&job.plan));
+        let port = self.metrics_port.or(job.config.engine.metrics_port);
+        let endpoint = port.map(|port| Endpoint::open(port, &status)).transpose()?;
+        let started = Instant::now();
+        let (ended, end) = mpsc::channel();
+        let outcome = std::thread::scope(|scope| {
+            let mut display = Display::new(self.json);
+            let shown = Arc::clone(&status);
+            scope.spawn(move || display.follow(&shown, &end));
+            let outcome = engine::run(job.plan, &settings, &status, &stop);
+            drop(ended);
+            outcome
+        });
+        if let Some(endpoint) = endpoint {
+            endpoint.close();
+        }
+        outcome?;
+        if !self.json {
+            display::say_goodbye(&status.snapshot(), started.elapsed(), stop.load(Ordering::SeqCst));
+        }
+        Ok(())
+    }
+
+    /// An option wins over the configuration, and that over the default.
+    fn settings(&self, table: &EngineTable, job: &str) -> anyhow::Result<Settings> {
+        let default = Settings::default();
+        let length = |option: Option<u64>, name: &str, set: &Option<String>| match (option, set) {
+            (None, Some(text)) => parse::milliseconds(text).map(Some).map_err(|wrong| in_engine_table(name, &wrong)),
+            (option, _) => Ok(option),
+        };
+        let state_memory = match (self.state_memory, &table.state_memory) {
+            (None, Some(text)) => Some(parse::bytes(text).map_err(|wrong| in_engine_table("state-memory", &wrong))?),
+            (option, _) => option,
+        };
+        let workers = self.workers.or(table.workers).unwrap_or(default.workers);
+        if workers == 0 {
+            return Err(Failure::invalid("a job needs at least one worker; set --workers to 1 or more").into());
+        }
+        let state_dir = self.state_dir.clone().or_else(|| table.state_dir.clone());
+        Ok(Settings {
+            workers,
+            state_dir: state_dir.unwrap_or_else(|| default.state_dir.join(job)),
+            state_memory_bytes: state_memory.unwrap_or(default.state_memory_bytes),
+            until_caught_up: self.until_caught_up,
+            epoch_interval_ms: length(self.epoch_interval, "epoch-interval", &table.epoch_interval)?
+                .unwrap_or(default.epoch_interval_ms),
+            checkpoint_interval_ms: length(self.checkpoint_interval, "checkpoint-interval", &table.checkpoint_interval)?
+                .unwrap_or(default.checkpoint_interval_ms),
+            checkpoints_kept: table.checkpoints_kept.unwrap_or(default.checkpoints_kept),
+            ..default
+        })
+    }
+}
+
+fn in_engine_table(name: &str, wrong: &str) -> Failure {
+    Failure::invalid(format!("'{name}' in the configuration's [engine]: {wrong}"))
+}
+
+/// A flag that SIGTERM and SIGINT raise; a second one ends the process at once.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the first signal finds the flag down, and raises it.
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .context("cannot listen to signals")?;
+    }
+    Ok(stop)
+}
+
+fn status_of(plan: &JobPlan) -> Status {
+    let topic = |name: &String, options: &tidemill_connectors_api::Options| options.get("topic").unwrap_or(name).clone();
+    let sources = plan.sources.iter().map(|source| topic(&source.name, &source.options)).collect();
+    let sinks = plan.sinks.iter().map(|sink| topic(&sink.name, &sink.options)).collect();
+    Status::new(&plan.name, sources, sinks)
+}

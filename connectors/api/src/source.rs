@@ -1,0 +1,89 @@
+//! The reading port.
+
+use std::time::Duration;
+
+use crate::Error;
+
+/// Consecutive records of one partition, their bytes in one arena.
+///
+/// Record `i` is `arena[bounds[i]..bounds[i + 1]]` at offset `offsets[i]`; `bounds` has one entry more than `offsets` (or both are empty).
+/// Offsets rise but may have gaps (compaction, transaction markers). `next_offset` is the position after the batch, beyond the last
+/// record where markers follow it; a batch without records only moves the position.
+#[derive(Debug, Clone, Default)]
+pub struct SourceBatch {
+    /// Partition that the records were read from.
+    pub partition: u32,
+    /// Offset of each record.
+    pub offsets: Vec<i64>,
+    /// Where each record starts in the arena, then where the last one ends.
+    pub bounds: Vec<u32>,
+    /// The records' bytes, back to back.
+    pub arena: Vec<u8>,
+    /// The offset to read next.
+    pub next_offset: i64,
+}
+
+impl SourceBatch {
+    /// How many records the batch has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// True if the batch only moves the position.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// The bytes of record `i`.
+    #[must_use]
+    pub fn record(&self, i: usize) -> &[u8] {
+        &self.arena[self.bounds[i] as usize..self.bounds[i + 1] as usize]
+    }
+
+    /// Appends a record.
+    ///
+    /// # Panics
+    /// If the arena would pass 4 GiB; sources bound their batches far below.
+    pub fn push(&mut self, offset: i64, bytes: &[u8]) {
+        if self.bounds.is_empty() {
+            self.bounds.push(0);
+        }
+        self.arena.extend_from_slice(bytes);
+        self.bounds.push(u32::try_from(self.arena.len()).expect("a source bounds its batches below 4 GiB"));
+        self.offsets.push(offset);
+        self.next_offset = offset + 1;
+    }
+}
+
+/// A partitioned, replayable log of records. One value per `CREATE SOURCE`; used from one thread.
+pub trait Source: Send {
+    /// The name that positions are journalled under and that dead letters carry (the topic).
+    fn topic(&self) -> &str;
+
+    /// The partitions, in order.
+    ///
+    /// # Errors
+    /// `Invalid` if the topic does not exist (says how to create it), `Retry` if the other side does not answer.
+    fn partitions(&mut self) -> Result<Vec<u32>, Error>;
+
+    /// For every partition the offset after the last readable record now, as `(partition, offset)`.
+    ///
+    /// # Errors
+    /// As [`Source::partitions`].
+    fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error>;
+
+    /// Opens every partition at its exact next offset; `None` is the oldest retained record. Called once, before the first poll.
+    ///
+    /// # Errors
+    /// `Invalid` if an offset is no longer retained: names partition, offset, and the choices.
+    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<(), Error>;
+
+    /// Waits up to `max_wait` for records and appends what is there, at most about `max_bytes`, each batch of one partition.
+    /// Batches of one partition come in order. Not polling is the backpressure: a source buffers a bounded amount by itself.
+    ///
+    /// # Errors
+    /// `Retry` while the other side is away (the next call goes on where this stopped), `Invalid` or `Corrupt` when reading cannot go on.
+    fn poll(&mut self, max_wait: Duration, max_bytes: usize, out: &mut Vec<SourceBatch>) -> Result<(), Error>;
+}

@@ -1,0 +1,106 @@
+use super::*;
+
+fn line(epoch: u64) -> CommitLine {
+    let lengths = Lengths::from([("t".to_owned(), BTreeMap::from([(0, epoch * 10)]))]);
+    let journal = format!("{{\"epoch\":{epoch}}}");
+    CommitLine::new(
+        "job",
+        Some((Epoch(epoch), Epoch(epoch))),
+        [journal.as_bytes()].into_iter(),
+        lengths,
+    )
+}
+
+fn log_with(folder: &Path, epochs: std::ops::RangeInclusive<u64>) -> CommitLog {
+    let mut log = CommitLog::open(folder).unwrap();
+    for epoch in epochs {
+        log.append(line(epoch)).unwrap();
+    }
+    log
+}
+
+#[test]
+fn a_line_has_the_frozen_layout() {
+    assert_eq!(
+        String::from_utf8(line(7).encode()).unwrap(),
+        "81389f1e {\"version\":1,\"job\":\"job\",\"epochs\":[7,7],\"journal\":[\"{\\\"epoch\\\":7}\"],\"lengths\":{\"t\":{\"0\":70}}}\n"
+    );
+}
+
+#[test]
+fn a_torn_last_line_counts_as_never_written_whatever_is_left_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    log_with(folder.path(), 1..=2);
+    let path = CommitLog::path(folder.path());
+    let whole = fs::read(&path).unwrap();
+    let torn = line(3).encode();
+    for left in 1..torn.len() {
+        fs::write(&path, [&whole[..], &torn[..left]].concat()).unwrap();
+        let log = CommitLog::open(folder.path()).unwrap();
+        assert_eq!(log.last(), Some(&line(2)));
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+    fs::write(&path, [&whole[..], &[0; 100], b"\n"].concat()).unwrap();
+    assert_eq!(
+        CommitLog::open(folder.path())
+            .unwrap()
+            .journal()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_damaged_line_before_a_good_one_is_corrupt() {
+    let folder = tempfile::tempdir().unwrap();
+    log_with(folder.path(), 1..=3);
+    let path = CommitLog::path(folder.path());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[line(1).encode().len() + 20] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(
+        CommitLog::open(folder.path()).unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+}
+
+#[test]
+fn a_log_that_grows_too_large_keeps_its_newer_half_and_followers_notice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = log_with(folder.path(), 1..=1);
+    let mut follower = CommitFollower::new(folder.path());
+    follower.refresh().unwrap();
+    log.length_max = 2000;
+    for epoch in 2..=100 {
+        log.append(line(epoch)).unwrap();
+        assert!(log.length <= 2000);
+        follower.refresh().unwrap();
+        assert_eq!(follower.lengths()["t"][&0], epoch * 10);
+    }
+    let journal = log.journal().unwrap();
+    assert!(journal.len() >= 5);
+    assert_eq!(journal.last().unwrap(), b"{\"epoch\":100}");
+    assert_eq!(
+        CommitLog::open(folder.path()).unwrap().journal().unwrap(),
+        journal
+    );
+}
+
+#[test]
+fn a_journal_record_that_is_no_text_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = CommitLog::open(folder.path()).unwrap();
+    let records = [&b"\xff\x00\n"[..], b"", b"text \xc3\xa9"];
+    log.append(CommitLine::new(
+        "job",
+        Some((Epoch(1), Epoch(3))),
+        records.into_iter(),
+        Lengths::new(),
+    ))
+    .unwrap();
+    assert_eq!(
+        CommitLog::open(folder.path()).unwrap().journal().unwrap(),
+        records
+    );
+}

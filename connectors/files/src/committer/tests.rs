@@ -1,0 +1,91 @@
+use tidemill_connectors_api::{Options, OutputRecords, SinkSpec};
+
+use super::*;
+
+fn committer(folder: &Path) -> FilesCommitter {
+    let options = Options::from([
+        ("path".to_owned(), folder.display().to_string()),
+        ("topic".to_owned(), "out".to_owned()),
+    ]);
+    let sinks = [SinkSpec {
+        name: "out".to_owned(),
+        options,
+        upsert: true,
+    }];
+    FilesCommitter::new("job", CommitterOptions::parse(&sinks).unwrap())
+        .with_lock_wait(Duration::ZERO)
+}
+
+fn epoch(number: u64) -> EpochOutput {
+    let mut records = OutputRecords::default();
+    records.push(b"1", Some(format!("{{\"n\":{number}}}").as_bytes()));
+    EpochOutput {
+        epoch: Epoch(number),
+        sinks: vec![records],
+        journal: format!("{number}").into_bytes(),
+        source_offsets: Vec::new(),
+    }
+}
+
+#[test]
+fn a_second_owner_is_fenced_until_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = committer(folder.path());
+    first.fence().unwrap();
+    first.fence().unwrap();
+    let error = committer(folder.path()).fence().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    assert!(
+        error
+            .message
+            .contains(&format!("pid {}", std::process::id())),
+        "{error}"
+    );
+    drop(first);
+    committer(folder.path()).fence().unwrap();
+}
+
+#[test]
+fn after_a_failed_write_the_fence_undoes_the_commit_and_it_can_be_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut committer = committer(folder.path());
+    committer.fence().unwrap();
+    committer.commit(&[epoch(1)]).unwrap();
+    // A handle that cannot write stands for a full disk.
+    let path = folder.path().join("out/0.jsonl");
+    committer.output.as_mut().unwrap().files[0].file = File::open(&path).unwrap();
+    assert_eq!(
+        committer.commit(&[epoch(2)]).unwrap_err().kind(),
+        ErrorKind::Retry
+    );
+    assert_eq!(
+        committer.commit(&[epoch(2)]).unwrap_err().kind(),
+        ErrorKind::Retry
+    );
+    committer.fence().unwrap();
+    assert_eq!(committer.read_journal().unwrap(), [b"1"]);
+    committer.commit(&[epoch(2)]).unwrap();
+    assert_eq!(committer.read_journal().unwrap(), [b"1", b"2"]);
+    assert_eq!(
+        fs::read_to_string(path).unwrap(),
+        "{\"epoch\":1,\"key\":1,\"value\":{\"n\":1}}\n{\"epoch\":2,\"key\":1,\"value\":{\"n\":2}}\n"
+    );
+}
+
+#[test]
+fn a_full_disk_is_worth_another_try() {
+    let error = io_error(
+        "write to",
+        Path::new("x"),
+        &std::io::Error::from(std::io::ErrorKind::StorageFull),
+    );
+    assert_eq!(error.kind(), ErrorKind::Retry);
+}
+
+#[test]
+fn a_key_always_goes_to_the_same_partition() {
+    assert_eq!(
+        [&b"1"[..], b"2", b"\"x\"", b""].map(|key| partition_of(key, 4)),
+        [3, 1, 2, 0]
+    );
+}

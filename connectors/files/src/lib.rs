@@ -1,0 +1,47 @@
+//! Folders of JSON lines as a connector: for trying a job out, for tests, and for moving a job away from Kafka without touching its SQL.
+//!
+//! A topic is a folder `<path>/<topic>/` of partition files `<n>.jsonl`; a record is a line, its offset the byte position of the line's
+//! start. What a job writes becomes visible by one line in `<path>/_committed`, which also holds the job's journal.
+//!
+//! Promises: positions are exact; a commit is atomic over all sinks of a job and durable when it returns; a last line without a line feed is
+//! not read yet; nothing is ever removed that the job did not write itself.
+//! Does not: watch for new partition files, rotate, or let two jobs write under one path.
+
+mod commit_log;
+mod committer;
+mod disk;
+mod options;
+mod reader;
+mod source;
+
+use tidemill_connectors_api::{Committer, Connector, Error, Options, SinkSpec, Source};
+
+pub use reader::read_committed;
+
+/// The largest record that is read: a longer line is refused with an error rather than cut.
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// The connector `files`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Files;
+
+impl Connector for Files {
+    fn name(&self) -> &'static str {
+        "files"
+    }
+
+    fn source(
+        &self,
+        _job: &str,
+        source_name: &str,
+        options: &Options,
+    ) -> Result<Box<dyn Source>, Error> {
+        let options = options::SourceOptions::parse(source_name, options)?;
+        Ok(Box::new(source::FilesSource::new(options)))
+    }
+
+    fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error> {
+        let options = options::CommitterOptions::parse(sinks)?;
+        Ok(Box::new(committer::FilesCommitter::new(job, options)))
+    }
+}

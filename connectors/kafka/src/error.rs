@@ -1,0 +1,69 @@
+//! What an error of librdkafka means to the caller.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tidemill_connectors_api::Error;
+use tidemill_types::ErrorKind;
+
+/// What a caller must do about an error code. What is not known to be final is worth another try.
+pub const fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced => ErrorKind::Fenced,
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed
+        | Code::MessageSizeTooLarge
+        | Code::InvalidRecord
+        | Code::InvalidTopic
+        | Code::InvalidPartitions
+        | Code::InvalidReplicationFactor
+        | Code::InvalidConfig
+        | Code::PolicyViolation
+        | Code::InvalidTransactionTimeout
+        | Code::UnsupportedVersion
+        | Code::UnsupportedFeature
+        | Code::SecurityDisabled => ErrorKind::Invalid,
+        Code::BadMessage | Code::BadCompression | Code::InvalidMessage => ErrorKind::Corrupt,
+        _ => ErrorKind::Retry,
+    }
+}
+
+/// The error for a failed `action` ("commit to kafka at 'host:9092'").
+pub fn failed(action: &str, error: &KafkaError) -> Error {
+    if let KafkaError::ClientConfig(_, reason, name, value) = error {
+        return Error::new(
+            ErrorKind::Invalid,
+            format!("cannot {action}: option '{name}' = '{value}': {reason}; change it"),
+        );
+    }
+    if let KafkaError::ClientCreation(reason) = error {
+        return Error::new(
+            ErrorKind::Invalid,
+            format!("cannot {action}: {reason}; change the options of the connector"),
+        );
+    }
+    let code = match error {
+        KafkaError::Transaction(error) => Some(error.code()),
+        error => error.rdkafka_error_code(),
+    };
+    let kind = code.map_or(ErrorKind::Retry, kind_of);
+    Error::new(kind, format!("cannot {action}: {error}; {}", advice(kind)))
+}
+
+/// What to do next.
+pub const fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Fenced => "a newer process of the job took over, this one exits",
+        ErrorKind::Invalid => {
+            "change the options of the connector, or the rights and settings on the brokers"
+        }
+        ErrorKind::Corrupt => "check the brokers' logs and disks, a record cannot be read",
+        ErrorKind::Retry | ErrorKind::Data | ErrorKind::Bug => {
+            "it is tried again; look at the brokers if this stays"
+        }
+    }
+}

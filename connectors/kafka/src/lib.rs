@@ -1,0 +1,45 @@
+//! Kafka as a connector: a source that reads one topic at exact offsets, and a committer that writes all sinks of a job and its journal in
+//! one transaction per commit.
+//!
+//! Promises: positions are exact and only committed records are read; a commit is one Kafka transaction (outputs, journal record, and the
+//! source offsets for ordinary lag tools); an owner that was replaced can commit nothing any more (KIP-98 fencing).
+//! Does not: join consumer groups, follow a topic that gets more partitions while a job runs, or resume a transaction whose outcome is
+//! unknown: the journal tells.
+//! All `unsafe` lies in `native`: librdkafka's batch calls, which its Rust binding doesn't offer.
+
+mod committer;
+mod context;
+mod error;
+mod native;
+mod options;
+mod producer;
+mod source;
+pub mod tools;
+mod topics;
+
+use tidemill_connectors_api::{Committer, Connector, Error, Options, SinkSpec, Source};
+
+/// The connector `kafka`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Kafka;
+
+impl Connector for Kafka {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn source(
+        &self,
+        job: &str,
+        source_name: &str,
+        options: &Options,
+    ) -> Result<Box<dyn Source>, Error> {
+        let options = options::SourceOptions::parse(job, source_name, options)?;
+        Ok(Box::new(source::KafkaSource::new(options)))
+    }
+
+    fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error> {
+        let options = options::CommitterOptions::parse(job, sinks)?;
+        Ok(Box::new(committer::KafkaCommitter::new(options)))
+    }
+}

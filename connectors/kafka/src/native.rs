@@ -1,0 +1,377 @@
+//! The calls of librdkafka that its Rust binding doesn't offer: reading many messages at once, and producing to a topic handle.
+//!
+//! All `unsafe` of the crate is here. The wrappers keep librdkafka's rules: every message and queue is destroyed once, handles are
+//! destroyed before their client, and borrowed bytes don't outlive the call that lends them.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ptr::{self, NonNull};
+use std::time::Duration;
+
+use rdkafka::bindings as ffi;
+use rdkafka::bindings::{
+    rd_kafka_message_t, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_topic_t, rd_kafka_vtype_t,
+};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tidemill_types::Epoch;
+
+use crate::context::Context;
+
+/// Name of the header that carries the epoch, 8 bytes big endian.
+const EPOCH_HEADER: &CStr = c"tidemill-epoch";
+/// Lets librdkafka's partitioner choose (`RD_KAFKA_PARTITION_UA`, which the binding lacks).
+const PARTITION_BY_KEY: i32 = -1;
+/// How many messages are taken from librdkafka in one call at most.
+pub const FETCH_MESSAGES_MAX: usize = 10_000;
+
+/// A consumer with an assignment, read in batches.
+pub struct Fetcher {
+    // Before the client: a queue handle must go first.
+    messages_queue: Queue,
+    events_queue: Queue,
+    /// Room for the pointers of one batch; holds none between calls.
+    room: Vec<*mut rd_kafka_message_t>,
+    consumer: BaseConsumer<Context>,
+}
+
+// SAFETY: librdkafka's queues may be used from any thread, and the pointers in `room` are never kept between calls.
+unsafe impl Send for Fetcher {}
+
+impl Fetcher {
+    /// A client for `config`, which must have a `group.id` (librdkafka assigns nothing without).
+    pub fn new(config: &ClientConfig) -> KafkaResult<Self> {
+        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default())?;
+        let client = consumer.client().native_ptr();
+        // SAFETY: the client is alive; both calls return a new reference to a queue that `Queue` gives back.
+        let (messages_queue, events_queue) = unsafe {
+            (
+                Queue::new(ffi::rd_kafka_queue_get_consumer(client)),
+                Queue::new(ffi::rd_kafka_queue_get_main(client)),
+            )
+        };
+        // The binding forwards log lines and client errors to the messages' queue, where a batch read would print them to stderr.
+        // SAFETY: both are live queues of this client; a null target ends the forwarding.
+        unsafe { ffi::rd_kafka_queue_forward(events_queue.0.as_ptr(), ptr::null_mut()) };
+        Ok(Self {
+            messages_queue,
+            events_queue,
+            room: vec![ptr::null_mut(); FETCH_MESSAGES_MAX],
+            consumer,
+        })
+    }
+
+    /// The client, for metadata and watermarks.
+    pub const fn consumer(&self) -> &BaseConsumer<Context> {
+        &self.consumer
+    }
+
+    /// Reads from these positions from now on; `None` is the oldest retained record.
+    pub fn assign(&self, topic: &str, positions: &[(u32, Option<i64>)]) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for &(partition, position) in positions {
+            list.add_partition_offset(
+                topic,
+                wire_partition(partition),
+                position.map_or(Offset::Beginning, Offset::Offset),
+            )?;
+        }
+        self.consumer.assign(&list)
+    }
+
+    /// Waits up to `max_wait` for one message, or (if that is zero) takes the messages that are there. Returns how many there were.
+    ///
+    /// librdkafka's call waits until the whole array is full, so waiting for more than one would delay the first.
+    pub fn fetch(
+        &mut self,
+        max_wait: Duration,
+        max_messages: usize,
+        mut on_message: impl FnMut(&FetchedMessage<'_>),
+    ) -> usize {
+        let wait_ms = c_int::try_from(max_wait.as_millis()).unwrap_or(c_int::MAX);
+        let size = if wait_ms == 0 {
+            max_messages.clamp(1, FETCH_MESSAGES_MAX)
+        } else {
+            1
+        };
+        // SAFETY: the queue is alive and `room` has place for `size` pointers.
+        let count = unsafe {
+            ffi::rd_kafka_consume_batch_queue(
+                self.messages_queue.0.as_ptr(),
+                wait_ms,
+                self.room.as_mut_ptr(),
+                size,
+            )
+        };
+        let batch = MessageBatch(&self.room[..usize::try_from(count).unwrap_or(0)]);
+        for &message in batch.0 {
+            // SAFETY: librdkafka filled these slots with valid messages, which live until `batch` is dropped.
+            on_message(&FetchedMessage(unsafe { &*message }));
+        }
+        batch.0.len()
+    }
+
+    /// Passes log lines and client errors that came up to the context.
+    pub fn drain_events(&self) {
+        // Bounded, as a client in trouble may produce them as fast as they are read.
+        for _ in 0..100 {
+            // SAFETY: the queue is alive; the event, if there is one, is destroyed below.
+            let event = unsafe { ffi::rd_kafka_queue_poll(self.events_queue.0.as_ptr(), 0) };
+            if event.is_null() {
+                return;
+            }
+            let context = self.consumer.context();
+            // SAFETY: the event is valid until destroyed, and its strings as long; each accessor is called for its own type of event only.
+            unsafe {
+                match ffi::rd_kafka_event_type(event) {
+                    ffi::RD_KAFKA_EVENT_LOG => {
+                        let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
+                        if ffi::rd_kafka_event_log(
+                            event,
+                            &raw mut facility,
+                            &raw mut line,
+                            &raw mut level,
+                        ) == 0
+                        {
+                            context.on_log(level, &text(facility), &text(line));
+                        }
+                    }
+                    ffi::RD_KAFKA_EVENT_ERROR => {
+                        context.on_error(&text(ffi::rd_kafka_event_error_string(event)))
+                    }
+                    _ => {}
+                }
+                ffi::rd_kafka_event_destroy(event);
+            }
+        }
+    }
+}
+
+/// A partition number as Kafka's protocol has it.
+pub fn wire_partition(partition: u32) -> i32 {
+    i32::try_from(partition).expect("partitions come from Kafka, which numbers them in 31 bits")
+}
+
+/// # Safety
+/// `string` must be null or a C string that lives as long as the call.
+unsafe fn text(string: *const c_char) -> String {
+    if string.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, and valid as the caller promises.
+    unsafe { CStr::from_ptr(string) }
+        .to_string_lossy()
+        .trim()
+        .to_owned()
+}
+
+/// A reference to a queue.
+struct Queue(NonNull<rd_kafka_queue_t>);
+
+impl Queue {
+    fn new(queue: *mut rd_kafka_queue_t) -> Self {
+        Self(NonNull::new(queue).expect("librdkafka gives every consumer its queues"))
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: this is the one reference that `new` took over.
+        unsafe { ffi::rd_kafka_queue_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// Messages that are destroyed when this goes.
+struct MessageBatch<'a>(&'a [*mut rd_kafka_message_t]);
+
+impl Drop for MessageBatch<'_> {
+    fn drop(&mut self) {
+        for &message in self.0 {
+            // SAFETY: librdkafka handed the message over to us, and nobody refers to it after this.
+            unsafe { ffi::rd_kafka_message_destroy(message) };
+        }
+    }
+}
+
+/// A record, or something that happened in its place.
+pub struct FetchedMessage<'a>(&'a rd_kafka_message_t);
+
+impl<'a> FetchedMessage<'a> {
+    /// Partition that it is about.
+    pub fn partition(&self) -> u32 {
+        u32::try_from(self.0.partition).expect("an assigned partition has a number")
+    }
+
+    /// The record's offset, or the position that something happened at.
+    pub const fn offset(&self) -> i64 {
+        self.0.offset
+    }
+
+    /// What happened; `None` is a record, [`RDKafkaErrorCode::PartitionEOF`] the end of the partition.
+    pub fn error(&self) -> Option<RDKafkaErrorCode> {
+        (self.0.err != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| self.0.err.into())
+    }
+
+    /// The text of what happened.
+    pub fn error_text(&self) -> String {
+        // SAFETY: the message is valid, and the string lives as long as it.
+        unsafe { text(ffi::rd_kafka_message_errstr(self.0)) }
+    }
+
+    /// The record's value; `None` is a tombstone.
+    pub const fn value(&self) -> Option<&'a [u8]> {
+        // SAFETY: librdkafka gives pointer and length of memory that belongs to the message.
+        unsafe { bytes(self.0.payload, self.0.len) }
+    }
+
+    /// The record's key.
+    pub const fn key(&self) -> Option<&'a [u8]> {
+        // SAFETY: as for the value.
+        unsafe { bytes(self.0.key, self.0.key_len) }
+    }
+
+    /// The epoch that wrote it, if its header says so.
+    pub fn epoch(&self) -> Option<Epoch> {
+        let mut headers = ptr::null_mut();
+        let mut value = ptr::null();
+        let mut size = 0;
+        // SAFETY: the message is valid; headers and value belong to it, and are read before it goes.
+        let value = unsafe {
+            if ffi::rd_kafka_message_headers(self.0, &raw mut headers)
+                != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+                || ffi::rd_kafka_header_get_last(
+                    headers,
+                    EPOCH_HEADER.as_ptr(),
+                    &raw mut value,
+                    &raw mut size,
+                ) != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+            {
+                return None;
+            }
+            bytes(value.cast_mut(), size)?
+        };
+        Some(Epoch(u64::from_be_bytes(value.try_into().ok()?)))
+    }
+}
+
+/// # Safety
+/// `start` must be null, or point to `length` bytes that live for `'a`.
+const unsafe fn bytes<'a>(start: *mut c_void, length: usize) -> Option<&'a [u8]> {
+    if start.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and valid as the caller promises.
+    Some(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) })
+}
+
+/// A topic of a producer. Must go before its client: keep it in the same struct, above it.
+pub struct TopicHandle(NonNull<rd_kafka_topic_t>);
+
+// SAFETY: topic handles may be used from any thread.
+unsafe impl Send for TopicHandle {}
+
+impl TopicHandle {
+    /// A handle for `topic`; `None` if the name is none.
+    pub fn new(producer: &BaseProducer<Context>, topic: &str) -> Option<Self> {
+        let name = CString::new(topic).ok()?;
+        // SAFETY: the client is alive, the name a C string; no configuration of its own.
+        NonNull::new(unsafe {
+            ffi::rd_kafka_topic_new(
+                producer.client().native_ptr(),
+                name.as_ptr(),
+                ptr::null_mut(),
+            )
+        })
+        .map(Self)
+    }
+}
+
+impl Drop for TopicHandle {
+    fn drop(&mut self) {
+        // SAFETY: this is the one reference that `new` took.
+        unsafe { ffi::rd_kafka_topic_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// A record to produce.
+#[derive(Debug, Clone, Copy)]
+pub struct ProducedRecord<'a> {
+    /// Without one: by hash of the key.
+    pub partition: Option<u32>,
+    /// Key.
+    pub key: Option<&'a [u8]>,
+    /// Value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Goes into the header.
+    pub epoch: Option<Epoch>,
+}
+
+/// Queues a record, whose bytes are copied.
+pub fn produce(
+    producer: &BaseProducer<Context>,
+    topic: &TopicHandle,
+    record: &ProducedRecord<'_>,
+) -> Result<(), RDKafkaErrorCode> {
+    const NONE: (*const c_void, usize) = (ptr::null(), 0);
+    let pointer = |bytes: &[u8]| (bytes.as_ptr().cast::<c_void>(), bytes.len());
+    let (key, key_len) = record.key.map_or(NONE, pointer);
+    let (value, value_len) = record.value.map_or(NONE, pointer);
+    let partition = record.partition.map_or(PARTITION_BY_KEY, wire_partition);
+    let client = producer.client().native_ptr();
+    // SAFETY: a call in librdkafka's own list of tags and values, each value of the type that its tag asks for; with the copy flag
+    // the bytes are only read during the call.
+    let code = unsafe {
+        match record.epoch.map(|epoch| epoch.0.to_be_bytes()) {
+            Some(epoch) => ffi::rd_kafka_producev(
+                client,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT,
+                topic.0.as_ptr(),
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
+                partition,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
+                ffi::RD_KAFKA_MSG_F_COPY,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE,
+                value,
+                value_len,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY,
+                key,
+                key_len,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADER,
+                EPOCH_HEADER.as_ptr(),
+                epoch.as_ptr(),
+                epoch.len(),
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
+            ),
+            None => ffi::rd_kafka_producev(
+                client,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT,
+                topic.0.as_ptr(),
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
+                partition,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
+                ffi::RD_KAFKA_MSG_F_COPY,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE,
+                value,
+                value_len,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY,
+                key,
+                key_len,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
+            ),
+        }
+    };
+    match code {
+        rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(code.into()),
+    }
+}
+
+/// Sends what is queued without lingering, and waits up to `max_wait` until every record is acknowledged or failed.
+/// True if none is left. Unlike the binding's `flush`, which looks every 100 ms, this returns as soon as that is so.
+pub fn flush(producer: &BaseProducer<Context>, max_wait: Duration) -> bool {
+    let wait_ms = c_int::try_from(max_wait.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: the client is alive.
+    let code = unsafe { ffi::rd_kafka_flush(producer.client().native_ptr(), wait_ms) };
+    code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+}

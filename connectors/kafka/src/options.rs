@@ -1,0 +1,449 @@
+//! The `WITH` options that this connector knows: its own, and librdkafka's by their own names from a closed list.
+//!
+//! The list has nothing that loads code, runs a command or calls out (`plugin.library.paths`, `sasl.kerberos.kinit.cmd`,
+//! `ssl.engine.location`, OAUTHBEARER), and nothing that a promise of this crate rests on (`isolation.level`, `enable.idempotence`, `acks`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use tidemill_connectors_api::{Error, Options, SinkSpec};
+use tidemill_types::ErrorKind;
+
+/// Largest record that is written, and that topics made here accept. Larger ones written by others are read up to librdkafka's 100 MB.
+const MESSAGE_BYTES_MAX: &str = "16842752";
+/// Names that every connector shares and the planner reads, and those of other connectors that a profile may replace.
+const OTHERS: [&str; 6] = ["connector", "format", "key", "mode", "entity", "path"];
+/// How long a transaction may take, unless `transaction.timeout.ms` says otherwise.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// librdkafka's options for every client.
+const CONNECTION: [&str; 45] = [
+    "broker.address.family",
+    "broker.address.ttl",
+    "client.dns.lookup",
+    "client.id",
+    "client.rack",
+    "connections.max.idle.ms",
+    "enable.ssl.certificate.verification",
+    "log.connection.close",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "metadata.max.age.ms",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "retry.backoff.max.ms",
+    "retry.backoff.ms",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "socket.connection.setup.timeout.ms",
+    "socket.keepalive.enable",
+    "socket.max.fails",
+    "socket.nagle.disable",
+    "socket.receive.buffer.bytes",
+    "socket.send.buffer.bytes",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.certificate.pem",
+    "ssl.cipher.suites",
+    "ssl.crl.location",
+    "ssl.curves.list",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
+    "ssl.sigalgs.list",
+    "topic.metadata.propagation.max.ms",
+    "topic.metadata.refresh.fast.interval.ms",
+    "topic.metadata.refresh.interval.ms",
+    "topic.metadata.refresh.sparse",
+];
+
+/// librdkafka's options for reading.
+const CONSUMER: [&str; 12] = [
+    "check.crcs",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.id",
+    "max.partition.fetch.bytes",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "receive.message.max.bytes",
+];
+
+/// librdkafka's options for writing.
+const PRODUCER: [&str; 17] = [
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "delivery.timeout.ms",
+    "linger.ms",
+    "message.max.bytes",
+    "message.send.max.retries",
+    "message.timeout.ms",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "request.timeout.ms",
+    "retries",
+    "transaction.timeout.ms",
+    "transactional.id",
+];
+
+/// How a source reads.
+#[derive(Clone)]
+pub struct SourceOptions {
+    /// The topic.
+    pub topic: String,
+    /// Where the brokers are, for messages.
+    pub bootstrap: String,
+    /// How long to wait for a topic that isn't there.
+    pub topic_wait: Duration,
+    /// The client's settings.
+    pub client: ClientConfig,
+}
+
+/// One sink.
+#[derive(Clone)]
+pub struct SinkOptions {
+    /// Name of the `CREATE SINK`, for messages.
+    pub name: String,
+    /// Its topic.
+    pub topic: String,
+    /// Partitions of the topic if it has to be created.
+    pub partitions: u32,
+    /// True if only the newest record per key matters: the topic is created compacted.
+    pub upsert: bool,
+}
+
+/// How the sinks of a job are written.
+#[derive(Clone)]
+pub struct CommitterOptions {
+    /// Where the brokers are, for messages.
+    pub bootstrap: String,
+    /// Topic of the journal.
+    pub journal_topic: String,
+    /// How long a transaction may take.
+    pub transaction_timeout: Duration,
+    /// In order of the [`SinkSpec`]s.
+    pub sinks: Vec<SinkOptions>,
+    /// Settings of clients that neither read nor write.
+    pub admin: ClientConfig,
+    /// Settings for reading the journal; its group is the one that the source offsets are kept under.
+    pub reader: ClientConfig,
+    /// Settings of the transactional producer.
+    pub producer: ClientConfig,
+}
+
+impl SourceOptions {
+    /// Reads a source's options.
+    pub fn parse(job: &str, source: &str, options: &Options) -> Result<Self, Error> {
+        let what = format!("source '{source}'");
+        let own = ["topic", "bootstrap.servers", "topic.wait"];
+        refuse_unknown(&what, options, &[&own, &CONNECTION, &CONSUMER])?;
+        let bootstrap = required(&what, options, "bootstrap.servers")?;
+        let mut client = consumer_config(bootstrap);
+        client
+            .set("client.id", format!("tidemill-{job}-{source}"))
+            .set("group.id", group_id(job));
+        // About a second of records at full speed, whatever the number of partitions.
+        client
+            .set("queued.min.messages", "1000000")
+            .set("queued.max.messages.kbytes", "32768");
+        copy(options, &[&CONNECTION, &CONSUMER], &mut client);
+        Ok(Self {
+            topic: topic(&what, "topic", required(&what, options, "topic")?)?,
+            bootstrap: bootstrap.to_owned(),
+            topic_wait: options
+                .get("topic.wait")
+                .map_or(Ok(Duration::ZERO), |text| {
+                    duration(&what, "topic.wait", text)
+                })?,
+            client,
+        })
+    }
+}
+
+impl CommitterOptions {
+    /// Reads the options of all sinks of a job, which share one producer: what one of them sets holds for all.
+    pub fn parse(job: &str, specs: &[SinkSpec]) -> Result<Self, Error> {
+        let own = ["topic", "bootstrap.servers", "partitions", "journal.topic"];
+        let mut sinks = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let what = format!("sink '{}'", spec.name);
+            refuse_unknown(
+                &what,
+                &spec.options,
+                &[&own, &CONNECTION, &PRODUCER, &["group.id"]],
+            )?;
+            required(&what, &spec.options, "bootstrap.servers")?;
+            sinks.push(SinkOptions {
+                name: spec.name.clone(),
+                topic: topic(&what, "topic", required(&what, &spec.options, "topic")?)?,
+                partitions: partitions(&what, &spec.options)?,
+                upsert: spec.upsert,
+            });
+        }
+        let shared = shared_options(specs)?;
+        let Some(bootstrap) = shared.get("bootstrap.servers") else {
+            return Err(invalid(
+                "the job has no sink with connector 'kafka'; add a CREATE SINK".to_owned(),
+            ));
+        };
+        let what = format!("job '{job}'");
+        let default_journal = format!("tidemill.journal.{job}");
+        let journal_topic = topic(
+            &what,
+            "journal.topic",
+            shared
+                .get("journal.topic")
+                .map_or(&*default_journal, String::as_str),
+        )?;
+        if let Some(sink) = sinks.iter().find(|sink| sink.topic == journal_topic) {
+            return Err(invalid(format!(
+                "sink '{}' writes to '{journal_topic}', the job's journal; give it another topic",
+                sink.name
+            )));
+        }
+        let client_id = format!("tidemill-{job}");
+        let mut admin = client_config(bootstrap);
+        admin.set("client.id", &client_id);
+        copy(&shared, &[&CONNECTION], &mut admin);
+        let mut reader = consumer_config(bootstrap);
+        reader
+            .set("client.id", &client_id)
+            .set("group.id", group_id(job));
+        copy(&shared, &[&CONNECTION, &["group.id"]], &mut reader);
+        let mut producer = producer_config(bootstrap);
+        producer
+            .set("client.id", &client_id)
+            .set("transactional.id", format!("tidemill-{job}"));
+        producer.set(
+            "transaction.timeout.ms",
+            TRANSACTION_TIMEOUT.as_millis().to_string(),
+        );
+        copy(&shared, &[&CONNECTION, &PRODUCER], &mut producer);
+        let transaction_timeout = match shared.get("transaction.timeout.ms") {
+            Some(text) => duration(&what, "transaction.timeout.ms", &format!("{text} ms"))?,
+            None => TRANSACTION_TIMEOUT,
+        };
+        Ok(Self {
+            bootstrap: bootstrap.clone(),
+            journal_topic,
+            transaction_timeout,
+            sinks,
+            admin,
+            reader,
+            producer,
+        })
+    }
+}
+
+/// The options that the sinks' common clients take, which no two sinks may set differently.
+fn shared_options(specs: &[SinkSpec]) -> Result<Options, Error> {
+    let mut shared: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    for spec in specs {
+        for (name, value) in &spec.options {
+            if OTHERS.contains(&name.as_str()) || ["topic", "partitions"].contains(&name.as_str()) {
+                continue;
+            }
+            let (first, set) = *shared.entry(name).or_insert((&spec.name, value));
+            if set != value {
+                return Err(invalid(format!(
+                    "sink '{first}' has {name} = '{}' but sink '{}' has '{}': the sinks of a job are written in one transaction by one \
+                     producer, give all of them the same '{name}'",
+                    shown(name, set),
+                    spec.name,
+                    shown(name, value)
+                )));
+            }
+        }
+    }
+    Ok(shared
+        .into_iter()
+        .map(|(name, (_, value))| (name.to_owned(), value.to_owned()))
+        .collect())
+}
+
+/// An option's value for a message: never a secret.
+fn shown<'a>(name: &str, value: &'a str) -> &'a str {
+    if name.contains("password") || name.contains("pem") {
+        "…"
+    } else {
+        value
+    }
+}
+
+fn group_id(job: &str) -> String {
+    format!("tidemill-{job}")
+}
+
+/// What all clients have in common.
+pub fn client_config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("client.id", "tidemill");
+    // A broker that restarts is found again within a second rather than ten.
+    config
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.keepalive.enable", "true");
+    config
+}
+
+/// What all readers have in common.
+pub fn consumer_config(bootstrap: &str) -> ClientConfig {
+    let mut config = client_config(bootstrap);
+    config
+        .set("group.id", "tidemill")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("allow.auto.create.topics", "false")
+        // The end of a partition is told with its position, which may lie beyond the last record.
+        .set("enable.partition.eof", "true")
+        // Never jump: a position that is gone is an error.
+        .set("auto.offset.reset", "error")
+        // A broker answers as soon as there is one byte; an idle one is asked ten times a second.
+        .set("fetch.min.bytes", "1")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.message.max.bytes", "4194304")
+        .set("fetch.max.bytes", "33554432")
+        // When the local queue was full, look again soon: the default is a second.
+        .set("fetch.queue.backoff.ms", "5")
+        .set("check.crcs", "true");
+    config
+}
+
+/// What all writers have in common.
+pub fn producer_config(bootstrap: &str) -> ClientConfig {
+    let mut config = client_config(bootstrap);
+    config
+        .set("enable.idempotence", "true")
+        // The partitions that Java's producer chooses.
+        .set("partitioner", "murmur2_random")
+        // A delivered record costs no call back; what failed does.
+        .set("delivery.report.only.error", "true")
+        .set("compression.type", "lz4")
+        // A commit flushes, which cuts the lingering short.
+        .set("linger.ms", "5")
+        .set("batch.size", "1000000")
+        .set("batch.num.messages", "100000")
+        .set("queue.buffering.max.messages", "1000000")
+        .set("queue.buffering.max.kbytes", "131072")
+        .set("message.max.bytes", MESSAGE_BYTES_MAX);
+    config
+}
+
+/// Settings of a topic that a job creates.
+pub fn topic_settings(compacted: bool) -> Vec<(&'static str, &'static str)> {
+    vec![
+        (
+            "cleanup.policy",
+            if compacted { "compact" } else { "delete" },
+        ),
+        ("max.message.bytes", MESSAGE_BYTES_MAX),
+    ]
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}
+
+fn copy(options: &Options, lists: &[&[&str]], config: &mut ClientConfig) {
+    for (name, value) in options {
+        if lists.iter().any(|list| list.contains(&name.as_str())) {
+            config.set(name, value);
+        }
+    }
+}
+
+fn required<'a>(what: &str, options: &'a Options, name: &str) -> Result<&'a str, Error> {
+    match options.get(name) {
+        Some(value) if !value.is_empty() => Ok(value),
+        _ => Err(invalid(format!(
+            "{what} lacks the option '{name}', which connector 'kafka' needs; add {name} = '…' to its WITH"
+        ))),
+    }
+}
+
+fn refuse_unknown(what: &str, options: &Options, known: &[&[&str]]) -> Result<(), Error> {
+    for name in options.keys() {
+        let is_known = known.iter().any(|list| list.contains(&name.as_str()));
+        if is_known || OTHERS.contains(&name.as_str()) || name.starts_with("watermark.") {
+            continue;
+        }
+        let names = known.concat();
+        let nearest = names
+            .iter()
+            .map(|known| (strsim::damerau_levenshtein(name, known), known))
+            .min();
+        let hint = match nearest {
+            Some((distance, known)) if distance <= 3 => format!("did you mean '{known}'?"),
+            _ => format!("connector 'kafka' knows '{}'", names.join("', '")),
+        };
+        return Err(invalid(format!(
+            "{what} has the unknown option '{name}'; {hint}"
+        )));
+    }
+    Ok(())
+}
+
+fn topic(what: &str, option: &str, name: &str) -> Result<String, Error> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.len() > 249 || matches!(name, "." | "..") || !name.chars().all(legal) {
+        return Err(invalid(format!(
+            "{what} has {option} '{name}', which is no topic name: use up to 249 of a-z, A-Z, 0-9, '.', '_' and '-'"
+        )));
+    }
+    Ok(name.to_owned())
+}
+
+fn partitions(what: &str, options: &Options) -> Result<u32, Error> {
+    let Some(text) = options.get("partitions") else {
+        return Ok(4);
+    };
+    match text.parse() {
+        Ok(count) if (1..=10_000).contains(&count) => Ok(count),
+        _ => Err(invalid(format!(
+            "{what} has partitions = '{text}'; give a number from 1 to 10000"
+        ))),
+    }
+}
+
+fn duration(what: &str, name: &str, text: &str) -> Result<Duration, Error> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let unit_ms = match text[split..].trim() {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    match text[..split].parse::<u64>() {
+        Ok(count) if unit_ms > 0 => Ok(Duration::from_millis(count.saturating_mul(unit_ms))),
+        _ => Err(invalid(format!(
+            "{what} has {name} = '{text}'; give a number and a unit of 'ms', 's', 'min' or 'h', such as '30 s'"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+use super::*;
+
+fn options(pairs: &[(&str, &str)]) -> Options {
+    pairs
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn sink(name: &str, pairs: &[(&str, &str)]) -> SinkSpec {
+    SinkSpec {
+        name: name.to_owned(),
+        options: options(pairs),
+        upsert: true,
+    }
+}
+
+fn message<T>(result: Result<T, Error>) -> String {
+    let error = result.err().expect("the options are wrong");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    error.message
+}
+
+const BASE: [(&str, &str); 3] = [
+    ("connector", "kafka"),
+    ("topic", "t"),
+    ("bootstrap.servers", "b:1"),
+];
+
+#[test]
+fn a_source_takes_its_own_options_those_of_librdkafka_and_ignores_those_of_others() {
+    let others = [
+        ("format", "studio-json"),
+        ("entity", "payment"),
+        ("watermark.idle-timeout", "1 s"),
+        ("path", "x"),
+    ];
+    let own = [
+        ("topic.wait", "30 s"),
+        ("fetch.wait.max.ms", "7"),
+        ("group.id", "g"),
+    ];
+    let source =
+        SourceOptions::parse("job", "s", &options(&[&BASE[..], &others, &own].concat())).unwrap();
+    assert_eq!(
+        (source.topic.as_str(), source.topic_wait),
+        ("t", Duration::from_secs(30))
+    );
+    assert_eq!(source.client.get("fetch.wait.max.ms"), Some("7"));
+    assert_eq!(source.client.get("group.id"), Some("g"));
+    assert_eq!(source.client.get("isolation.level"), Some("read_committed"));
+    assert_eq!(source.client.get("entity"), None);
+}
+
+#[test]
+fn an_unknown_option_is_refused_with_the_nearest_name_or_all_of_them() {
+    let parse = |name| {
+        message(SourceOptions::parse(
+            "job",
+            "s",
+            &options(&[&BASE[..], &[(name, "1")]].concat()),
+        ))
+    };
+    assert_eq!(
+        parse("fetch.min.byte"),
+        "source 's' has the unknown option 'fetch.min.byte'; did you mean 'fetch.min.bytes'?"
+    );
+    assert!(parse("frobnicate").contains("connector 'kafka' knows 'topic', 'bootstrap.servers'"));
+    assert!(parse("linger.ms").contains("unknown option 'linger.ms'"));
+}
+
+#[test]
+fn options_that_load_code_or_break_a_promise_are_refused() {
+    for name in [
+        "plugin.library.paths",
+        "ssl.engine.location",
+        "ssl.providers",
+        "sasl.kerberos.kinit.cmd",
+        "sasl.oauthbearer.method",
+        "sasl.oauthbearer.token.endpoint.url",
+        "isolation.level",
+        "enable.auto.commit",
+        "auto.offset.reset",
+        "acks",
+        "enable.idempotence",
+        "partitioner",
+        "debug",
+    ] {
+        let pairs = [&BASE[..], &[(name, "x")]].concat();
+        assert!(
+            message(SourceOptions::parse("job", "s", &options(&pairs))).contains("unknown option"),
+            "{name}"
+        );
+        assert!(
+            message(CommitterOptions::parse("job", &[sink("s", &pairs)]))
+                .contains("unknown option"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_sinks_of_a_job_share_a_producer_and_may_not_disagree_about_it() {
+    let a = sink(
+        "a",
+        &[&BASE[..], &[("linger.ms", "9"), ("partitions", "2")]].concat(),
+    );
+    let b = sink(
+        "b",
+        &[&BASE[..2], &[("bootstrap.servers", "other:1")]].concat(),
+    );
+    assert!(
+        message(CommitterOptions::parse("job", &[a.clone(), b]))
+            .contains("give all of them the same 'bootstrap.servers'")
+    );
+    let c = sink("c", &BASE);
+    let committer = CommitterOptions::parse("job", &[a, c]).unwrap();
+    assert_eq!(
+        committer
+            .sinks
+            .iter()
+            .map(|sink| sink.partitions)
+            .collect::<Vec<_>>(),
+        [2, 4]
+    );
+    assert_eq!(committer.journal_topic, "tidemill.journal.job");
+    assert_eq!(committer.producer.get("linger.ms"), Some("9"));
+    assert_eq!(
+        committer.producer.get("transactional.id"),
+        Some("tidemill-job")
+    );
+    assert_eq!(committer.transaction_timeout, Duration::from_secs(60));
+}
+
+#[test]
+fn a_secret_never_shows_in_an_error() {
+    let a = sink("a", &[&BASE[..], &[("sasl.password", "hunter2")]].concat());
+    let b = sink(
+        "b",
+        &[&BASE[..], &[("sasl.password", "swordfish")]].concat(),
+    );
+    let message = message(CommitterOptions::parse("job", &[a, b]));
+    assert!(
+        message.contains("sasl.password")
+            && !message.contains("hunter2")
+            && !message.contains("swordfish"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_sink_may_not_write_to_the_journal() {
+    let a = sink(
+        "a",
+        &[
+            ("topic", "tidemill.journal.job"),
+            ("bootstrap.servers", "b:1"),
+        ],
+    );
+    assert!(message(CommitterOptions::parse("job", &[a])).contains("the job's journal"));
+}
+
+#[test]
+fn lengths_of_time_have_a_unit() {
+    assert_eq!(
+        duration("x", "y", "250 ms").unwrap(),
+        Duration::from_millis(250)
+    );
+    assert_eq!(
+        duration("x", "y", "2min").unwrap(),
+        Duration::from_secs(120)
+    );
+    assert!(message(duration("x", "y", "5")).contains("such as '30 s'"));
+}
+
+#[test]
+fn librdkafka_knows_every_option_of_the_lists() {
+    for name in [&CONNECTION[..], &CONSUMER, &PRODUCER].concat() {
+        let mut config = ClientConfig::new();
+        let error = config
+            .set(name, "no such value")
+            .create_native_config()
+            .err()
+            .map(|e| e.to_string());
+        assert!(
+            !error
+                .as_deref()
+                .unwrap_or_default()
+                .contains("No such configuration property"),
+            "{name}: {error:?}"
+        );
+    }
+}

@@ -1,0 +1,314 @@
+//! Reads all partitions of one topic at exact positions, in batches.
+//!
+//! A record without a value is an empty record. While no broker answers, polls find nothing; librdkafka connects again by itself.
+
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode;
+use tidemill_connectors_api::{Error, Source, SourceBatch};
+use tidemill_types::ErrorKind;
+
+use crate::error::{advice, failed, kind_of};
+use crate::native::{FETCH_MESSAGES_MAX, FetchedMessage, Fetcher};
+use crate::options::SourceOptions;
+use crate::topics;
+
+/// Marks a partition without a batch in the poll under way.
+const NO_BATCH: usize = usize::MAX;
+
+/// The reader of one topic.
+pub struct KafkaSource {
+    options: SourceOptions,
+    fetcher: Option<Fetcher>,
+    intake: Intake,
+    /// An error that came behind records: told by the next poll.
+    pending_error: Option<Error>,
+}
+
+impl KafkaSource {
+    /// A reader that has connected to nothing yet.
+    pub fn new(options: SourceOptions) -> Self {
+        Self {
+            options,
+            fetcher: None,
+            intake: Intake::default(),
+            pending_error: None,
+        }
+    }
+
+    fn fetcher(&mut self) -> Result<&mut Fetcher, Error> {
+        match &mut self.fetcher {
+            Some(fetcher) => Ok(fetcher),
+            empty => {
+                let action = format!(
+                    "read topic '{}' from kafka at '{}'",
+                    self.options.topic, self.options.bootstrap
+                );
+                Ok(empty
+                    .insert(Fetcher::new(&self.options.client).map_err(|e| failed(&action, &e))?))
+            }
+        }
+    }
+}
+
+impl Source for KafkaSource {
+    fn topic(&self) -> &str {
+        &self.options.topic
+    }
+
+    fn partitions(&mut self) -> Result<Vec<u32>, Error> {
+        let (topic, wait) = (self.options.topic.clone(), self.options.topic_wait);
+        let fetcher = self.fetcher()?;
+        fetcher.drain_events();
+        topics::required_partitions(fetcher.consumer(), &topic, wait)
+    }
+
+    fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error> {
+        let topic = self.options.topic.clone();
+        let partitions = self.partitions()?;
+        let consumer = self.fetcher()?.consumer();
+        partitions
+            .into_iter()
+            .map(|partition| {
+                Ok((
+                    partition,
+                    topics::watermarks(consumer, &topic, partition)?.1,
+                ))
+            })
+            .collect()
+    }
+
+    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<(), Error> {
+        let topic = self.options.topic.clone();
+        let fetcher = self.fetcher()?;
+        for &(partition, position) in positions {
+            // A position above the end is left to the brokers: just after a new leader was elected, its end may lag behind.
+            let Some(position) = position else { continue };
+            let (low, _) = topics::watermarks(fetcher.consumer(), &topic, partition)?;
+            if position < low {
+                return Err(out_of_range(&topic, partition, position, low));
+            }
+        }
+        fetcher
+            .assign(&topic, positions)
+            .map_err(|e| failed(&format!("read topic '{topic}'"), &e))?;
+        self.intake = Intake::new(positions);
+        Ok(())
+    }
+
+    fn poll(
+        &mut self,
+        max_wait: Duration,
+        max_bytes: usize,
+        out: &mut Vec<SourceBatch>,
+    ) -> Result<(), Error> {
+        if let Some(error) = self.pending_error.take() {
+            return Err(error);
+        }
+        let Some(fetcher) = &mut self.fetcher else {
+            return Err(Error::new(
+                ErrorKind::Bug,
+                "a source was polled before it was opened; report this",
+            ));
+        };
+        fetcher.drain_events();
+        let first_batch = out.len();
+        self.intake.begin();
+        if fetcher.fetch(max_wait, 1, |message| self.intake.take(message, out)) > 0 {
+            while self.intake.bytes < max_bytes {
+                let wanted = self.intake.messages_within(max_bytes);
+                if fetcher.fetch(Duration::ZERO, wanted, |message| {
+                    self.intake.take(message, out)
+                }) < wanted
+                {
+                    break;
+                }
+            }
+        }
+        self.intake.end(&out[first_batch..]);
+        let Some(trouble) = self.intake.trouble.take() else {
+            return Ok(());
+        };
+        let error = trouble.into_error(&self.options.topic, fetcher);
+        if out.len() == first_batch {
+            return Err(error);
+        }
+        self.pending_error = Some(error);
+        Ok(())
+    }
+}
+
+/// Sorts messages into a batch per partition.
+#[derive(Default)]
+struct Intake {
+    partitions: Vec<PartitionIntake>,
+    /// Bytes in the poll under way.
+    bytes: usize,
+    /// Messages in the poll under way.
+    messages: usize,
+    /// Bytes of a message, lately.
+    message_bytes: usize,
+    /// The first trouble in the poll under way.
+    trouble: Option<Trouble>,
+}
+
+struct PartitionIntake {
+    /// The offset to read next.
+    position: i64,
+    /// Index in the output of the partition's batch.
+    batch: usize,
+    /// Bytes and records of its last batch: what the next one reserves.
+    expected: (usize, usize),
+}
+
+impl Intake {
+    fn new(positions: &[(u32, Option<i64>)]) -> Self {
+        let count = positions
+            .iter()
+            .map(|&(partition, _)| partition as usize + 1)
+            .max()
+            .unwrap_or(0);
+        let mut partitions: Vec<_> = (0..count)
+            .map(|_| PartitionIntake {
+                position: -1,
+                batch: NO_BATCH,
+                expected: (0, 0),
+            })
+            .collect();
+        for &(partition, position) in positions {
+            partitions[partition as usize].position = position.unwrap_or(-1);
+        }
+        Self {
+            partitions,
+            ..Self::default()
+        }
+    }
+
+    fn begin(&mut self) {
+        self.bytes = 0;
+        self.messages = 0;
+    }
+
+    /// How many messages to ask for so that about `max_bytes` come together.
+    fn messages_within(&self, max_bytes: usize) -> usize {
+        ((max_bytes - self.bytes) / self.message_bytes.max(1)).clamp(1, FETCH_MESSAGES_MAX)
+    }
+
+    fn take(&mut self, message: &FetchedMessage<'_>, out: &mut Vec<SourceBatch>) {
+        match message.error() {
+            None => {
+                let value = message.value().unwrap_or_default();
+                self.bytes += value.len();
+                self.messages += 1;
+                let position = message.offset() + 1;
+                self.batch_of(message.partition(), position, out)
+                    .push(message.offset(), value);
+            }
+            Some(RDKafkaErrorCode::PartitionEOF) => {
+                let position = message.offset();
+                if self.partitions[message.partition() as usize].position != position {
+                    self.batch_of(message.partition(), position, out)
+                        .next_offset = position;
+                }
+            }
+            Some(code) => {
+                let (partition, offset) = (
+                    message.partition(),
+                    self.partitions[message.partition() as usize].position,
+                );
+                self.trouble.get_or_insert_with(|| Trouble {
+                    partition,
+                    offset,
+                    code,
+                    text: message.error_text(),
+                });
+            }
+        }
+    }
+
+    fn batch_of<'a>(
+        &mut self,
+        partition: u32,
+        position: i64,
+        out: &'a mut Vec<SourceBatch>,
+    ) -> &'a mut SourceBatch {
+        let intake = &mut self.partitions[partition as usize];
+        intake.position = position;
+        if intake.batch == NO_BATCH {
+            intake.batch = out.len();
+            let (bytes, records) = intake.expected;
+            out.push(SourceBatch {
+                partition,
+                offsets: Vec::with_capacity(records),
+                bounds: Vec::with_capacity(records + 1),
+                arena: Vec::with_capacity(bytes),
+                next_offset: position,
+            });
+        }
+        &mut out[intake.batch]
+    }
+
+    fn end(&mut self, batches: &[SourceBatch]) {
+        for batch in batches {
+            let intake = &mut self.partitions[batch.partition as usize];
+            intake.batch = NO_BATCH;
+            intake.expected = (batch.arena.len(), batch.len());
+        }
+        if let Some(mean) = self.bytes.checked_div(self.messages) {
+            self.message_bytes = mean;
+        }
+    }
+}
+
+/// What came in the place of a record.
+struct Trouble {
+    partition: u32,
+    offset: i64,
+    code: RDKafkaErrorCode,
+    text: String,
+}
+
+impl Trouble {
+    fn into_error(self, topic: &str, fetcher: &Fetcher) -> Error {
+        if matches!(
+            self.code,
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange
+        ) {
+            return match topics::watermarks(fetcher.consumer(), topic, self.partition) {
+                Ok((low, _)) if self.offset < low => {
+                    out_of_range(topic, self.partition, self.offset, low)
+                }
+                Ok((low, high)) => Error::new(
+                    ErrorKind::Invalid,
+                    format!(
+                        "partition {} of topic '{topic}' has no offset {}: it holds {low} to {high}; was the topic deleted and created again? \
+                         bring the old one back, or start the job from nothing",
+                        self.partition, self.offset
+                    ),
+                ),
+                Err(error) => error,
+            };
+        }
+        let kind = kind_of(self.code);
+        let message = format!(
+            "cannot read partition {} of topic '{topic}' at offset {}: {}; {}",
+            self.partition,
+            self.offset,
+            self.text,
+            advice(kind)
+        );
+        Error::new(kind, message)
+    }
+}
+
+fn out_of_range(topic: &str, partition: u32, position: i64, low: i64) -> Error {
+    Error::new(
+        ErrorKind::Invalid,
+        format!(
+            "partition {partition} of topic '{topic}' is retained from offset {low} on but the job stands at {position}: {} records are gone; \
+             copy them back from where they are archived, or start the job from nothing and accept that they are missing; \
+             raise the topic's retention.ms or retention.bytes so that it doesn't happen again",
+            low - position
+        ),
+    )
+}

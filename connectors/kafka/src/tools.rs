@@ -1,0 +1,264 @@
+//! Helpers around a cluster for the command line, demos and tests: make topics, fill them fast, read them whole.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+use tidemill_connectors_api::Error;
+use tidemill_types::{Epoch, ErrorKind};
+
+use crate::error::{advice, failed, kind_of};
+use crate::native::{FETCH_MESSAGES_MAX, FetchedMessage, Fetcher, ProducedRecord};
+use crate::options::{client_config, consumer_config, producer_config};
+use crate::producer::{SendError, TopicProducer};
+use crate::topics;
+
+pub use crate::topics::TopicSpec;
+
+/// How long records may take to be acknowledged, or the next ones to arrive.
+const PROGRESS_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// A record as it lies in a topic.
+#[derive(Debug, Clone, Copy)]
+pub struct TopicRecord<'a> {
+    /// Partition.
+    pub partition: u32,
+    /// Offset.
+    pub offset: i64,
+    /// Key; the empty slice if there is none.
+    pub key: &'a [u8],
+    /// Value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The epoch that wrote it, if a job did.
+    pub epoch: Option<Epoch>,
+}
+
+/// Creates topics with the brokers' default replication; those that exist are left as they are.
+///
+/// # Errors
+/// `Invalid` if the brokers refuse, `Retry` if they don't answer.
+pub fn create_topics(bootstrap: &str, specs: &[TopicSpec<'_>]) -> Result<(), Error> {
+    let reader = reader(bootstrap, true)?;
+    topics::create(&client_config(bootstrap), reader.consumer(), specs)
+}
+
+/// For every partition the offset after the last record that `read_committed` readers see.
+///
+/// # Errors
+/// `Invalid` if the topic doesn't exist, `Retry` if the brokers don't answer.
+pub fn end_offsets(bootstrap: &str, topic: &str) -> Result<Vec<(u32, i64)>, Error> {
+    let reader = reader(bootstrap, true)?;
+    let partitions = topics::required_partitions(reader.consumer(), topic, Duration::ZERO)?;
+    partitions
+        .into_iter()
+        .map(|partition| {
+            Ok((
+                partition,
+                topics::watermarks(reader.consumer(), topic, partition)?.1,
+            ))
+        })
+        .collect()
+}
+
+/// Calls `on_record` for every record that a topic holds now, in order within each partition.
+///
+/// # Errors
+/// `Invalid` if the topic doesn't exist, `Retry` if the brokers don't answer, `Corrupt` if a record cannot be read.
+pub fn read_topic(
+    bootstrap: &str,
+    topic: &str,
+    read_committed: bool,
+    on_record: impl FnMut(TopicRecord<'_>),
+) -> Result<(), Error> {
+    read_to_end(&mut reader(bootstrap, read_committed)?, topic, on_record)
+}
+
+fn reader(bootstrap: &str, read_committed: bool) -> Result<Fetcher, Error> {
+    let mut config = consumer_config(bootstrap);
+    config.set(
+        "isolation.level",
+        if read_committed {
+            "read_committed"
+        } else {
+            "read_uncommitted"
+        },
+    );
+    Fetcher::new(&config).map_err(|e| failed(&format!("read from kafka at '{bootstrap}'"), &e))
+}
+
+/// Reads a topic from its oldest record to where it ended when this was called.
+pub(crate) fn read_to_end(
+    reader: &mut Fetcher,
+    topic: &str,
+    mut on_record: impl FnMut(TopicRecord<'_>),
+) -> Result<(), Error> {
+    let action = |e| failed(&format!("read topic '{topic}'"), &e);
+    let partitions = topics::required_partitions(reader.consumer(), topic, Duration::ZERO)?;
+    let mut progress = Progress {
+        ends: vec![None; partitions.iter().max().map_or(0, |&last| last as usize + 1)],
+        unfinished: 0,
+        trouble: None,
+    };
+    let mut positions = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let (low, high) = topics::watermarks(reader.consumer(), topic, partition)?;
+        if low < high {
+            progress.ends[partition as usize] = Some(high);
+            progress.unfinished += 1;
+            positions.push((partition, Some(low)));
+        }
+    }
+    reader.assign(topic, &positions).map_err(action)?;
+    let mut last_arrival = Instant::now();
+    while progress.goes_on() {
+        reader.drain_events();
+        let mut count = reader.fetch(Duration::from_millis(100), 1, |message| {
+            progress.take(message, &mut on_record)
+        });
+        if count > 0 {
+            last_arrival = Instant::now();
+        } else if last_arrival.elapsed() > PROGRESS_WAIT_MAX {
+            progress.trouble = Some((
+                RDKafkaErrorCode::OperationTimedOut,
+                reader.consumer().context().problem(),
+            ));
+        }
+        while count > 0 && progress.goes_on() {
+            count = reader.fetch(Duration::ZERO, FETCH_MESSAGES_MAX, |message| {
+                progress.take(message, &mut on_record)
+            });
+        }
+    }
+    reader.assign(topic, &[]).map_err(action)?;
+    let Some((code, text)) = progress.trouble else {
+        return Ok(());
+    };
+    let kind = kind_of(code);
+    Err(Error::new(
+        kind,
+        format!(
+            "cannot read topic '{topic}' to its end: {code} {text}; {}",
+            advice(kind)
+        ),
+    ))
+}
+
+/// How far a topic is read.
+struct Progress {
+    /// Per partition where to stop, if it isn't reached yet.
+    ends: Vec<Option<i64>>,
+    unfinished: usize,
+    trouble: Option<(RDKafkaErrorCode, String)>,
+}
+
+impl Progress {
+    const fn goes_on(&self) -> bool {
+        self.unfinished > 0 && self.trouble.is_none()
+    }
+
+    fn take(&mut self, message: &FetchedMessage<'_>, on_record: &mut impl FnMut(TopicRecord<'_>)) {
+        let (partition, offset) = (message.partition(), message.offset());
+        let Some(end) = self.ends[partition as usize] else {
+            return;
+        };
+        let position = match message.error() {
+            None if offset >= end => end,
+            None => {
+                let key = message.key().unwrap_or_default();
+                on_record(TopicRecord {
+                    partition,
+                    offset,
+                    key,
+                    value: message.value(),
+                    epoch: message.epoch(),
+                });
+                offset + 1
+            }
+            // Beyond the last record there may be transaction markers: only this tells that they are passed.
+            Some(RDKafkaErrorCode::PartitionEOF) => offset,
+            Some(code) => {
+                self.trouble
+                    .get_or_insert_with(|| (code, message.error_text()));
+                return;
+            }
+        };
+        if position >= end {
+            self.ends[partition as usize] = None;
+            self.unfinished -= 1;
+        }
+    }
+}
+
+/// Fills topics as fast as the brokers take it: idempotent, without transactions, lz4.
+pub struct Bulk {
+    producer: TopicProducer,
+}
+
+impl Bulk {
+    /// A producer for the cluster.
+    ///
+    /// # Errors
+    /// `Invalid` if the settings are not possible.
+    pub fn new(bootstrap: &str) -> Result<Self, Error> {
+        let mut config = producer_config(bootstrap);
+        config.set("linger.ms", "20");
+        let producer = TopicProducer::new(&config)
+            .map_err(|e| failed(&format!("write to kafka at '{bootstrap}'"), &e))?;
+        Ok(Self { producer })
+    }
+
+    /// Queues a record; the bytes are copied. Without a partition it goes where the key's hash says.
+    ///
+    /// # Errors
+    /// `Retry` if the brokers take nothing for a minute, `Invalid` if they refuse this record or one before it.
+    pub fn produce(
+        &mut self,
+        topic: &str,
+        partition: Option<u32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        let topic = self.producer.topic(topic)?;
+        let record = ProducedRecord {
+            partition,
+            key,
+            value,
+            epoch: None,
+        };
+        self.producer
+            .send(topic, &record, Instant::now() + PROGRESS_WAIT_MAX)
+            .map_err(|e| bulk_error(&e))
+    }
+
+    /// Waits until every record is acknowledged.
+    ///
+    /// # Errors
+    /// As [`Bulk::produce`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.producer
+            .wait_delivered(Instant::now() + PROGRESS_WAIT_MAX)
+            .map_err(|e| bulk_error(&e))
+    }
+}
+
+fn bulk_error(error: &SendError) -> Error {
+    match error {
+        SendError::TimedOut => Error::new(
+            ErrorKind::Retry,
+            "the brokers did not acknowledge records in time; look at their logs",
+        ),
+        SendError::Refused(failure) => {
+            let kind = kind_of(failure.code);
+            Error::new(
+                kind,
+                format!(
+                    "topic '{}' cannot take the record with key '{}': {}; {}",
+                    failure.topic,
+                    failure.key,
+                    failure.code,
+                    advice(kind)
+                ),
+            )
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What topics there are, and making those that a job needs.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::bindings::rd_kafka_resp_err_t;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tidemill_connectors_api::Error;
+use tidemill_types::ErrorKind;
+
+use crate::context::Context;
+use crate::error::{advice, failed, kind_of};
+use crate::native::wire_partition;
+
+/// How long a broker may take to answer a question.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long the brokers may take until all of them know a new topic.
+const CREATED_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often is looked for a topic that isn't there yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Replication of a new topic: what the broker's `default.replication.factor` says.
+const BROKERS_DEFAULT: i32 = -1;
+
+/// A topic to be created.
+#[derive(Debug, Clone)]
+pub struct TopicSpec<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Settings such as `cleanup.policy`.
+    pub settings: Vec<(&'a str, &'a str)>,
+}
+
+/// The partitions of a topic; `None` if it doesn't exist.
+///
+/// Asks as a consumer, because a producer's question can create the topic.
+pub fn partitions(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+) -> Result<Option<Vec<u32>>, Error> {
+    let action = || format!("look up topic '{topic}'{}", consumer.context().problem());
+    let metadata = consumer
+        .fetch_metadata(Some(topic), ANSWER_WAIT_MAX)
+        .map_err(|e| failed(&action(), &e))?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+        return Ok(None);
+    };
+    match found.error() {
+        None => {}
+        Some(rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => return Ok(None),
+        Some(error) => return Err(failed(&action(), &KafkaError::MetadataFetch(error.into()))),
+    }
+    let mut partitions: Vec<u32> = found
+        .partitions()
+        .iter()
+        .filter_map(|partition| u32::try_from(partition.id()).ok())
+        .collect();
+    partitions.sort_unstable();
+    Ok(if partitions.is_empty() {
+        None
+    } else {
+        Some(partitions)
+    })
+}
+
+/// The partitions of a topic that must exist, or come to exist within `wait`.
+pub fn required_partitions(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    wait: Duration,
+) -> Result<Vec<u32>, Error> {
+    let since = Instant::now();
+    loop {
+        if let Some(partitions) = partitions(consumer, topic)? {
+            return Ok(partitions);
+        }
+        if since.elapsed() >= wait {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!(
+                    "topic '{topic}' does not exist; create it (kafka-topics.sh --bootstrap-server … --create --topic {topic}), or wait for it \
+                     with the option topic.wait = '30 s'"
+                ),
+            ));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// The lowest retained offset of a partition and the one after its last readable record.
+pub fn watermarks(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    partition: u32,
+) -> Result<(i64, i64), Error> {
+    consumer
+        .fetch_watermarks(topic, wire_partition(partition), ANSWER_WAIT_MAX)
+        .map_err(|e| {
+            failed(
+                &format!(
+                    "ask for the offsets of partition {partition} of topic '{topic}'{}",
+                    consumer.context().problem()
+                ),
+                &e,
+            )
+        })
+}
+
+/// Creates topics, and waits until the brokers know them. One that exists already is fine as it is.
+pub fn create(
+    admin: &ClientConfig,
+    consumer: &BaseConsumer<Context>,
+    specs: &[TopicSpec<'_>],
+) -> Result<(), Error> {
+    if specs.is_empty() {
+        return Ok(());
+    }
+    let names = specs
+        .iter()
+        .map(|spec| spec.name)
+        .collect::<Vec<_>>()
+        .join("', '");
+    let action = format!("create topic '{names}'");
+    let client: AdminClient<Context> = admin
+        .create_with_context(Context::default())
+        .map_err(|e| failed(&action, &e))?;
+    let topics: Vec<NewTopic<'_>> = specs
+        .iter()
+        .map(|spec| NewTopic {
+            name: spec.name,
+            num_partitions: wire_partition(spec.partitions),
+            replication: TopicReplication::Fixed(BROKERS_DEFAULT),
+            config: spec.settings.clone(),
+        })
+        .collect();
+    let options = AdminOptions::new()
+        .operation_timeout(Some(ANSWER_WAIT_MAX))
+        .request_timeout(Some(CREATED_WAIT_MAX));
+    let results = pollster::block_on(client.create_topics(&topics, &options))
+        .map_err(|e| failed(&action, &e))?;
+    for result in results {
+        match result {
+            Ok(name) => tracing::info!(topic = name, "created a topic"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                let kind = kind_of(code);
+                return Err(Error::new(
+                    kind,
+                    format!("cannot create topic '{name}': {code}; {}", advice(kind)),
+                ));
+            }
+        }
+    }
+    for spec in specs {
+        required_partitions(consumer, spec.name, CREATED_WAIT_MAX)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! What the threads of a run tell the coordinator, and what it tells the workers.
+
+use crossbeam_channel::Sender;
+use tidemill_operators::Tick;
+use tidemill_operators::decode::RawBatch;
+use tidemill_state::Frozen;
+use tidemill_types::OutputRecords;
+
+use crate::Error;
+
+/// To a worker.
+pub enum Command {
+    /// Input of an epoch: its tick, and batches by source.
+    Epoch {
+        /// The epoch.
+        epoch: u64,
+        /// Its clock, and whether it is the one restored from.
+        tick: Tick,
+        /// Source index and batch.
+        batches: Vec<(usize, RawBatch)>,
+    },
+    /// Finish everything through the epoch, then freeze the state.
+    Freeze {
+        /// The newest admitted epoch.
+        epoch: u64,
+    },
+    /// End.
+    Stop,
+}
+
+/// To the coordinator.
+pub enum Event {
+    /// A worker's part of a sink's output in an epoch.
+    Output {
+        /// The epoch.
+        epoch: u64,
+        /// Index of the sink.
+        sink: usize,
+        /// Its records.
+        records: OutputRecords,
+    },
+    /// Some of an epoch's events, for freshness: middle of the range of their `ts`, and how many.
+    Decoded {
+        /// The epoch.
+        epoch: u64,
+        /// Milliseconds since 1970.
+        time_ms: i64,
+        /// How many rows.
+        rows: u64,
+    },
+    /// A worker has finished every epoch before this one.
+    Progress {
+        /// The worker.
+        worker: usize,
+        /// The first epoch that it has not finished.
+        before: u64,
+    },
+    /// A worker's state as of the end of an epoch.
+    Frozen {
+        /// The worker.
+        worker: usize,
+        /// The epoch.
+        epoch: u64,
+        /// What is to be written.
+        frozen: Frozen,
+        /// State on disk and in caches, in bytes.
+        size: (u64, u64),
+    },
+    /// Everything up to an epoch is committed.
+    Committed {
+        /// The newest committed epoch.
+        epoch: u64,
+    },
+    /// A checkpoint is whole.
+    Checkpointed {
+        /// Its epoch.
+        epoch: u64,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
+    /// A checkpoint could not be written; the job goes on with the one before.
+    CheckpointFailed {
+        /// Its epoch.
+        epoch: u64,
+        /// Why.
+        error: Error,
+    },
+    /// A thread cannot go on.
+    Failed(Error),
+}
+
+/// Reports a panic of the thread that owns it.
+pub struct PanicReport {
+    /// Name of the thread, in the error.
+    pub thread: String,
+    /// Where to report.
+    pub events: Sender<Event>,
+}
+
+impl Drop for PanicReport {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Nobody listens any more only if the run is over.
+            let _ = self.events.send(Event::Failed(Error::Panicked { thread: std::mem::take(&mut self.thread) }));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What can be set about running a job. Each setting has its unit in its name and its default here.
+
+use std::path::PathBuf;
+
+/// Settings of one run of a job.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Timely workers (threads).
+    pub workers: usize,
+    /// Where checkpoints and live state lie.
+    pub state_dir: PathBuf,
+    /// How long an epoch gathers input, in milliseconds: the commit interval.
+    pub epoch_interval_ms: u64,
+    /// An epoch with this much input is closed at once, in bytes.
+    pub epoch_bytes_max: usize,
+    /// How many epochs may be admitted and not yet committed.
+    pub epochs_in_flight_max: usize,
+    /// Time between two checkpoints, in milliseconds.
+    pub checkpoint_interval_ms: u64,
+    /// How many checkpoints are kept.
+    pub checkpoints_kept: usize,
+    /// Memory for state of all workers together, in bytes: write-back caches, block caches, memtables.
+    pub state_memory_bytes: usize,
+    /// Stop, successfully, once everything that the sources held at the start is committed.
+    pub until_caught_up: bool,
+    /// An epoch without input is closed after this long where a job waits for time to pass (idle partitions), in milliseconds.
+    pub idle_epoch_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            state_dir: PathBuf::from("tidemill-state"),
+            epoch_interval_ms: 100,
+            epoch_bytes_max: 16 << 20,
+            epochs_in_flight_max: 4,
+            checkpoint_interval_ms: 30_000,
+            checkpoints_kept: 3,
+            state_memory_bytes: 640 << 20,
+            until_caught_up: false,
+            idle_epoch_ms: 1_000,
+        }
+    }
+}

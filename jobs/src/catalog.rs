@@ -1,0 +1,581 @@
+//! What a job declares, checked against each other: names resolved, types and options valid. Queries stand here as logical plans (views)
+//! or as text (sinks).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion_expr::LogicalPlan;
+
+use crate::dialect::{
+    ColumnStatement, DeduplicateClause, Name, OptionStatement, QueryText, SinkStatement,
+    SourceStatement, StreamStatement, TableStatement,
+};
+use crate::error::{Error, Location};
+use crate::options::{self, Options};
+use crate::plan::{ColumnOrigin, SinkMode, SourceColumn, WatermarkPlan};
+use crate::profile::Profile;
+
+/// The change that an event of a stream is: `create`, `update` or `delete`.
+pub const CHANGE_TYPE: &str = "change_type";
+/// Name of the virtual table of undecodable records.
+pub const DEAD_LETTERS: &str = "tidemill_dead_letters";
+/// Name of the virtual table of events that came too late to be resequenced.
+pub const LATE: &str = "tidemill_late";
+
+const SOURCE_FORMAT: &str = "studio-json";
+const SINK_FORMAT: &str = "json";
+const DAY_MS: i64 = 86_400_000;
+const IDLE_TIMEOUT_MS: i64 = 30_000;
+
+/// The type of `TIMESTAMP`.
+pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
+
+/// A `CREATE SOURCE`, checked.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name.
+    pub name: Name,
+    /// The envelope's entity that is read, if only one is.
+    pub entity: Option<String>,
+    /// The format's name.
+    pub format: String,
+    /// All declared columns.
+    pub columns: Vec<SourceColumn>,
+    /// The watermark.
+    pub watermark: Option<WatermarkPlan>,
+    /// The options, the profile's overrides applied.
+    pub options: Options,
+}
+
+/// A deduplication; equal ones of one source are one stage.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deduplication {
+    /// The column that identifies an event.
+    pub by: String,
+    /// How long it is remembered.
+    pub within_ms: i64,
+}
+
+/// A `CREATE TABLE`, checked.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name.
+    pub name: Name,
+    /// Index of its source.
+    pub source: usize,
+    /// The deduplication.
+    pub deduplication: Option<Deduplication>,
+    /// The primary key.
+    pub key: Vec<String>,
+    /// The version column.
+    pub version: Option<String>,
+    /// How long a tombstone guards.
+    pub tombstone_ms: i64,
+}
+
+/// A resequencing.
+#[derive(Debug, Clone)]
+pub struct Resequencing {
+    /// The event-time column.
+    pub by: String,
+    /// The key.
+    pub per: Vec<String>,
+    /// How long to wait at most.
+    pub within_ms: i64,
+}
+
+/// A `CREATE STREAM`, checked.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Its name.
+    pub name: Name,
+    /// Index of its source.
+    pub source: usize,
+    /// The deduplication.
+    pub deduplication: Option<Deduplication>,
+    /// The resequencing.
+    pub resequencing: Option<Resequencing>,
+}
+
+/// A `CREATE SINK`, its options checked.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    /// Its name.
+    pub name: Name,
+    /// Where the option `key` stands, or else the sink's name.
+    pub key_at: Location,
+    /// The key columns, not yet compared with the query's.
+    pub key: Vec<String>,
+    /// How it writes.
+    pub mode: SinkMode,
+    /// The format's name.
+    pub format: String,
+    /// The options, the profile's overrides applied.
+    pub options: Options,
+    /// What it writes.
+    pub query: QueryText,
+}
+
+/// What a name stands for; the numbers are indices in the [`Catalog`].
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// A source.
+    Source(usize),
+    /// A table.
+    Table(usize),
+    /// A stream.
+    Stream(usize),
+    /// A view.
+    View(Arc<LogicalPlan>),
+    /// A sink.
+    Sink,
+    /// Undecodable records.
+    DeadLetters,
+    /// The late ledger.
+    Late,
+}
+
+/// All that a job declares.
+#[derive(Debug)]
+pub struct Catalog {
+    /// The sources, in order of declaration.
+    pub sources: Vec<Source>,
+    /// The tables.
+    pub tables: Vec<Table>,
+    /// The streams.
+    pub streams: Vec<Stream>,
+    /// The sinks.
+    pub sinks: Vec<Sink>,
+    objects: BTreeMap<String, Object>,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        let virtual_tables = [(DEAD_LETTERS, Object::DeadLetters), (LATE, Object::Late)];
+        Self {
+            sources: Vec::new(),
+            tables: Vec::new(),
+            streams: Vec::new(),
+            sinks: Vec::new(),
+            objects: virtual_tables
+                .map(|(name, object)| (name.to_owned(), object))
+                .into(),
+        }
+    }
+}
+
+impl Catalog {
+    /// What a name stands for.
+    pub fn object(&self, name: &str) -> Option<&Object> {
+        self.objects.get(name)
+    }
+
+    /// The names that a query can read.
+    pub fn readable(&self) -> impl Iterator<Item = &str> {
+        let readable = |object: &Object| !matches!(object, Object::Source(_) | Object::Sink);
+        self.objects
+            .iter()
+            .filter(move |(_, object)| readable(object))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Declares a source.
+    pub fn add_source(
+        &mut self,
+        statement: SourceStatement,
+        profile: &Profile,
+    ) -> Result<(), Error> {
+        let source = source(statement, profile)?;
+        self.declare(&source.name, Object::Source(self.sources.len()))?;
+        self.sources.push(source);
+        Ok(())
+    }
+
+    /// Declares a table.
+    pub fn add_table(&mut self, statement: TableStatement) -> Result<(), Error> {
+        let source = self.source_index(&statement.from)?;
+        let columns = &self.sources[source].columns;
+        let deduplication = deduplication(statement.deduplicate.as_ref(), columns)?;
+        for key in &statement.key {
+            column(columns, key)?;
+        }
+        refuse_twice(&statement.key)?;
+        if let Some(version) = &statement.version {
+            column(columns, version)?;
+        }
+        let table = Table {
+            name: statement.name,
+            source,
+            deduplication,
+            key: statement.key.into_iter().map(|name| name.text).collect(),
+            version: statement.version.map(|name| name.text),
+            tombstone_ms: statement.tombstone_ms.unwrap_or(DAY_MS),
+        };
+        self.declare(&table.name, Object::Table(self.tables.len()))?;
+        self.tables.push(table);
+        Ok(())
+    }
+
+    /// Declares a stream.
+    pub fn add_stream(&mut self, statement: StreamStatement) -> Result<(), Error> {
+        let index = self.source_index(&statement.from)?;
+        let source = &self.sources[index];
+        if let Some(taken) = source
+            .columns
+            .iter()
+            .find(|column| column.name == CHANGE_TYPE)
+        {
+            let message = format!(
+                "a stream has a column '{CHANGE_TYPE}' of its own; rename '{}' of source '{}'",
+                taken.name, source.name.text
+            );
+            return Err(Error::contradiction(statement.from.at, message));
+        }
+        let deduplication = deduplication(statement.deduplicate.as_ref(), &source.columns)?;
+        let resequencing = match statement.resequence {
+            None => None,
+            Some(clause) => {
+                column(&source.columns, &clause.by)?;
+                for key in &clause.per {
+                    column(&source.columns, key)?;
+                }
+                refuse_twice(&clause.per)?;
+                self.require_watermark(index, &clause.by, "RESEQUENCE BY")?;
+                let per = clause.per.into_iter().map(|name| name.text).collect();
+                Some(Resequencing {
+                    by: clause.by.text,
+                    per,
+                    within_ms: clause.within_ms,
+                })
+            }
+        };
+        self.declare(&statement.name, Object::Stream(self.streams.len()))?;
+        self.streams.push(Stream {
+            name: statement.name,
+            source: index,
+            deduplication,
+            resequencing,
+        });
+        Ok(())
+    }
+
+    /// Declares a view.
+    pub fn add_view(&mut self, name: &Name, plan: LogicalPlan) -> Result<(), Error> {
+        self.declare(name, Object::View(Arc::new(plan)))
+    }
+
+    /// Declares a sink.
+    pub fn add_sink(&mut self, statement: SinkStatement, profile: &Profile) -> Result<(), Error> {
+        let sink = sink(statement, profile)?;
+        self.declare(&sink.name, Object::Sink)?;
+        self.sinks.push(sink);
+        Ok(())
+    }
+
+    /// Fails unless the source's watermark is on this column.
+    pub fn require_watermark(&self, source: usize, time: &Name, what: &str) -> Result<(), Error> {
+        let source = &self.sources[source];
+        let message = match &source.watermark {
+            Some(watermark) if watermark.column == time.text => return Ok(()),
+            Some(watermark) => format!(
+                "{what} '{}' needs a watermark on that column, but source '{}' has its on '{}'",
+                time.text, source.name.text, watermark.column
+            ),
+            None => format!(
+                "{what} '{0}' needs a watermark; add to source '{1}': WATERMARK FOR {0} AS {0} - INTERVAL '5' SECOND",
+                time.text, source.name.text
+            ),
+        };
+        Err(Error::contradiction(time.at, message))
+    }
+
+    fn declare(&mut self, name: &Name, object: Object) -> Result<(), Error> {
+        if name.text.starts_with("tidemill_") {
+            return Err(Error::contradiction(
+                name.at,
+                "names that begin with 'tidemill_' are taken; choose another",
+            ));
+        }
+        if self.objects.contains_key(&name.text) {
+            return Err(Error::contradiction(
+                name.at,
+                format!("'{}' is declared twice", name.text),
+            ));
+        }
+        self.objects.insert(name.text.clone(), object);
+        Ok(())
+    }
+
+    fn source_index(&self, name: &Name) -> Result<usize, Error> {
+        match self.objects.get(&name.text) {
+            Some(Object::Source(index)) => Ok(*index),
+            Some(_) => Err(Error::contradiction(
+                name.at,
+                format!("'{}' is not a source", name.text),
+            )),
+            None => {
+                let known = self.sources.iter().map(|source| source.name.text.as_str());
+                Err(Error::unknown(name.at, "source", &name.text, known))
+            }
+        }
+    }
+}
+
+/// The columns of a table made of a source: only its state, never a delete's gaps.
+pub fn table_schema(columns: &[SourceColumn]) -> SchemaRef {
+    let field =
+        |column: &SourceColumn| Field::new(&column.name, column.data_type.clone(), column.nullable);
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// The declared columns of a source's events. A delete carries the key but not the payload, so `NOT NULL` holds only for the envelope.
+pub fn event_fields(columns: &[SourceColumn]) -> Vec<Field> {
+    let always = |column: &SourceColumn| {
+        !column.nullable && matches!(column.from, ColumnOrigin::Metadata(_))
+    };
+    columns
+        .iter()
+        .map(|column| Field::new(&column.name, column.data_type.clone(), !always(column)))
+        .collect()
+}
+
+/// The columns of a stream made of a source.
+pub fn stream_schema(columns: &[SourceColumn]) -> SchemaRef {
+    let mut fields = event_fields(columns);
+    fields.push(Field::new(CHANGE_TYPE, DataType::Utf8, false));
+    Arc::new(Schema::new(fields))
+}
+
+fn source(statement: SourceStatement, profile: &Profile) -> Result<Source, Error> {
+    let name = statement.name;
+    let options = profile.source_options(&name.text, declared(&statement.options));
+    required(&options, "connector", &name, "source")?;
+    let columns: Vec<_> = statement
+        .columns
+        .into_iter()
+        .map(source_column)
+        .collect::<Result<_, _>>()?;
+    if columns.is_empty() {
+        return Err(Error::contradiction(
+            name.at,
+            format!("source '{}' has no column", name.text),
+        ));
+    }
+    let format = format(&options, SOURCE_FORMAT, &name, "source")?;
+    let invalid = |message| Error::contradiction(name.at, message);
+    let watermark = match statement.watermark {
+        None => None,
+        Some(watermark) => {
+            let time = column(&columns, &watermark.column)?;
+            if time.data_type != TIMESTAMP {
+                let message = format!("the watermark's column '{}' must be a TIMESTAMP", time.name);
+                return Err(Error::contradiction(watermark.column.at, message));
+            }
+            Some(WatermarkPlan {
+                column: time.name.clone(),
+                delay_ms: watermark.delay_ms,
+                max_future_ms: options::milliseconds(&options, "watermark.max-future", DAY_MS)
+                    .map_err(invalid)?,
+                idle_timeout_ms: options::milliseconds(
+                    &options,
+                    "watermark.idle-timeout",
+                    IDLE_TIMEOUT_MS,
+                )
+                .map_err(invalid)?,
+            })
+        }
+    };
+    Ok(Source {
+        entity: options.get("entity").cloned(),
+        name,
+        format,
+        columns,
+        watermark,
+        options,
+    })
+}
+
+fn source_column(statement: ColumnStatement) -> Result<SourceColumn, Error> {
+    let name = statement.name;
+    if name.text.starts_with("__") {
+        let message = format!(
+            "column '{}': names that begin with '__' are taken; choose another",
+            name.text
+        );
+        return Err(Error::contradiction(name.at, message));
+    }
+    let from = match statement.metadata {
+        None => ColumnOrigin::Data(name.text.clone()),
+        Some(field) => {
+            check_metadata(&field, &statement.data_type)?;
+            ColumnOrigin::Metadata(field.text)
+        }
+    };
+    Ok(SourceColumn {
+        name: name.text,
+        data_type: statement.data_type,
+        nullable: !statement.not_null,
+        from,
+    })
+}
+
+/// Which types each field of the envelope can be read as.
+fn check_metadata(field: &Name, data_type: &DataType) -> Result<(), Error> {
+    const FIELDS: [&str; 7] = ["uuid", "type", "ts", "entity", "id", "partition", "offset"];
+    let (fits, types) = match field.text.as_str() {
+        "uuid" => (
+            matches!(data_type, DataType::FixedSizeBinary(16) | DataType::Utf8),
+            "UUID or VARCHAR",
+        ),
+        "type" | "entity" => (*data_type == DataType::Utf8, "VARCHAR"),
+        "ts" => (*data_type == TIMESTAMP, "TIMESTAMP"),
+        "id" => (
+            matches!(
+                data_type,
+                DataType::Int64 | DataType::Int32 | DataType::Utf8 | DataType::FixedSizeBinary(16)
+            ),
+            "BIGINT, INT, VARCHAR or UUID",
+        ),
+        "partition" => (
+            matches!(data_type, DataType::Int32 | DataType::Int64),
+            "INT or BIGINT",
+        ),
+        "offset" => (*data_type == DataType::Int64, "BIGINT"),
+        _ => {
+            let hint = format!("; use '{}'", FIELDS.join("', '"));
+            return Err(Error::Unknown {
+                at: field.at,
+                what: "metadata field",
+                name: field.text.clone(),
+                hint,
+            });
+        }
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Error::contradiction(
+        field.at,
+        format!(
+            "the metadata field '{}' can be read as {types} only",
+            field.text
+        ),
+    ))
+}
+
+fn sink(statement: SinkStatement, profile: &Profile) -> Result<Sink, Error> {
+    let name = statement.name;
+    let key_at = statement
+        .options
+        .iter()
+        .find(|option| option.name.text == "key");
+    let key_at = key_at.map_or(name.at, |option| option.name.at);
+    let options = profile.sink_options(&name.text, declared(&statement.options));
+    required(&options, "connector", &name, "sink")?;
+    let format = format(&options, SINK_FORMAT, &name, "sink")?;
+    let key = options
+        .get("key")
+        .map_or_else(Vec::new, |key| options::list(key));
+    let mode = match options.get("mode").map(String::as_str) {
+        Some("append") => SinkMode::Append,
+        Some("upsert") => SinkMode::Upsert,
+        None if key.is_empty() => SinkMode::Append,
+        None => SinkMode::Upsert,
+        Some(mode) => {
+            let message = format!(
+                "sink '{}' has mode '{mode}'; use 'append' or 'upsert'",
+                name.text
+            );
+            return Err(Error::contradiction(name.at, message));
+        }
+    };
+    if mode == SinkMode::Upsert && key.is_empty() {
+        let message = format!(
+            "sink '{}' upserts but has no key; add key = 'column, …' to its WITH",
+            name.text
+        );
+        return Err(Error::contradiction(name.at, message));
+    }
+    Ok(Sink {
+        name,
+        key_at,
+        key,
+        mode,
+        format,
+        options,
+        query: statement.query,
+    })
+}
+
+fn declared(options: &[OptionStatement]) -> Options {
+    options
+        .iter()
+        .map(|option| (option.name.text.clone(), option.value.clone()))
+        .collect()
+}
+
+fn required(options: &Options, option: &str, name: &Name, what: &str) -> Result<(), Error> {
+    if options.get(option).is_some_and(|value| !value.is_empty()) {
+        return Ok(());
+    }
+    let message = format!(
+        "{what} '{}' has no {option}; add {option} = '…' to its WITH",
+        name.text
+    );
+    Err(Error::contradiction(name.at, message))
+}
+
+fn format(options: &Options, known: &str, name: &Name, what: &str) -> Result<String, Error> {
+    match options.get("format") {
+        Some(format) if format != known => {
+            let message = format!(
+                "{what} '{}' has format '{format}'; the formats of a {what} are: '{known}'",
+                name.text
+            );
+            Err(Error::contradiction(name.at, message))
+        }
+        _ => Ok(known.to_owned()),
+    }
+}
+
+/// Looks a column up.
+pub fn column<'a>(columns: &'a [SourceColumn], name: &Name) -> Result<&'a SourceColumn, Error> {
+    columns
+        .iter()
+        .find(|column| column.name == name.text)
+        .ok_or_else(|| {
+            Error::unknown(
+                name.at,
+                "column",
+                &name.text,
+                columns.iter().map(|column| column.name.as_str()),
+            )
+        })
+}
+
+fn refuse_twice(names: &[Name]) -> Result<(), Error> {
+    for (i, name) in names.iter().enumerate() {
+        if names[..i].iter().any(|other| other.text == name.text) {
+            return Err(Error::contradiction(
+                name.at,
+                format!("'{}' stands in the key twice", name.text),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn deduplication(
+    clause: Option<&DeduplicateClause>,
+    columns: &[SourceColumn],
+) -> Result<Option<Deduplication>, Error> {
+    let Some(clause) = clause else {
+        return Ok(None);
+    };
+    let by = column(columns, &clause.by)?.name.clone();
+    Ok(Some(Deduplication {
+        by,
+        within_ms: clause.within_ms,
+    }))
+}

@@ -1,0 +1,266 @@
+//! The stages that statements declare: source, deduplication, table, resequencing. Equal ones are one node, and columns that no query
+//! reads are not even decoded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow_schema::{Schema, SchemaRef};
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_expr::LogicalPlan;
+use tidemill_types::system_columns;
+
+use super::graph::Graph;
+use crate::catalog::{Catalog, DEAD_LETTERS, Deduplication, LATE, event_fields, table_schema};
+use crate::error::{Error, Location};
+use crate::plan::{NodeId, NodeOp, SourceColumn, SourcePlan, ledger_schema};
+use crate::query::relation::{Origin, Relation};
+
+/// What the queries of a job read.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// The tables, streams and virtual tables that are read.
+    origins: BTreeSet<Origin>,
+    /// Per source, the columns that are read.
+    columns: BTreeMap<usize, BTreeSet<String>>,
+}
+
+impl Usage {
+    /// Adds what an optimised plan reads.
+    pub fn add(&mut self, plan: &LogicalPlan, catalog: &Catalog) {
+        // The walk only looks; it cannot fail.
+        let _ = plan.apply(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Some(Relation::Rows { origin, tumble, .. }) =
+                    scan.source.downcast_ref::<Relation>()
+            {
+                self.origins.insert(origin.clone());
+                if let Some(source) = source_of(origin, catalog) {
+                    let columns = self.columns.entry(source).or_default();
+                    columns.extend(
+                        scan.projected_schema
+                            .fields()
+                            .iter()
+                            .map(|field| field.name().clone()),
+                    );
+                    columns.extend(tumble.iter().map(|tumble| tumble.time.clone()));
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+
+    /// Adds the columns that the stages themselves need.
+    fn add_stages(&mut self, catalog: &Catalog) {
+        for origin in &self.origins {
+            let (source, needed): (_, Vec<Option<&String>>) = match origin {
+                Origin::Table(index) => {
+                    let table = &catalog.tables[*index];
+                    let by = table
+                        .deduplication
+                        .as_ref()
+                        .map(|deduplication| &deduplication.by);
+                    (
+                        table.source,
+                        table
+                            .key
+                            .iter()
+                            .map(Some)
+                            .chain([table.version.as_ref(), by])
+                            .collect(),
+                    )
+                }
+                Origin::Stream(index) => {
+                    let stream = &catalog.streams[*index];
+                    let by = stream
+                        .deduplication
+                        .as_ref()
+                        .map(|deduplication| &deduplication.by);
+                    let order = stream.resequencing.iter();
+                    let order = order
+                        .flat_map(|order| order.per.iter().chain([&order.by]))
+                        .map(Some);
+                    (stream.source, order.chain([by]).collect())
+                }
+                Origin::DeadLetters | Origin::Late => continue,
+            };
+            let watermark = catalog.sources[source]
+                .watermark
+                .as_ref()
+                .map(|watermark| &watermark.column);
+            let needed = needed.into_iter().chain([watermark]).flatten().cloned();
+            self.columns.entry(source).or_default().extend(needed);
+        }
+    }
+}
+
+fn source_of(origin: &Origin, catalog: &Catalog) -> Option<usize> {
+    match origin {
+        Origin::Table(index) => Some(catalog.tables[*index].source),
+        Origin::Stream(index) => Some(catalog.streams[*index].source),
+        Origin::DeadLetters | Origin::Late => None,
+    }
+}
+
+/// The nodes of what is read, and the sources under them.
+#[derive(Debug, Default)]
+pub struct Stages {
+    /// The sources that are read.
+    pub sources: Vec<SourcePlan>,
+    nodes: BTreeMap<Origin, NodeId>,
+    /// Index of a catalog's source in `sources`.
+    indices: BTreeMap<usize, usize>,
+}
+
+impl Stages {
+    /// Builds the stages of all that is read.
+    ///
+    /// # Errors
+    /// If the late ledger is read but nothing is resequenced; `late_at` is where it is read.
+    pub fn build(
+        graph: &mut Graph,
+        mut usage: Usage,
+        catalog: &Catalog,
+        late_at: Location,
+    ) -> Result<Self, Error> {
+        usage.add_stages(catalog);
+        let mut stages = Self::default();
+        for (index, used) in &usage.columns {
+            let keep_bytes = usage.origins.contains(&Origin::Late)
+                && usage.origins.iter().any(|origin| match origin {
+                    Origin::Stream(stream) => {
+                        let stream = &catalog.streams[*stream];
+                        stream.source == *index && stream.resequencing.is_some()
+                    }
+                    _ => false,
+                });
+            stages.indices.insert(*index, stages.sources.len());
+            stages
+                .sources
+                .push(source(catalog, *index, used, keep_bytes));
+        }
+        let mut resequencers = Vec::new();
+        for origin in &usage.origins {
+            let node = match origin {
+                Origin::Table(index) => stages.table(graph, catalog, *index),
+                Origin::Stream(index) => stages.stream(graph, catalog, *index, &mut resequencers),
+                Origin::DeadLetters => {
+                    graph.add(DEAD_LETTERS, NodeOp::DeadLetters, ledger_schema())
+                }
+                Origin::Late if resequencers.is_empty() => {
+                    let message = format!(
+                        "'{LATE}' is empty: no stream with RESEQUENCE BY reaches a sink of this job"
+                    );
+                    return Err(Error::contradiction(late_at, message));
+                }
+                Origin::Late => graph.add(
+                    LATE,
+                    NodeOp::Late {
+                        inputs: resequencers.clone(),
+                    },
+                    ledger_schema(),
+                ),
+            };
+            stages.nodes.insert(origin.clone(), node);
+        }
+        Ok(stages)
+    }
+
+    /// The node that emits what a relation reads; a stream's still has the system columns.
+    pub fn node(&self, origin: &Origin) -> Option<NodeId> {
+        self.nodes.get(origin).copied()
+    }
+
+    /// The source under a table or stream, as an index in [`Stages::sources`].
+    pub fn source(&self, origin: &Origin, catalog: &Catalog) -> Option<usize> {
+        self.indices.get(&source_of(origin, catalog)?).copied()
+    }
+
+    fn events(
+        &self,
+        graph: &mut Graph,
+        source: usize,
+        deduplication: Option<&Deduplication>,
+    ) -> (usize, NodeId, SchemaRef) {
+        let index = self.indices[&source];
+        let plan = &self.sources[index];
+        let mut fields = event_fields(&plan.columns);
+        fields.extend(system_columns::fields(plan.keep_bytes));
+        let schema = Arc::new(Schema::new(fields));
+        let mut node = graph.add(
+            &plan.name,
+            NodeOp::Source { source: index },
+            Arc::clone(&schema),
+        );
+        if let Some(Deduplication { by, within_ms }) = deduplication {
+            let op = NodeOp::Dedup {
+                input: node,
+                uuid: by.clone(),
+                within_ms: *within_ms,
+            };
+            node = graph.add(&plan.name, op, Arc::clone(&schema));
+        }
+        (index, node, schema)
+    }
+
+    fn table(&self, graph: &mut Graph, catalog: &Catalog, index: usize) -> NodeId {
+        let table = &catalog.tables[index];
+        let (source, input, _) = self.events(graph, table.source, table.deduplication.as_ref());
+        let op = NodeOp::Table {
+            input,
+            key: table.key.clone(),
+            version: table.version.clone(),
+            tombstone_ms: table.tombstone_ms,
+        };
+        graph.add(
+            &table.name.text,
+            op,
+            table_schema(&self.sources[source].columns),
+        )
+    }
+
+    fn stream(
+        &self,
+        graph: &mut Graph,
+        catalog: &Catalog,
+        index: usize,
+        resequencers: &mut Vec<NodeId>,
+    ) -> NodeId {
+        let stream = &catalog.streams[index];
+        let (source, input, schema) =
+            self.events(graph, stream.source, stream.deduplication.as_ref());
+        let Some(order) = &stream.resequencing else {
+            return input;
+        };
+        let op = NodeOp::Resequence {
+            input,
+            by: order.by.clone(),
+            per: order.per.clone(),
+            within_ms: order.within_ms,
+            source,
+        };
+        let node = graph.add(&stream.name.text, op, schema);
+        if !resequencers.contains(&node) {
+            resequencers.push(node);
+        }
+        node
+    }
+}
+
+fn source(
+    catalog: &Catalog,
+    index: usize,
+    used: &BTreeSet<String>,
+    keep_bytes: bool,
+) -> SourcePlan {
+    let source = &catalog.sources[index];
+    let used = |column: &&SourceColumn| used.contains(&column.name);
+    SourcePlan {
+        name: source.name.text.clone(),
+        entity: source.entity.clone(),
+        format: source.format.clone(),
+        columns: source.columns.iter().filter(used).cloned().collect(),
+        keep_bytes,
+        watermark: source.watermark.clone(),
+        options: source.options.clone(),
+    }
+}

@@ -1,0 +1,141 @@
+//! The options of a `WITH`: `${ENV}` in values, lists, lengths of time, and which of them are secret.
+
+use std::collections::BTreeMap;
+
+use crate::dialect::duration;
+
+/// Options by name.
+pub type Options = BTreeMap<String, String>;
+
+/// Reads one variable of the environment.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+const SECRET_WORDS: [&str; 8] = [
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "credential",
+    "key.pem",
+    "access.key",
+    "sasl.jaas",
+];
+
+/// True if an option of that name must not be shown.
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase().replace(['_', '-'], ".");
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// A value as it may be shown: a URL loses its user and password.
+#[must_use]
+pub fn shown(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return value.to_owned();
+    };
+    let host_end = rest.find('/').unwrap_or(rest.len());
+    match rest[..host_end].rfind('@') {
+        Some(at) => format!("{scheme}://***{}", &rest[at..]),
+        None => value.to_owned(),
+    }
+}
+
+/// Replaces `${NAME}` and `${NAME:-default}` in a value; the error says what is wrong with it.
+pub fn resolve(value: &str, environment: Environment<'_>) -> Result<String, String> {
+    let mut resolved = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(start) = rest.find("${") {
+        resolved.push_str(&rest[..start]);
+        let reference = &rest[start + 2..];
+        let end = reference
+            .find('}')
+            .ok_or("'${' without '}'; write ${NAME} or ${NAME:-default}")?;
+        let (name, default) = match reference[..end].split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (&reference[..end], None),
+        };
+        match (environment(name).filter(|value| !value.is_empty()), default) {
+            (Some(value), _) => resolved.push_str(&value),
+            (None, Some(default)) => resolved.push_str(default),
+            (None, None) => {
+                return Err(format!(
+                    "the environment has no '{name}'; set it, or give a default: ${{{name}:-default}}"
+                ));
+            }
+        }
+        rest = &reference[end + 1..];
+    }
+    resolved.push_str(rest);
+    Ok(resolved)
+}
+
+/// The parts of a list such as `a, b`.
+pub fn list(value: &str) -> Vec<String> {
+    value
+        .split(',')
+        .map(|part| part.trim().to_owned())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+/// Milliseconds of an option such as `30 s`; the error says what is expected.
+pub fn milliseconds(options: &Options, name: &str, default_ms: i64) -> Result<i64, String> {
+    let Some(text) = options.get(name) else {
+        return Ok(default_ms);
+    };
+    duration::milliseconds(text, None).ok_or_else(|| {
+        format!(
+            "option '{name}' is '{text}'; expected {}",
+            duration::EXPECTED
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(name: &str) -> Option<String> {
+        (name == "HOST").then(|| "broker".to_owned())
+    }
+
+    #[test]
+    fn references_to_the_environment_are_replaced() {
+        let resolve = |value| resolve(value, &environment);
+        assert_eq!(resolve("a-${HOST}:9092"), Ok("a-broker:9092".to_owned()));
+        assert_eq!(
+            resolve("${PORT:-9092}${HOST:-x}"),
+            Ok("9092broker".to_owned())
+        );
+        assert_eq!(resolve("plain $ {}"), Ok("plain $ {}".to_owned()));
+        assert!(resolve("${PORT}").is_err_and(|error| error.contains("'PORT'")));
+        assert!(resolve("${PORT").is_err());
+    }
+
+    #[test]
+    fn secrets_are_told_by_their_name() {
+        for name in [
+            "sasl.password",
+            "ssl.key.pem",
+            "API_TOKEN",
+            "client-secret",
+            "aws_access_key",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["topic", "key", "bootstrap.servers", "path"] {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_user() {
+        assert_eq!(
+            shown("postgres://me:pw@host/db?x=a@b"),
+            "postgres://***@host/db?x=a@b"
+        );
+        assert_eq!(shown("http://host/path@x"), "http://host/path@x");
+        assert_eq!(shown("127.0.0.1:9092"), "127.0.0.1:9092");
+    }
+}

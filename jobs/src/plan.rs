@@ -1,0 +1,298 @@
+//! The job plan: what a SQL job lowers to, as data. The engine renders it; nothing here executes.
+//!
+//! Promises: every node's output schema has unique column names, every expression refers to its input's columns by those names without
+//! a qualifier, inputs have smaller ids than the nodes that read them, and the text form ([`std::fmt::Display`]) is stable: the same SQL
+//! gives the same text, and the plan's identity is a hash of that text.
+
+use std::collections::BTreeMap;
+
+use arrow_schema::{DataType, SchemaRef};
+use datafusion_expr::Expr;
+
+/// Index of a node in [`JobPlan::nodes`].
+pub type NodeId = usize;
+
+/// A whole job.
+#[derive(Debug, Clone)]
+pub struct JobPlan {
+    /// Name of the job: names its state, its journal and its transactional id.
+    pub name: String,
+    /// What is read, in order of declaration. Only sources that reach a sink.
+    pub sources: Vec<SourcePlan>,
+    /// The dataflow, inputs before readers.
+    pub nodes: Vec<Node>,
+    /// What is written, in order of declaration.
+    pub sinks: Vec<SinkPlan>,
+}
+
+/// A `CREATE SOURCE`.
+#[derive(Debug, Clone)]
+pub struct SourcePlan {
+    /// Its name in SQL.
+    pub name: String,
+    /// Name of the entity that its envelopes must carry, if the option `entity` says so.
+    pub entity: Option<String>,
+    /// The format's name (`studio-json`).
+    pub format: String,
+    /// The columns that the job uses, in order of declaration, and where each comes from.
+    pub columns: Vec<SourceColumn>,
+    /// True if the record's bytes travel along (`__bytes`), for the late ledger.
+    pub keep_bytes: bool,
+    /// The watermark, if declared.
+    pub watermark: Option<WatermarkPlan>,
+    /// All `WITH` options, a profile's overrides applied.
+    pub options: BTreeMap<String, String>,
+}
+
+/// One column of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceColumn {
+    /// Name in SQL.
+    pub name: String,
+    /// Type that its values are converted to. `UUID` is `FixedSizeBinary(16)`, `TIMESTAMP` is milliseconds without zone.
+    pub data_type: DataType,
+    /// False if declared `NOT NULL`.
+    pub nullable: bool,
+    /// Where the value comes from.
+    pub from: ColumnOrigin,
+}
+
+/// Where a source column's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnOrigin {
+    /// A field of the payload of that name. The field `id` is the envelope's key where the payload has none (a delete).
+    Data(String),
+    /// A field of the envelope: `uuid`, `type`, `ts`, `entity`, `id`, or of the position: `partition`, `offset`.
+    Metadata(String),
+}
+
+/// `WATERMARK FOR column AS column - INTERVAL delay`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatermarkPlan {
+    /// The event-time column (a timestamp).
+    pub column: String,
+    /// How much later than the watermark's time an event may come, in milliseconds.
+    pub delay_ms: i64,
+    /// A record whose time is further ahead of the epoch's clock is a dead letter, in milliseconds (option `watermark.max-future`).
+    pub max_future_ms: i64,
+    /// A partition that was silent for so long no longer holds the watermark back, in milliseconds (option `watermark.idle-timeout`).
+    pub idle_timeout_ms: i64,
+}
+
+/// One operator of the dataflow.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// A name that stays the same when unrelated parts of the job change, such as `payment/dedup`: names its state on disk. Unique.
+    pub name: String,
+    /// What it does.
+    pub op: NodeOp,
+    /// Its output columns.
+    pub schema: SchemaRef,
+    /// True if its output retracts (a table, a view over one); false if it only appends.
+    pub retracts: bool,
+}
+
+/// What a node does.
+#[derive(Debug, Clone)]
+pub enum NodeOp {
+    /// Reads and decodes. Output: the source's columns, then the system columns.
+    Source {
+        /// Index in [`JobPlan::sources`].
+        source: usize,
+    },
+    /// Lets the first event with a `uuid` pass; later ones within `within_ms` of the epoch clock are counted and dropped.
+    Dedup {
+        /// Input.
+        input: NodeId,
+        /// Column that identifies an event.
+        uuid: String,
+        /// How long a uuid is remembered.
+        within_ms: i64,
+    },
+    /// Current state by primary key, from a stream with system columns. Output: the source's columns, without the system columns.
+    Table {
+        /// Input.
+        input: NodeId,
+        /// Primary key.
+        key: Vec<String>,
+        /// The highest version wins; a tie goes to the later source position. Without: the later position wins.
+        version: Option<String>,
+        /// How long a tombstone guards against older updates, by the epoch clock.
+        tombstone_ms: i64,
+    },
+    /// Emits a key's events in order of `by`, once the watermark has passed them; what comes later goes to the late ledger.
+    /// Output: as its input (system columns included).
+    Resequence {
+        /// Input.
+        input: NodeId,
+        /// Event-time column that orders.
+        by: String,
+        /// Key.
+        per: Vec<String>,
+        /// How long to wait at most: emitted when the highest time seen (per source, minimum over its partitions) is this much later.
+        within_ms: i64,
+        /// Index of the source whose watermark is waited for.
+        source: usize,
+    },
+    /// What the named resequencers could not put in order any more. Output: [`ledger_schema`].
+    Late {
+        /// The resequencers.
+        inputs: Vec<NodeId>,
+    },
+    /// Every undecodable record of the job's sources. Output: [`ledger_schema`].
+    DeadLetters,
+    /// Stateless: computes columns.
+    Project {
+        /// Input.
+        input: NodeId,
+        /// Expression and output name of each column.
+        columns: Vec<(Expr, String)>,
+    },
+    /// Stateless: keeps the rows for which the predicate is true.
+    Filter {
+        /// Input.
+        input: NodeId,
+        /// Predicate.
+        predicate: Expr,
+    },
+    /// Stateless: appends `window_start` and `window_end` (timestamps) of the tumbling window that `time` falls in; a row without time is dropped
+    /// and counted.
+    Tumble {
+        /// Input.
+        input: NodeId,
+        /// Event-time column.
+        time: String,
+        /// Window size in milliseconds; windows are aligned to the epoch of Unix, UTC.
+        size_ms: i64,
+    },
+    /// Equi-join. Output: the left columns, then the right ones.
+    Join {
+        /// Left input.
+        left: NodeId,
+        /// Right input.
+        right: NodeId,
+        /// Kind.
+        kind: JoinKind,
+        /// Equal columns; null equals nothing.
+        on: Vec<(String, String)>,
+    },
+    /// `GROUP BY`. Output: the group columns, then the aggregates. Without group columns: one row, always.
+    Aggregate {
+        /// Input.
+        input: NodeId,
+        /// Group columns.
+        group: Vec<String>,
+        /// Aggregates.
+        aggregates: Vec<Aggregate>,
+    },
+    /// As `Aggregate`, over a window: a group is first emitted when the watermark passes its `window_end` column, and corrected after.
+    WindowAggregate {
+        /// Input.
+        input: NodeId,
+        /// Group columns, `window_end` among them.
+        group: Vec<String>,
+        /// Aggregates; only those that can be retracted: sum of exact numbers, count, avg of exact numbers.
+        aggregates: Vec<Aggregate>,
+        /// Which group column holds the end of the window.
+        window_end: String,
+        /// Index of the source whose watermark closes windows.
+        source: usize,
+    },
+    /// The set of rows.
+    Distinct {
+        /// Input.
+        input: NodeId,
+    },
+    /// The sum of the inputs; same schema each.
+    UnionAll {
+        /// Inputs.
+        inputs: Vec<NodeId>,
+    },
+    /// A durable image of an append-only stream, in front of a join, an aggregate or a distinct. Output: as its input.
+    Image {
+        /// Input.
+        input: NodeId,
+    },
+}
+
+/// Kinds of equi-join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Matching pairs.
+    Inner,
+    /// And left rows without a match.
+    Left,
+    /// And right rows without a match.
+    Right,
+    /// Both.
+    Full,
+}
+
+/// One aggregate.
+#[derive(Debug, Clone)]
+pub struct Aggregate {
+    /// What is computed.
+    pub function: AggregateFunction,
+    /// Its argument column; `None` is `COUNT(*)`.
+    pub argument: Option<String>,
+    /// `DISTINCT` inside the aggregate.
+    pub distinct: bool,
+    /// Output column.
+    pub name: String,
+    /// Output type.
+    pub data_type: DataType,
+}
+
+/// The aggregate functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AggregateFunction {
+    /// Sum; null over no non-null value.
+    Sum,
+    /// Count of rows or of non-null values.
+    Count,
+    /// Average, rounded as DataFusion does; null over no non-null value.
+    Avg,
+    /// Least.
+    Min,
+    /// Greatest.
+    Max,
+}
+
+/// A `CREATE SINK`.
+#[derive(Debug, Clone)]
+pub struct SinkPlan {
+    /// Its name in SQL.
+    pub name: String,
+    /// What it writes.
+    pub input: NodeId,
+    /// The output format's name (`json`).
+    pub format: String,
+    /// Key columns; empty for an append sink without a key.
+    pub key: Vec<String>,
+    /// Upserts with tombstones, or an append-only stream.
+    pub mode: SinkMode,
+    /// All `WITH` options, a profile's overrides applied.
+    pub options: BTreeMap<String, String>,
+}
+
+/// How a sink writes changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkMode {
+    /// The newest row per key; a key without a row gets a tombstone. Consolidated per epoch.
+    Upsert,
+    /// Every row once; the input never retracts.
+    Append,
+}
+
+/// The columns of the dead letters and of the late ledger: `topic`, `partition`, `offset`, `reason`, `bytes`.
+#[must_use]
+pub fn ledger_schema() -> SchemaRef {
+    use arrow_schema::{Field, Schema};
+    std::sync::Arc::new(Schema::new(vec![
+        Field::new("topic", DataType::Utf8, false),
+        Field::new("partition", DataType::UInt32, false),
+        Field::new("offset", DataType::Int64, false),
+        Field::new("reason", DataType::Utf8, false),
+        Field::new("bytes", DataType::Binary, false),
+    ]))
+}

@@ -1,0 +1,204 @@
+//! Profiles: another set of options for the same SQL, such as files instead of Kafka.
+
+use std::collections::BTreeMap;
+
+use crate::error::Error;
+use crate::options::Options;
+
+/// What stays of the SQL's options when a profile names another connector: what the planner reads, and the name of the data. The rest
+/// spoke to the connector that is gone.
+const KEPT: [&str; 6] = ["entity", "format", "key", "mode", "topic", "partitions"];
+
+/// Overrides of `WITH` options. The default overrides nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    sources: Options,
+    sinks: Options,
+    objects: BTreeMap<String, Options>,
+}
+
+impl Profile {
+    /// Reads `[profile.NAME.sources]`, `[profile.NAME.sinks]` and `[profile.NAME.objects.OBJECT]`.
+    ///
+    /// # Errors
+    /// If the text is not TOML, has no such profile, or the profile has other sections.
+    pub fn from_toml(text: &str, name: &str) -> Result<Self, Error> {
+        let error = |message: String| Error::Profile {
+            profile: name.to_owned(),
+            message,
+        };
+        let document: toml::Table = text.parse().map_err(|wrong: toml::de::Error| {
+            error(format!("not valid TOML: {}", wrong.message()))
+        })?;
+        let profiles = document.get("profile").and_then(toml::Value::as_table);
+        let names = || {
+            let names: Vec<_> = profiles
+                .into_iter()
+                .flat_map(toml::Table::keys)
+                .map(String::as_str)
+                .collect();
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                format!("'{}'", names.join("', '"))
+            }
+        };
+        let sections = profiles
+            .and_then(|profiles| profiles.get(name))
+            .and_then(toml::Value::as_table)
+            .ok_or_else(|| error(format!("not in the file; it has {}", names())))?;
+        let mut profile = Self::default();
+        for (section, value) in sections {
+            let table = value
+                .as_table()
+                .ok_or_else(|| error(format!("'{section}' is not a table")))?;
+            match section.as_str() {
+                "sources" => flatten("", table, &mut profile.sources).map_err(error)?,
+                "sinks" => flatten("", table, &mut profile.sinks).map_err(error)?,
+                "objects" => {
+                    for (object, options) in table {
+                        let options = options
+                            .as_table()
+                            .ok_or_else(|| error(format!("'objects.{object}' is not a table")))?;
+                        flatten(
+                            "",
+                            options,
+                            profile.objects.entry(object.clone()).or_default(),
+                        )
+                        .map_err(error)?;
+                    }
+                }
+                _ => {
+                    return Err(error(format!(
+                        "unknown section '{section}'; use 'sources', 'sinks' or 'objects'"
+                    )));
+                }
+            }
+        }
+        Ok(profile)
+    }
+
+    /// The options of a source: the object's own overrides, then those for all sources, then the SQL's.
+    pub(crate) fn source_options(&self, object: &str, declared: Options) -> Options {
+        self.overridden(object, declared, &self.sources)
+    }
+
+    /// The options of a sink, as [`Profile::source_options`].
+    pub(crate) fn sink_options(&self, object: &str, declared: Options) -> Options {
+        self.overridden(object, declared, &self.sinks)
+    }
+
+    fn overridden(&self, object: &str, mut options: Options, section: &Options) -> Options {
+        let mut overrides = section.clone();
+        overrides.extend(self.objects.get(object).cloned().unwrap_or_default());
+        if overrides
+            .get("connector")
+            .is_some_and(|connector| options.get("connector") != Some(connector))
+        {
+            options
+                .retain(|name, _| KEPT.contains(&name.as_str()) || name.starts_with("watermark."));
+        }
+        options.extend(overrides);
+        options
+    }
+}
+
+/// A dotted option name is a nested table in TOML.
+fn flatten(prefix: &str, table: &toml::Table, options: &mut Options) -> Result<(), String> {
+    for (name, value) in table {
+        let name = format!("{prefix}{name}");
+        let text = match value {
+            toml::Value::Table(table) => {
+                flatten(&format!("{name}."), table, options)?;
+                continue;
+            }
+            toml::Value::String(text) => text.clone(),
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(truth) => truth.to_string(),
+            _ => {
+                return Err(format!(
+                    "the option '{name}' must be a text, a whole number, true or false"
+                ));
+            }
+        };
+        options.insert(name, text);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROFILES: &str = r#"
+        [profile.local.sources]
+        connector = "files"
+        path = "/data"
+        watermark.max-future = "2 days"
+        [profile.local.objects.payment_events]
+        path = "/elsewhere"
+        [profile.empty]
+    "#;
+
+    fn options(pairs: &[(&str, &str)]) -> Options {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn an_object_overrides_its_kind_and_its_kind_the_sql() {
+        let profile = Profile::from_toml(PROFILES, "local").expect("valid");
+        let declared = options(&[("connector", "files"), ("path", "/sql"), ("topic", "t")]);
+        let payment = profile.source_options("payment_events", declared.clone());
+        assert_eq!(payment["path"], "/elsewhere");
+        assert_eq!(payment["topic"], "t");
+        assert_eq!(payment["watermark.max-future"], "2 days");
+        assert_eq!(
+            profile.source_options("other", declared.clone())["path"],
+            "/data"
+        );
+        assert_eq!(
+            profile.sink_options("payment_events", declared)["path"],
+            "/elsewhere"
+        );
+    }
+
+    #[test]
+    fn another_connector_does_not_inherit_the_options_of_the_one_before() {
+        let profile = Profile::from_toml(PROFILES, "local").expect("valid");
+        let declared = options(&[
+            ("connector", "kafka"),
+            ("topic", "t"),
+            ("bootstrap.servers", "x"),
+            ("format", "f"),
+        ]);
+        let expected = [
+            ("connector", "files"),
+            ("format", "f"),
+            ("path", "/data"),
+            ("topic", "t"),
+            ("watermark.max-future", "2 days"),
+        ];
+        assert_eq!(
+            profile.source_options("other", declared),
+            options(&expected)
+        );
+    }
+
+    #[test]
+    fn a_profile_that_does_not_exist_is_named_with_those_that_do() {
+        let error = Profile::from_toml(PROFILES, "lokal").expect_err("does not exist");
+        assert_eq!(
+            error.to_string(),
+            "profile 'lokal': not in the file; it has 'empty', 'local'"
+        );
+        let error =
+            Profile::from_toml("[profile.a.source]\nx = 1", "a").expect_err("wrong section");
+        assert_eq!(
+            error.to_string(),
+            "profile 'a': unknown section 'source'; use 'sources', 'sinks' or 'objects'"
+        );
+    }
+}

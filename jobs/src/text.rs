@@ -1,0 +1,330 @@
+//! The text of a plan: what a person reads, what golden files hold, and what a plan's identity is made of.
+//!
+//! The identity ([`JobPlan::hash`]) is that of the text without the options, so it covers what is computed from what (sources with their
+//! connector and topic, columns, operators, sinks with theirs) and leaves out how systems are reached (addresses, credentials, tuning):
+//! moving a broker keeps it, moving a source from Kafka to files does not, because recorded positions would mean something else.
+
+use std::fmt::{Display, Formatter, Write};
+
+use arrow_schema::{DataType, Schema, TimeUnit};
+
+use crate::options::{Options, is_secret, shown};
+use crate::plan::{
+    Aggregate, AggregateFunction, ColumnOrigin, JobPlan, JoinKind, Node, NodeId, NodeOp, SinkMode,
+    SinkPlan, SourcePlan,
+};
+
+impl JobPlan {
+    /// The plan's identity: hex of the 128-bit xxh3 of the text without options.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write(&mut text, false);
+        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()))
+    }
+
+    fn write(&self, out: &mut dyn Write, with_options: bool) -> std::fmt::Result {
+        writeln!(out, "job {}", self.name)?;
+        for source in &self.sources {
+            source_line(out, source)?;
+            if with_options {
+                option_lines(out, &source.options)?;
+            }
+        }
+        for node in &self.nodes {
+            self.node_line(out, node)?;
+        }
+        for sink in &self.sinks {
+            self.sink_line(out, sink)?;
+            if with_options {
+                option_lines(out, &sink.options)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn node_line(&self, out: &mut dyn Write, node: &Node) -> std::fmt::Result {
+        let name = |id: NodeId| self.nodes[id].name.clone();
+        let source_name = |index: usize| self.sources[index].name.clone();
+        let mode = if node.retracts { "retracts" } else { "appends" };
+        write!(
+            out,
+            "node {}: {}; {mode}; ",
+            node.name,
+            operation(&node.op, &name, &source_name)
+        )?;
+        let inputs = crate::lower::graph::inputs(&node.op);
+        match inputs.first() {
+            Some(input) if self.nodes[*input].schema == node.schema => {
+                writeln!(out, "columns of {}", name(*input))
+            }
+            _ => writeln!(out, "columns {}", columns(&node.schema)),
+        }
+    }
+
+    fn sink_line(&self, out: &mut dyn Write, sink: &SinkPlan) -> std::fmt::Result {
+        let mode = match sink.mode {
+            SinkMode::Upsert => "upsert",
+            SinkMode::Append => "append",
+        };
+        write!(
+            out,
+            "sink {}: {}, format {}, {mode}",
+            sink.name,
+            place(&sink.options),
+            sink.format
+        )?;
+        if !sink.key.is_empty() {
+            write!(out, " by {}", sink.key.join(", "))?;
+        }
+        writeln!(out, ", from {}", self.nodes[sink.input].name)
+    }
+}
+
+impl Display for JobPlan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        self.write(f, true)
+    }
+}
+
+fn place(options: &Options) -> String {
+    let option = |name: &str| options.get(name).map_or("", String::as_str);
+    match option("topic") {
+        "" => option("connector").to_owned(),
+        topic => format!("{} '{topic}'", option("connector")),
+    }
+}
+
+fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
+    write!(
+        out,
+        "source {}: {}, format {}",
+        source.name,
+        place(&source.options),
+        source.format
+    )?;
+    if let Some(entity) = &source.entity {
+        write!(out, ", entity '{entity}'")?;
+    }
+    if let Some(watermark) = &source.watermark {
+        write!(
+            out,
+            ", watermark {} - {} ms (at most {} ms ahead, idle after {} ms)",
+            watermark.column,
+            watermark.delay_ms,
+            watermark.max_future_ms,
+            watermark.idle_timeout_ms
+        )?;
+    }
+    if source.keep_bytes {
+        write!(out, ", keeps bytes")?;
+    }
+    let columns = source.columns.iter().map(|column| {
+        let from = match &column.from {
+            ColumnOrigin::Data(field) if *field == column.name => String::new(),
+            ColumnOrigin::Data(field) => format!(" from data '{field}'"),
+            ColumnOrigin::Metadata(field) => format!(" from metadata '{field}'"),
+        };
+        format!(
+            "{} {}{}{from}",
+            column.name,
+            type_name(&column.data_type),
+            not_null(column.nullable)
+        )
+    });
+    writeln!(out, "; columns {}", columns.collect::<Vec<_>>().join(", "))
+}
+
+/// The options that the other lines do not show, and that are no secret.
+fn option_lines(out: &mut dyn Write, options: &Options) -> std::fmt::Result {
+    const SHOWN_ABOVE: [&str; 6] = ["connector", "topic", "format", "entity", "key", "mode"];
+    for (name, value) in options {
+        if !SHOWN_ABOVE.contains(&name.as_str()) && !is_secret(name) {
+            writeln!(out, "  with {name} = '{}'", shown(value))?;
+        }
+    }
+    Ok(())
+}
+
+const fn not_null(nullable: bool) -> &'static str {
+    if nullable { "" } else { " NOT NULL" }
+}
+
+/// Columns with their types, in SQL's words.
+pub fn columns(schema: &Schema) -> String {
+    let column = |field: &arrow_schema::FieldRef| {
+        format!(
+            "{} {}{}",
+            field.name(),
+            type_name(field.data_type()),
+            not_null(field.is_nullable())
+        )
+    };
+    schema
+        .fields()
+        .iter()
+        .map(column)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Utf8 => "VARCHAR".to_owned(),
+        DataType::Date32 => "DATE".to_owned(),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP".to_owned(),
+        DataType::FixedSizeBinary(16) => "UUID".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What kind of stage an operation is: the second part of a node's name.
+pub const fn stage(op: &NodeOp) -> &'static str {
+    match op {
+        NodeOp::Source { .. } => "source",
+        NodeOp::Dedup { .. } => "dedup",
+        NodeOp::Table { .. } => "table",
+        NodeOp::Resequence { .. } => "resequence",
+        NodeOp::Late { .. } => "late",
+        NodeOp::DeadLetters => "dead-letters",
+        NodeOp::Project { .. } => "project",
+        NodeOp::Filter { .. } => "filter",
+        NodeOp::Tumble { .. } => "tumble",
+        NodeOp::Join { .. } => "join",
+        NodeOp::Aggregate { .. } => "aggregate",
+        NodeOp::WindowAggregate { .. } => "window",
+        NodeOp::Distinct { .. } => "distinct",
+        NodeOp::UnionAll { .. } => "union",
+        NodeOp::Image { .. } => "image",
+    }
+}
+
+/// An operation in words; equal words mean equal operations. `name` names its inputs, `source_name` the source of an index.
+pub fn operation(
+    op: &NodeOp,
+    name: &dyn Fn(NodeId) -> String,
+    source_name: &dyn Fn(usize) -> String,
+) -> String {
+    let names = |ids: &[NodeId]| {
+        ids.iter()
+            .map(|id| name(*id))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match op {
+        NodeOp::Source { source } => format!("source {}", source_name(*source)),
+        NodeOp::Dedup {
+            input,
+            uuid,
+            within_ms,
+        } => format!("dedup {} by {uuid} within {within_ms} ms", name(*input)),
+        NodeOp::Table {
+            input,
+            key,
+            version,
+            tombstone_ms,
+        } => format!(
+            "table of {} by {}, version {}, tombstones for {tombstone_ms} ms",
+            name(*input),
+            key.join(", "),
+            version.as_deref().unwrap_or("position")
+        ),
+        NodeOp::Resequence {
+            input,
+            by,
+            per,
+            within_ms,
+            source,
+        } => format!(
+            "resequence {} by {by} per {} within {within_ms} ms of source {}",
+            name(*input),
+            per.join(", "),
+            source_name(*source)
+        ),
+        NodeOp::Late { inputs } => format!("late events of {}", names(inputs)),
+        NodeOp::DeadLetters => "dead letters".to_owned(),
+        NodeOp::Project { input, columns } => {
+            format!("project {} to {}", name(*input), projected(columns))
+        }
+        NodeOp::Filter { input, predicate } => format!("filter {} by {predicate}", name(*input)),
+        NodeOp::Tumble {
+            input,
+            time,
+            size_ms,
+        } => format!("tumble {} by {time} of {size_ms} ms", name(*input)),
+        NodeOp::Join {
+            left,
+            right,
+            kind,
+            on,
+        } => join(&name(*left), &name(*right), *kind, on),
+        NodeOp::Aggregate {
+            input,
+            group,
+            aggregates,
+        } => {
+            format!("aggregate {} {}", name(*input), grouped(group, aggregates))
+        }
+        NodeOp::WindowAggregate {
+            input,
+            group,
+            aggregates,
+            window_end,
+            source,
+        } => format!(
+            "aggregate {} {}, closed at {window_end} by the watermark of source {}",
+            name(*input),
+            grouped(group, aggregates),
+            source_name(*source)
+        ),
+        NodeOp::Distinct { input } => format!("distinct {}", name(*input)),
+        NodeOp::UnionAll { inputs } => format!("union all {}", names(inputs)),
+        NodeOp::Image { input } => format!("image of {}", name(*input)),
+    }
+}
+
+fn projected(columns: &[(datafusion_expr::Expr, String)]) -> String {
+    let column = |(expr, name): &(datafusion_expr::Expr, String)| match expr.try_as_col() {
+        Some(column) if column.name == *name => name.clone(),
+        _ => format!("{expr} AS {name}"),
+    };
+    columns.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+fn join(left: &str, right: &str, kind: JoinKind, on: &[(String, String)]) -> String {
+    let kind = match kind {
+        JoinKind::Inner => "inner",
+        JoinKind::Left => "left",
+        JoinKind::Right => "right",
+        JoinKind::Full => "full",
+    };
+    let on: Vec<_> = on
+        .iter()
+        .map(|(left, right)| format!("{left} = {right}"))
+        .collect();
+    format!("{kind} join {left} with {right} on {}", on.join(" and "))
+}
+
+fn grouped(group: &[String], aggregates: &[Aggregate]) -> String {
+    let aggregates: Vec<_> = aggregates.iter().map(aggregate).collect();
+    format!("by ({}) to ({})", group.join(", "), aggregates.join(", "))
+}
+
+fn aggregate(aggregate: &Aggregate) -> String {
+    let function = match aggregate.function {
+        AggregateFunction::Sum => "sum",
+        AggregateFunction::Count => "count",
+        AggregateFunction::Avg => "avg",
+        AggregateFunction::Min => "min",
+        AggregateFunction::Max => "max",
+    };
+    let distinct = if aggregate.distinct { "distinct " } else { "" };
+    let argument = aggregate.argument.as_deref().unwrap_or("*");
+    format!("{function}({distinct}{argument}) AS {}", aggregate.name)
+}

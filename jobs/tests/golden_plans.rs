@@ -1,0 +1,237 @@
+//! Golden plans: the text of each plan under `tests/golden/plans`, rewritten by `UPDATE_GOLDEN=1`. They catch any change of a plan, wanted or
+//! not; whether a plan computes the right thing, the engine's tests say. Each plan is also held to what `plan.rs` promises.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tidemill_jobs::plan::{JobPlan, NodeOp};
+use tidemill_jobs::{Profile, plan_job_in};
+
+fn folder(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn plan(name: &str, sql: &str, profile: &Profile) -> JobPlan {
+    plan_job_in(name, sql, profile, &|_| None).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn small_jobs() -> Vec<(String, String)> {
+    let declarations = read(&folder("tests/jobs/declarations.sql"));
+    let mut jobs = Vec::new();
+    for entry in std::fs::read_dir(folder("tests/jobs")).expect("the folder of small jobs exists") {
+        let path = entry.expect("readable").path();
+        let name = path
+            .file_stem()
+            .expect("a file")
+            .to_string_lossy()
+            .into_owned();
+        if name != "declarations" {
+            jobs.push((name, format!("{declarations}{}", read(&path))));
+        }
+    }
+    jobs.sort();
+    jobs
+}
+
+fn flagship(profile: Option<&str>) -> JobPlan {
+    let profiles = read(&folder("catalog/profiles.toml"));
+    let profile = profile.map_or_else(Profile::default, |name| {
+        Profile::from_toml(&profiles, name).expect("valid")
+    });
+    plan(
+        "studio_finance",
+        &read(&folder("catalog/studio_finance.sql")),
+        &profile,
+    )
+}
+
+fn compare(name: &str, plan: &JobPlan) -> Result<(), String> {
+    let path = folder("../tests/golden/plans").join(format!("{name}.txt"));
+    let text = plan.to_string();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().expect("has a folder")).expect("can be made");
+        std::fs::write(&path, &text).expect("can be written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = golden
+        .lines()
+        .zip(text.lines())
+        .find(|(golden, text)| golden != text);
+    match differs {
+        Some((golden, text)) => Err(format!("{name}\n  golden {golden}\n  now    {text}")),
+        None if golden != text => Err(format!("{name}: lines were added or taken away")),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn plans_are_as_they_were_read() {
+    let mut differing = Vec::new();
+    for (name, sql) in small_jobs() {
+        differing.extend(compare(&name, &plan(&name, &sql, &Profile::default())).err());
+    }
+    differing.extend(compare("studio_finance", &flagship(None)).err());
+    differing.extend(compare("studio_finance.local", &flagship(Some("local"))).err());
+    assert!(
+        differing.is_empty(),
+        "UPDATE_GOLDEN=1 rewrites; read the diff.\n{}",
+        differing.join("\n")
+    );
+}
+
+#[test]
+fn plans_keep_what_they_promise() {
+    let small = small_jobs()
+        .into_iter()
+        .map(|(name, sql)| plan(&name, &sql, &Profile::default()));
+    for plan in small.chain([flagship(None)]) {
+        let mut names = BTreeSet::new();
+        for (id, node) in plan.nodes.iter().enumerate() {
+            assert!(
+                names.insert(&node.name),
+                "{}: '{}' twice",
+                plan.name,
+                node.name
+            );
+            let columns: BTreeSet<_> = node
+                .schema
+                .fields()
+                .iter()
+                .map(|field| field.name())
+                .collect();
+            assert_eq!(
+                columns.len(),
+                node.schema.fields().len(),
+                "{}: columns of '{}'",
+                plan.name,
+                node.name
+            );
+            for input in inputs(&node.op) {
+                assert!(
+                    input < id,
+                    "{}: '{}' reads a later node",
+                    plan.name,
+                    node.name
+                );
+            }
+            if let NodeOp::Project { input, columns } = &node.op {
+                let schema =
+                    datafusion_common::DFSchema::try_from(plan.nodes[*input].schema.clone())
+                        .expect("unique");
+                for ((expr, name), field) in columns.iter().zip(node.schema.fields()) {
+                    let data_type =
+                        datafusion_expr::ExprSchemable::get_type(expr, &schema).expect("typed");
+                    assert_eq!(
+                        (name, &data_type),
+                        (field.name(), field.data_type()),
+                        "{}: '{}'",
+                        plan.name,
+                        node.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Every path from a source to an operator that remembers rows passes one durable stage, and no path passes two.
+#[test]
+fn what_differential_remembers_can_be_had_again_after_a_restart() {
+    fn roots(plan: &JobPlan, id: usize) -> BTreeSet<bool> {
+        match &plan.nodes[id].op {
+            NodeOp::Table { .. } | NodeOp::Image { .. } | NodeOp::WindowAggregate { .. } => {
+                BTreeSet::from([true])
+            }
+            op if inputs(op).is_empty() => BTreeSet::from([false]),
+            NodeOp::Late { .. } => BTreeSet::from([false]),
+            op => inputs(op)
+                .into_iter()
+                .flat_map(|input| roots(plan, input))
+                .collect(),
+        }
+    }
+    let small = small_jobs()
+        .into_iter()
+        .map(|(name, sql)| plan(&name, &sql, &Profile::default()));
+    for plan in small.chain([flagship(None)]) {
+        for node in &plan.nodes {
+            let expected = match node.op {
+                NodeOp::Join { .. } | NodeOp::Aggregate { .. } | NodeOp::Distinct { .. } => true,
+                NodeOp::Image { .. } => false,
+                _ => continue,
+            };
+            for input in inputs(&node.op) {
+                assert_eq!(
+                    roots(&plan, input),
+                    BTreeSet::from([expected]),
+                    "{}: '{}'",
+                    plan.name,
+                    node.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_identity_survives_a_move_of_the_broker_but_not_a_change_of_the_connector() {
+    let sql = read(&folder("catalog/studio_finance.sql"));
+    let at = |address: &'static str| {
+        plan_job_in("studio_finance", &sql, &Profile::default(), &|name| {
+            (name == "TIDEMILL_KAFKA").then(|| address.to_owned())
+        })
+        .expect("valid")
+    };
+    assert_ne!(at("a:1").to_string(), at("b:2").to_string());
+    assert_eq!(at("a:1").hash(), at("b:2").hash());
+    assert_ne!(at("a:1").hash(), flagship(Some("local")).hash());
+    assert_eq!(at("a:1").hash(), flagship(Some("kafka")).hash());
+}
+
+#[test]
+fn secrets_never_reach_the_text() {
+    let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id') WITH (connector = 'kafka', topic = 't', sasl.password = '${PW}',
+                   schema.url = 'http://me:hunter2@host/x');
+               CREATE STREAM s FROM e;
+               CREATE SINK o WITH (connector = 'kafka', topic = 'u', ssl.key.pem = 'hunter2') AS SELECT id FROM s;";
+    let environment = |name: &str| (name == "PW").then(|| "hunter2".to_owned());
+    let plan = plan_job_in("job", sql, &Profile::default(), &environment).expect("valid");
+    assert_eq!(plan.sources[0].options["sasl.password"], "hunter2");
+    let text = plan.to_string();
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(text.contains("schema.url = 'http://***@host/x'"), "{text}");
+}
+
+#[test]
+fn a_missing_variable_is_named() {
+    let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id') WITH (connector = 'kafka', topic = '${TOPIC}');
+               CREATE STREAM s FROM e;
+               CREATE SINK o WITH (connector = 'kafka', topic = 'u') AS SELECT id FROM s;";
+    let error = plan_job_in("job", sql, &Profile::default(), &|_| None).expect_err("no variable");
+    assert_eq!(
+        error.to_string(),
+        "option 'topic' of 'e': the environment has no 'TOPIC'; set it, or give a default: ${TOPIC:-default}"
+    );
+}
+
+fn inputs(op: &NodeOp) -> Vec<usize> {
+    match op {
+        NodeOp::Source { .. } | NodeOp::DeadLetters => Vec::new(),
+        NodeOp::Late { inputs } | NodeOp::UnionAll { inputs } => inputs.clone(),
+        NodeOp::Join { left, right, .. } => vec![*left, *right],
+        NodeOp::Dedup { input, .. }
+        | NodeOp::Table { input, .. }
+        | NodeOp::Resequence { input, .. }
+        | NodeOp::Project { input, .. }
+        | NodeOp::Filter { input, .. }
+        | NodeOp::Tumble { input, .. }
+        | NodeOp::Aggregate { input, .. }
+        | NodeOp::WindowAggregate { input, .. }
+        | NodeOp::Distinct { input }
+        | NodeOp::Image { input } => vec![*input],
+    }
+}

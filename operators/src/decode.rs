@@ -1,0 +1,127 @@
+//! Decode: raw records to columns, dead letters, and what the records say about event time.
+//!
+//! Every record ends as exactly one of: a row, a counted `read`, a dead letter.
+
+use std::sync::Arc;
+
+use arrow_array::{BinaryArray, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow_schema::SchemaRef;
+use tidemill_formats::studio_json::{Decoder, Records, TimeRange};
+use tidemill_types::{ChangeBatch, DeadLetter};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+
+use crate::error::Context;
+use crate::shell::Batches;
+use crate::watermark::Fact;
+use crate::{Changes, Counter, Failure, Packet};
+
+/// Raw records of one partition in one epoch.
+#[derive(Debug, Clone)]
+pub struct RawBatch {
+    /// Source partition.
+    pub partition: u32,
+    /// Offset of each record.
+    pub offsets: Vec<i64>,
+    /// Where each record starts in the arena, then where the last one ends.
+    pub bounds: Vec<u32>,
+    /// The records' bytes.
+    pub arena: Vec<u8>,
+    /// The epoch's clock, milliseconds since 1970.
+    pub clock_ms: i64,
+}
+
+/// What the decoder counts.
+#[derive(Debug, Clone, Default)]
+pub struct DecodeCounters {
+    /// Records decoded to rows.
+    pub rows: Counter,
+    /// Events of type `read`.
+    pub reads: Counter,
+    /// Undecodable records.
+    pub dead_letters: Counter,
+}
+
+/// Told about every decoded batch: the epoch, the range of its events' `ts`, and how many rows it has. For freshness.
+pub type Observer = Box<dyn FnMut(u64, TimeRange, usize)>;
+
+/// The three streams that leave a decoder.
+pub struct Decoded<'scope> {
+    /// Rows with system columns.
+    pub rows: Changes<'scope>,
+    /// Dead letters, in the ledger's columns.
+    pub dead_letters: Changes<'scope>,
+    /// The greatest event time per partition and batch.
+    pub facts: Batches<'scope, Fact>,
+}
+
+/// Decodes every batch as it comes; an epoch's records need no order here.
+pub fn decode<'scope>(
+    input: Batches<'scope, RawBatch>,
+    name: &str,
+    mut decoder: Decoder,
+    ledger: SchemaRef,
+    counters: DecodeCounters,
+    mut observer: Observer,
+    failure: Failure,
+) -> Decoded<'scope> {
+    let operator = name.to_owned();
+    let mut builder = OperatorBuilder::new(format!("decode {name}"), input.scope());
+    let mut input = builder.new_input(input, Pipeline);
+    let (rows, rows_stream) = builder.new_output::<Vec<Packet>>();
+    let (dead, dead_stream) = builder.new_output::<Vec<Packet>>();
+    let (facts, facts_stream) = builder.new_output::<Vec<Fact>>();
+    let mut rows = OutputBuilder::<_, CapacityContainerBuilder<Vec<Packet>>>::from(rows);
+    let mut dead = OutputBuilder::<_, CapacityContainerBuilder<Vec<Packet>>>::from(dead);
+    let mut facts = OutputBuilder::<_, CapacityContainerBuilder<Vec<Fact>>>::from(facts);
+    builder.build(move |_| {
+        move |_| {
+            let (mut rows, mut dead, mut facts) = (rows.activate(), dead.activate(), facts.activate());
+            input.for_each(|capability, batches| {
+                for raw in batches.drain(..) {
+                    let records = Records { partition: raw.partition, offsets: &raw.offsets, bounds: &raw.bounds, arena: &raw.arena };
+                    let decoded = decoder.decode(&records, raw.clock_ms);
+                    counters.rows.add(decoded.rows.num_rows() as u64);
+                    counters.reads.add(decoded.reads);
+                    counters.dead_letters.add(decoded.dead_letters.len() as u64);
+                    if let Some(range) = decoded.event_time {
+                        let epoch = *capability.least().expect("a message carries its epoch");
+                        observer(epoch, range, decoded.rows.num_rows());
+                    }
+                    if decoded.rows.num_rows() > 0 {
+                        rows.session(&capability).give(Packet::from(ChangeBatch::inserts(decoded.rows)));
+                    }
+                    if !decoded.dead_letters.is_empty() {
+                        match ledger_rows(&ledger, &decoded.dead_letters).of(&operator) {
+                            Ok(batch) => dead.session(&capability).give(Packet::from(ChangeBatch::inserts(batch))),
+                            Err(error) => failure.report(error),
+                        }
+                    }
+                    if let Some(time_max_ms) = decoded.time_max {
+                        facts.session(&capability).give(Fact { partition: raw.partition, time_max_ms });
+                    }
+                }
+            });
+        }
+    });
+    Decoded { rows: rows_stream, dead_letters: dead_stream, facts: facts_stream }
+}
+
+/// Dead letters as rows of the ledger's columns.
+///
+/// # Errors
+/// If `schema` is not the ledger's.
+pub fn ledger_rows(schema: &SchemaRef, letters: &[DeadLetter]) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    RecordBatch::try_new(
+        schema.clone(),
+        vec![
+            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.topic))),
+            Arc::new(UInt32Array::from_iter_values(letters.iter().map(|letter| letter.partition))),
+            Arc::new(Int64Array::from_iter_values(letters.iter().map(|letter| letter.offset))),
+            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.reason))),
+            Arc::new(BinaryArray::from_iter_values(letters.iter().map(|letter| &letter.bytes))),
+        ],
+    )
+}

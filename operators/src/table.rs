@@ -1,0 +1,256 @@
+//! Table: a changelog becomes the current state by primary key.
+//!
+//! The newest event about a key (see [`Rank`]) wins at once, in whatever order events arrive; older ones change nothing and are counted.
+//! A delete takes the row away and leaves a tombstone with its rank, so that an older update that arrives later cannot resurrect the row;
+//! the tombstone is forgotten after the table's bound, by the epoch clock. Emits the old row with diff -1 and the new one with +1; an event
+//! that leaves the row as it is emits nothing.
+//!
+//! State: key → `expiry (i64) | flags (u8) | rank (20 bytes) | encoded value columns`; the expiry of a live row is `i64::MAX`.
+
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
+use hashbrown::HashMap;
+use tidemill_types::row::EncodedRows;
+use tidemill_types::{ChangeBatch, key_group, system_columns};
+
+use crate::error::Context;
+use crate::keyed::{BATCH_ROWS, KeyedLayout, RowBuffer};
+use crate::rank::{Rank, ranks};
+use crate::{Counter, Error, Tick, columns};
+
+const HEADER_BYTES: usize = 8 + 1 + Rank::BYTES;
+const LIVE: u8 = 0;
+const TOMBSTONE: u8 = 1;
+
+/// Settings of a table.
+#[derive(Debug)]
+pub struct Settings {
+    /// Name of the operator, in errors.
+    pub name: String,
+    /// Primary key columns.
+    pub key: Vec<String>,
+    /// Version column.
+    pub version: Option<String>,
+    /// How long a tombstone is kept.
+    pub tombstone_ms: i64,
+}
+
+/// The state and logic of one worker's part of a table.
+pub struct Table {
+    name: String,
+    input: SchemaRef,
+    layout: KeyedLayout,
+    declared: Vec<usize>,
+    version: Option<usize>,
+    op: usize,
+    partition: usize,
+    offset: usize,
+    tombstone_ms: i64,
+    state: tidemill_state::Table,
+    stale: Counter,
+}
+
+/// What an event does to the state of its key.
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    /// Something newer is known.
+    Stale,
+    /// The row becomes the event's.
+    Upsert,
+    /// The row goes.
+    Delete,
+}
+
+fn decide(held: Option<Rank>, event: Rank, op: u8) -> Decision {
+    match held {
+        Some(held) if held >= event => Decision::Stale,
+        _ if op == system_columns::OP_DELETE => Decision::Delete,
+        _ => Decision::Upsert,
+    }
+}
+
+/// What is held for a key: its rank, and where its row lies in the epoch's arena of old rows, if it is live.
+struct Held {
+    rank: Rank,
+    row: Option<std::ops::Range<usize>>,
+}
+
+impl Table {
+    /// A table over rows of `input` (with system columns); its output has the columns of `output`.
+    ///
+    /// # Errors
+    /// If a column is missing or has no encoding.
+    pub fn new(settings: Settings, input: &SchemaRef, output: &SchemaRef, state: tidemill_state::Table, stale: Counter) -> Result<Self, Error> {
+        let Settings { name, key, version, tombstone_ms } = settings;
+        let index = |column: &str| columns::index(input, column).of(&name);
+        Ok(Self {
+            layout: KeyedLayout::new(output, &key).of(&name)?,
+            declared: output.fields().iter().map(|field| index(field.name())).collect::<Result<_, _>>()?,
+            version: version.as_deref().map(index).transpose()?,
+            op: index(system_columns::OP)?,
+            partition: index(system_columns::PARTITION)?,
+            offset: index(system_columns::OFFSET)?,
+            input: input.clone(),
+            tombstone_ms,
+            state,
+            stale,
+            name,
+        })
+    }
+
+    /// One epoch: the changes of the table.
+    ///
+    /// # Errors
+    /// If state cannot be read or written.
+    pub fn on_epoch(&mut self, tick: &Tick, input: &[ChangeBatch], output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+        if tick.restored {
+            return self.emit_image(output);
+        }
+        if input.is_empty() {
+            return Ok(());
+        }
+        let rows = columns::concat(&self.input, input).of(&self.name)?.rows;
+        let declared = rows.project(&self.declared).of(&self.name)?;
+        let keys = self.layout.encode_keys(&declared).of(&self.name)?;
+        let ranks = ranks(&rows, self.version, self.partition, self.offset).of(&self.name)?;
+        let newest = newest_per_key(&keys, &ranks);
+        self.stale.add((rows.num_rows() - newest.len()) as u64);
+        self.apply(tick, &rows, &declared, &keys, &ranks, &newest, output)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the columns of one epoch, computed once")]
+    fn apply(
+        &mut self,
+        tick: &Tick,
+        rows: &RecordBatch,
+        declared: &RecordBatch,
+        keys: &EncodedRows,
+        ranks: &[Rank],
+        newest: &[u32],
+        output: &mut Vec<ChangeBatch>,
+    ) -> Result<(), Error> {
+        let name = self.name.clone();
+        let ops = columns::ops(rows.column(self.op));
+        let lookups: Vec<(u16, &[u8])> = newest.iter().map(|&row| keys.bytes(row as usize)).map(|key| (key_group(key), key)).collect();
+        let mut arena = Vec::new();
+        let held = self.read_held(&lookups, tick, &mut arena)?;
+        let newest_rows = arrow_select::take::take_record_batch(declared, &UInt32Array::from(newest.to_vec())).of(&name)?;
+        let values = self.layout.encode_values(&newest_rows).of(&name)?;
+
+        let mut retractions = RowBuffer::default();
+        let mut inserted = Vec::new();
+        let mut entry = Vec::new();
+        for (i, (&row, held)) in (0u32..).zip(newest.iter().zip(held)) {
+            let (group, key) = lookups[i as usize];
+            let (rank, old) = (ranks[row as usize], held.as_ref().and_then(|held| held.row.clone()).map(|range| &arena[range]));
+            entry.clear();
+            match decide(held.as_ref().map(|held| held.rank), rank, ops[row as usize]) {
+                Decision::Stale => {
+                    self.stale.add(1);
+                    continue;
+                }
+                Decision::Upsert => {
+                    let value = values.bytes(i as usize);
+                    write_header(&mut entry, i64::MAX, LIVE, rank);
+                    entry.extend_from_slice(value);
+                    if old != Some(value) {
+                        old.inspect(|old| retractions.push(key, old, -1));
+                        inserted.push(i);
+                    }
+                }
+                Decision::Delete => {
+                    write_header(&mut entry, tick.clock_ms.saturating_add(self.tombstone_ms), TOMBSTONE, rank);
+                    old.inspect(|old| retractions.push(key, old, -1));
+                }
+            }
+            self.state.put(group, key, &entry).of(&name)?;
+        }
+        output.extend(retractions.take(&self.layout).of(&name)?);
+        if !inserted.is_empty() {
+            let rows = arrow_select::take::take_record_batch(&newest_rows, &UInt32Array::from(inserted)).of(&name)?;
+            let rows = columns::batch(self.layout.schema(), rows.columns().to_vec(), rows.num_rows()).of(&name)?;
+            output.push(ChangeBatch::inserts(rows));
+        }
+        Ok(())
+    }
+
+    /// What the state holds for each key; the old rows are copied into the arena.
+    fn read_held(&mut self, lookups: &[(u16, &[u8])], tick: &Tick, arena: &mut Vec<u8>) -> Result<Vec<Option<Held>>, Error> {
+        let mut held: Vec<Option<Held>> = Vec::new();
+        held.resize_with(lookups.len(), || None);
+        let mut broken = false;
+        self.state
+            .get_many(lookups, |i, entry| {
+                let Some(entry) = entry else { return };
+                let Some((expiry, flags, rank)) = read_header(entry) else {
+                    broken = true;
+                    return;
+                };
+                if flags == TOMBSTONE && expiry <= tick.clock_ms {
+                    return;
+                }
+                let row = (flags == LIVE).then(|| {
+                    let start = arena.len();
+                    arena.extend_from_slice(&entry[HEADER_BYTES..]);
+                    start..arena.len()
+                });
+                held[i] = Some(Held { rank, row });
+            })
+            .of(&self.name)?;
+        if broken { Err(Error::Entry { operator: self.name.clone() }) } else { Ok(held) }
+    }
+
+    fn emit_image(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+        let mut buffer = RowBuffer::default();
+        let mut result = Ok(());
+        let (layout, name) = (&self.layout, &self.name);
+        self.state
+            .scan(|_, key, entry| -> Result<(), tidemill_state::Error> {
+                match read_header(entry) {
+                    Some((_, LIVE, _)) => buffer.push(key, &entry[HEADER_BYTES..], 1),
+                    Some(_) => {}
+                    None => result = Err(Error::Entry { operator: name.clone() }),
+                }
+                if buffer.len() == BATCH_ROWS {
+                    match buffer.take(layout).of(name) {
+                        Ok(batch) => output.extend(batch),
+                        Err(error) => result = Err(error),
+                    }
+                }
+                Ok(())
+            })
+            .of(name)?;
+        output.extend(buffer.take(layout).of(name)?);
+        result
+    }
+}
+
+/// The row of the highest rank of each key, ordered by key (so that state is read and written in its own order).
+fn newest_per_key(keys: &EncodedRows, ranks: &[Rank]) -> Vec<u32> {
+    let mut newest: HashMap<&[u8], u32> = HashMap::with_capacity(ranks.len());
+    for (row, rank) in (0u32..).zip(ranks) {
+        newest
+            .entry(keys.bytes(row as usize))
+            .and_modify(|best| {
+                if *rank > ranks[*best as usize] {
+                    *best = row;
+                }
+            })
+            .or_insert(row);
+    }
+    let mut newest: Vec<u32> = newest.into_values().collect();
+    newest.sort_unstable_by(|&a, &b| keys.bytes(a as usize).cmp(keys.bytes(b as usize)));
+    newest
+}
+
+fn write_header(out: &mut Vec<u8>, expiry: i64, flags: u8, rank: Rank) {
+    out.extend_from_slice(&expiry.to_be_bytes());
+    out.push(flags);
+    rank.write(out);
+}
+
+fn read_header(entry: &[u8]) -> Option<(i64, u8, Rank)> {
+    let (expiry, rest) = entry.split_first_chunk()?;
+    let (&flags, rest) = rest.split_first()?;
+    Some((i64::from_be_bytes(*expiry), flags, Rank::read(rest)?))
+}

@@ -1,0 +1,220 @@
+//! Windowed aggregates: a group is first emitted when the watermark closes its window, and corrected whenever its input changes after that.
+//!
+//! The group's key holds the end of its window. Nothing is dropped: a change to a closed window is a correction, at once. What is emitted
+//! follows from the sums and the watermark alone: a group is visible if its window is closed and it has rows.
+//! State: group → its sums. In memory: the groups whose window is still open, by its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_schema::SchemaRef;
+use hashbrown::HashMap;
+use tidemill_types::{ChangeBatch, Row, RowCodec, key_group};
+
+use crate::accumulators::{AccumulatorPlan, Accumulators, AggregateSpec};
+use crate::error::Context;
+use crate::{Error, Tick, columns};
+
+/// Settings of a windowed aggregate.
+#[derive(Debug)]
+pub struct Settings {
+    /// Name of the operator, in errors.
+    pub name: String,
+    /// Group columns of the input.
+    pub group: Vec<usize>,
+    /// Which of the group columns (index into `group`) is the end of the window.
+    pub window_end: usize,
+    /// The aggregates, all accumulable.
+    pub aggregates: Vec<AggregateSpec>,
+}
+
+/// The state and logic of one worker's windows.
+pub struct Window {
+    name: String,
+    group: Vec<usize>,
+    window_end: usize,
+    input: SchemaRef,
+    output: SchemaRef,
+    keys: RowCodec,
+    plan: AccumulatorPlan,
+    open: BTreeMap<i64, BTreeSet<Row>>,
+    watermark_ms: Option<i64>,
+    state: tidemill_state::Table,
+}
+
+/// A group whose sums changed in an epoch.
+struct Touched {
+    window_end_ms: i64,
+    delta: Accumulators,
+}
+
+impl Window {
+    /// Windows over rows of `input`; the output has the group columns and then the aggregates.
+    ///
+    /// # Errors
+    /// If an aggregate cannot be kept as a sum, or a type has no encoding.
+    pub fn new(settings: Settings, input: &SchemaRef, output: &SchemaRef, state: tidemill_state::Table) -> Result<Self, Error> {
+        let Settings { name, group, window_end, aggregates } = settings;
+        if !aggregates.iter().all(AggregateSpec::is_accumulable) {
+            return Err(Error::Plan { operator: name, reason: "a windowed aggregate is a sum, count or average of exact numbers".to_owned() });
+        }
+        let keys = RowCodec::new(group.iter().map(|&i| input.field(i).data_type())).of(&name)?;
+        let (input, output, plan) = (input.clone(), output.clone(), AccumulatorPlan::new(aggregates));
+        Ok(Self { name, group, window_end, input, output, keys, plan, open: BTreeMap::new(), watermark_ms: None, state })
+    }
+
+    /// One epoch: rows of windows that close, and corrections of closed ones.
+    ///
+    /// # Errors
+    /// If state cannot be read or written.
+    pub fn on_epoch(&mut self, tick: &Tick, input: &[ChangeBatch], output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+        if tick.restored {
+            self.watermark_ms = tick.watermark;
+            return self.emit_image(output);
+        }
+        let mut changes = Changed::default();
+        if !input.is_empty() {
+            let touched = self.touched(input)?;
+            self.apply(touched, &mut changes)?;
+        }
+        if tick.watermark > self.watermark_ms {
+            self.watermark_ms = tick.watermark;
+            self.close(&mut changes)?;
+        }
+        output.extend(self.rows(&changes)?);
+        Ok(())
+    }
+
+    fn is_closed(&self, window_end_ms: i64) -> bool {
+        self.watermark_ms.is_some_and(|watermark| window_end_ms <= watermark)
+    }
+
+    /// The change of each group's sums.
+    fn touched(&self, input: &[ChangeBatch]) -> Result<BTreeMap<Row, Touched>, Error> {
+        let changes = columns::concat(&self.input, input).of(&self.name)?;
+        let columns: Vec<_> = self.group.iter().map(|&i| changes.rows.column(i).clone()).collect();
+        let keys = self.keys.encode(&columns, changes.len()).of(&self.name)?;
+        let ends = columns::ordinals(&columns[self.window_end]).of(&self.name)?;
+        let arguments = self.plan.arguments(&changes.rows).of(&self.name)?;
+        let mut touched: HashMap<&[u8], Touched> = HashMap::new();
+        for row in 0..changes.len() {
+            let entry = touched.entry(keys.bytes(row)).or_insert_with(|| Touched { window_end_ms: ends[row].unwrap_or(i64::MAX), delta: self.plan.zero() });
+            self.plan.add(&mut entry.delta, &arguments, row, changes.diff(row));
+        }
+        Ok(touched.into_iter().map(|(key, touched)| (Row::from(key), touched)).collect())
+    }
+
+    fn apply(&mut self, touched: BTreeMap<Row, Touched>, changes: &mut Changed) -> Result<(), Error> {
+        let name = self.name.clone();
+        let lookups: Vec<(u16, &[u8])> = touched.keys().map(|key| (key_group(key.as_bytes()), key.as_bytes())).collect();
+        let before = read(&mut self.state, &lookups, &self.plan, &name)?;
+        for ((key, touched), (before, (group, bytes))) in touched.iter().zip(before.into_iter().zip(&lookups)) {
+            let mut after = before.clone();
+            differential_dataflow::difference::Semigroup::plus_equals(&mut after, &touched.delta);
+            if after == before {
+                continue;
+            }
+            if after.0.iter().all(|&sum| sum == 0) {
+                self.state.delete(*group, bytes).of(&name)?;
+            } else {
+                self.state.put(*group, bytes, &after.to_bytes()).of(&name)?;
+            }
+            if self.is_closed(touched.window_end_ms) {
+                changes.push(key, before, -1);
+                changes.push(key, after, 1);
+            } else {
+                self.open.entry(touched.window_end_ms).or_default().insert(key.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Emits every group whose window the watermark has just closed.
+    fn close(&mut self, changes: &mut Changed) -> Result<(), Error> {
+        let Some(watermark) = self.watermark_ms else { return Ok(()) };
+        let still_open = self.open.split_off(&watermark.saturating_add(1));
+        let closed = std::mem::replace(&mut self.open, still_open);
+        let keys: Vec<Row> = closed.into_values().flatten().collect();
+        let lookups: Vec<(u16, &[u8])> = keys.iter().map(|key| (key_group(key.as_bytes()), key.as_bytes())).collect();
+        let sums = read(&mut self.state, &lookups, &self.plan, &self.name)?;
+        for (key, sums) in keys.iter().zip(sums) {
+            changes.push(key, sums, 1);
+        }
+        Ok(())
+    }
+
+    fn emit_image(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+        let (name, slots) = (self.name.clone(), self.plan.slots());
+        let mut groups = Vec::new();
+        let mut broken = false;
+        self.state
+            .scan(|_, key, entry| -> Result<(), tidemill_state::Error> {
+                match Accumulators::from_bytes(entry, slots) {
+                    Some(sums) => groups.push((Row::from(key), sums)),
+                    None => broken = true,
+                }
+                Ok(())
+            })
+            .of(&name)?;
+        if broken {
+            return Err(Error::Entry { operator: name });
+        }
+        let columns = self.keys.decode(groups.iter().map(|(key, _)| key.as_bytes())).of(&name)?;
+        let ends = columns::ordinals(&columns[self.window_end]).of(&name)?;
+        let mut changes = Changed::default();
+        for ((key, sums), end) in groups.into_iter().zip(ends) {
+            let end = end.unwrap_or(i64::MAX);
+            if self.is_closed(end) {
+                changes.push(&key, sums, 1);
+            } else {
+                self.open.entry(end).or_default().insert(key);
+            }
+        }
+        output.extend(self.rows(&changes)?);
+        Ok(())
+    }
+
+    fn rows(&self, changes: &Changed) -> Result<Option<ChangeBatch>, Error> {
+        if changes.diffs.is_empty() {
+            return Ok(None);
+        }
+        let mut arrays = self.keys.decode(changes.keys.iter().map(Row::as_bytes)).of(&self.name)?;
+        arrays.extend(self.plan.finish(&changes.sums.iter().collect::<Vec<_>>()).of(&self.name)?);
+        let rows = columns::batch(&self.output, arrays, changes.diffs.len()).of(&self.name)?;
+        Ok(Some(ChangeBatch::new(rows, changes.diffs.clone())))
+    }
+}
+
+/// Rows to emit; a group without rows is none.
+#[derive(Default)]
+struct Changed {
+    keys: Vec<Row>,
+    sums: Vec<Accumulators>,
+    diffs: Vec<i64>,
+}
+
+impl Changed {
+    fn push(&mut self, key: &Row, sums: Accumulators, diff: i64) {
+        if sums.rows() > 0 {
+            self.keys.push(key.clone());
+            self.sums.push(sums);
+            self.diffs.push(diff);
+        }
+    }
+}
+
+/// The sums of each key; zero for a key without an entry.
+fn read(state: &mut tidemill_state::Table, lookups: &[(u16, &[u8])], plan: &AccumulatorPlan, name: &str) -> Result<Vec<Accumulators>, Error> {
+    let mut sums = vec![plan.zero(); lookups.len()];
+    let mut broken = false;
+    state
+        .get_many(lookups, |i, entry| {
+            if let Some(entry) = entry {
+                match Accumulators::from_bytes(entry, plan.slots()) {
+                    Some(found) => sums[i] = found,
+                    None => broken = true,
+                }
+            }
+        })
+        .of(name)?;
+    if broken { Err(Error::Entry { operator: name.to_owned() }) } else { Ok(sums) }
+}

@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# A real Kafka (one KRaft node) for tests and demos, from the jars that Maven Central has:  scripts/kafka.sh install|start|stop|kill|restart
+#   install  fetches the jars into the cache, once
+#   start    starts a broker and returns when it answers        stop     ends it cleanly; its data stays
+#   kill     ends it as a crash would (kill -9)                 restart  stop, then start
+# Each broker has its folder and ports, so that several can run at the same time:
+#   KAFKA_DATA   folder of the broker's data, log and pid file (default: run/kafka in the cache)
+#   KAFKA_PORT   port of the brokers' listener (9092); KAFKA_CONTROLLER_PORT that of the controller (KAFKA_PORT + 1)
+#   KAFKA_OWNER  process id: when that process is gone, the broker is killed and KAFKA_DATA deleted
+#   KAFKA_C2=1   all of Java's compiler: slower to start, what to measure throughput with;  KAFKA_HEAP (512m)
+# Everything binds to 127.0.0.1. Only the process in the pid file is ever ended.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+VERSION=4.4.0
+JARS="$TIDEMILL_CACHE/kafka-$VERSION"
+DATA="${KAFKA_DATA:-$TIDEMILL_CACHE/run/kafka}"
+PORT="${KAFKA_PORT:-9092}"
+CONTROLLER_PORT="${KAFKA_CONTROLLER_PORT:-$((PORT + 1))}"
+PID_FILE="$DATA/broker.pid"
+LOG="$DATA/broker.log"
+READY_SECONDS_MAX=120
+STOP_SECONDS_MAX=30
+
+fail() { echo "kafka: $*" >&2; exit 1; }
+
+# Prints the oldest Java of 17 or newer: the one that Debian's package brings, where there are several.
+find_java() {
+  local java version best="" best_version=1000
+  for java in /usr/lib/jvm/*/bin/java "$(command -v java || true)"; do
+    [ -x "$java" ] || continue
+    version=$("$java" -version 2>&1 | sed -n '1s/.*version "\([0-9]*\).*/\1/p')
+    if [ "${version:-0}" -ge 17 ] && [ "$version" -lt "$best_version" ]; then best=$java best_version=$version; fi
+  done
+  [ -n "$best" ] || fail "there is no Java of version 17 or newer; run 'scripts/setup.sh kafka'"
+  echo "$best"
+}
+
+install() {
+  [ -f "$JARS/complete" ] && return
+  command -v mvn >/dev/null || fail "Maven is missing; run 'scripts/setup.sh kafka'"
+  echo "kafka: fetching the jars of Kafka $VERSION once into $TIDEMILL_CACHE"
+  local new
+  mkdir -p "$TIDEMILL_CACHE"
+  new=$(mktemp -d "$JARS.XXXXXX")
+  cat >"$new/pom.xml" <<POM
+<project>
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>tidemill</groupId><artifactId>kafka-for-tests</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$VERSION</version>
+      <exclusions><exclusion><groupId>org.apache.kafka</groupId><artifactId>kafka-tools-api</artifactId></exclusion></exclusions>
+    </dependency>
+    <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.25.5</version></dependency>
+  </dependencies>
+</project>
+POM
+  cat >"$new/log4j2.properties" <<'LOG4J'
+rootLogger.level=warn
+rootLogger.appenderRef.console.ref=console
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d{ISO8601} %p %c{1} %m%n
+LOG4J
+  mvn --batch-mode --quiet --file "$new/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$new/lib" || { rm -rf "$new"; fail "Maven could not fetch the jars"; }
+  touch "$new/complete"
+  # Of two installations at the same time the first one stays.
+  mv -T "$new" "$JARS" 2>/dev/null || rm -rf "$new"
+}
+
+broker_properties() {
+  cat <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$CONTROLLER_PORT
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:$PORT,CONTROLLER://127.0.0.1:$CONTROLLER_PORT
+advertised.listeners=PLAINTEXT://127.0.0.1:$PORT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs=$DATA/logs
+auto.create.topics.enable=false
+default.replication.factor=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+message.max.bytes=17825792
+replica.fetch.max.bytes=17825792
+socket.request.max.bytes=104857600
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=33554432
+PROPERTIES
+}
+
+broker_pid() {
+  local pid
+  pid=$(cat "$PID_FILE" 2>/dev/null) || return 1
+  # A process id may have been given to somebody else since.
+  grep -q "kafka.Kafka" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
+}
+
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; }
+
+start() {
+  broker_pid >/dev/null && fail "a broker with data in '$DATA' is running already (process $(broker_pid))"
+  answers && fail "something else listens on port $PORT; choose another KAFKA_PORT"
+  install
+  local java options=(-XX:+UseSerialGC -Xshare:auto -Xms64m "-Xmx${KAFKA_HEAP:-512m}" "-Dlog4j2.configurationFile=$JARS/log4j2.properties")
+  java=$(find_java)
+  [ "${KAFKA_C2:-0}" = 1 ] || options+=(-XX:TieredStopAtLevel=1)
+  mkdir -p "$DATA"
+  broker_properties >"$DATA/server.properties"
+  if [ ! -f "$DATA/logs/meta.properties" ]; then
+    "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.tools.StorageTool format --cluster-id "$(head -c 16 /dev/urandom | basenc --base64url | cut -c1-22)" \
+      --config "$DATA/server.properties" >"$LOG" 2>&1 || { cat "$LOG" >&2; fail "the storage could not be formatted"; }
+  fi
+  setsid "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.Kafka "$DATA/server.properties" >>"$LOG" 2>&1 </dev/null &
+  echo $! >"$PID_FILE"
+  if [ -n "${KAFKA_OWNER:-}" ]; then watch_owner </dev/null >/dev/null 2>&1 & fi
+  local deadline=$((SECONDS + READY_SECONDS_MAX))
+  until answers; do
+    [ -d "/proc/$(cat "$PID_FILE")" ] || { tail -n 20 "$LOG" >&2; fail "the broker ended while it started"; }
+    [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$LOG" >&2; fail "the broker did not answer within $READY_SECONDS_MAX s"; }
+    sleep 0.1
+  done
+}
+
+# Ends with its broker, so that there is one at a time.
+watch_owner() {
+  local pid
+  pid=$(cat "$PID_FILE")
+  while [ -d "/proc/$KAFKA_OWNER" ]; do
+    [ -d "/proc/$pid" ] || return 0
+    sleep 0.5
+  done
+  kill -9 "$pid" 2>/dev/null || true
+  rm -rf "${DATA:?}"
+}
+
+await_end() {
+  local tenths
+  for ((tenths = 0; tenths < STOP_SECONDS_MAX * 10; tenths++)); do
+    [ -d "/proc/$1" ] || return 0
+    sleep 0.1
+  done
+  return 1
+}
+
+stop() {
+  local pid
+  if pid=$(broker_pid); then
+    kill "$pid" 2>/dev/null || true
+    await_end "$pid" || kill -9 "$pid" 2>/dev/null || true
+  fi
+  rm -f "$PID_FILE"
+}
+
+kill_hard() {
+  local pid
+  pid=$(broker_pid) || fail "no broker with data in '$DATA' is running"
+  kill -9 "$pid"
+  await_end "$pid" || fail "process $pid does not end"
+  rm -f "$PID_FILE"
+}
+
+case "${1:-}" in
+  install | start | stop) "$1" ;;
+  kill) kill_hard ;;
+  restart) stop; start ;;
+  *) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+esac

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [slate]
+#   (always) the C++ tools and libraries that the native crates need, and RocksDB
+#   kafka    Java, Maven and the jars of a Kafka for tests and demos
+#   slate    the film titles and budgets that the generated studio can use
+# Everything fetched lies under TIDEMILL_CACHE. What is there already is skipped, so that running it again takes a second.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+
+VEGA_DATASETS=3.2.1
+MOVIES="$TIDEMILL_CACHE/slate/movies.json"
+MOVIES_SHA256=e63c499759e3b07b49563e036f55290f87feb56def8703ec049ca305ab1523d3
+
+want_kafka=no want_slate=no
+for part in "$@"; do
+  case "$part" in
+    kafka) want_kafka=yes ;;
+    slate) want_slate=yes ;;
+    *) echo "setup: there is no part '$part'; the parts are 'kafka' and 'slate'" >&2; exit 2 ;;
+  esac
+done
+
+installed() { dpkg -s "$1" 2>/dev/null | grep -q '^Status: .* installed$'; }
+movies_are_there() { [ -f "$MOVIES" ] && echo "$MOVIES_SHA256  $MOVIES" | sha256sum --check --status; }
+
+# Prints the Debian packages that are needed and not there, one a line.
+missing_packages() {
+  local packages=(clang libclang-dev cmake ninja-build g++ pkg-config libssl-dev libcurl4-openssl-dev liblz4-dev) package
+  if [ "$want_kafka" = yes ]; then
+    # Tools that came from elsewhere than Debian's packages do as well.
+    command -v mvn >/dev/null || packages+=(maven)
+    command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
+  fi
+  if [ "$want_slate" = yes ] && ! movies_are_there && ! command -v npm >/dev/null; then packages+=(npm); fi
+  for package in "${packages[@]}"; do installed "$package" || echo "$package"; done
+}
+
+install_packages() {
+  local missing as_root=()
+  mapfile -t missing < <(missing_packages)
+  [ "${#missing[@]}" -eq 0 ] && return
+  command -v apt-get >/dev/null || {
+    echo "setup: this machine has no apt-get; install by its own means what Debian calls: ${missing[*]}" >&2; exit 1
+  }
+  if [ "$(id -u)" -ne 0 ]; then
+    if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+      as_root=(sudo)
+    else
+      echo "setup: missing: ${missing[*]}" >&2
+      echo "setup: run this as root, then run setup again: apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
+      exit 1
+    fi
+  fi
+  echo "setup: installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
+}
+
+fetch_movies() {
+  movies_are_there && return
+  local download
+  download=$(mktemp -d)
+  echo "setup: fetching movies.json of vega-datasets $VEGA_DATASETS into $TIDEMILL_CACHE/slate"
+  (cd "$download" && npm pack --silent "vega-datasets@$VEGA_DATASETS" >/dev/null && tar -xzf ./*.tgz package/data/movies.json)
+  mkdir -p "$(dirname "$MOVIES")"
+  mv "$download/package/data/movies.json" "$MOVIES"
+  rm -rf "$download"
+  movies_are_there || { echo "setup: '$MOVIES' is not the file that vega-datasets $VEGA_DATASETS should have; delete it and run setup again" >&2; exit 1; }
+}
+
+command -v cargo >/dev/null || { echo "setup: 'cargo' is not in PATH; install Rust 1.95 or newer first" >&2; exit 1; }
+install_packages
+scripts/rocksdb.sh
+if [ "$want_kafka" = yes ]; then scripts/kafka.sh install; fi
+if [ "$want_slate" = yes ]; then fetch_movies; fi

@@ -1,0 +1,188 @@
+//! The one place that talks to RocksDB: options whose memory is bounded, batched reads and writes without a write-ahead log, and
+//! checkpoints of the immutable files.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRawIteratorWithThreadMode,
+    DBWithThreadMode, LogLevel, MultiThreaded, Options, ReadOptions, WriteBatch, WriteBufferManager,
+};
+
+use std::sync::Arc;
+
+use crate::{Error, Settings};
+
+type Rocks = DBWithThreadMode<MultiThreaded>;
+/// An iterator over one table.
+pub(crate) type Cursor<'a> = DBRawIteratorWithThreadMode<'a, Rocks>;
+
+/// Writes go to RocksDB in batches of about this size.
+const WRITE_BATCH_BYTES: usize = 1 << 20;
+/// So many keys are asked for at once; their blocks stay pinned meanwhile.
+const READ_BATCH_KEYS: usize = 4096;
+/// So many files are open at most, per store.
+const OPEN_FILES_MAX: i32 = 256;
+/// The column family that every RocksDB database has; no table lives in it.
+const DEFAULT_FAMILY: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
+
+/// An open database.
+pub(crate) struct Database {
+    rocks: Rocks,
+    options: Options,
+    path: PathBuf,
+}
+
+impl Database {
+    /// Opens or creates the database in `path` with all the tables it has.
+    pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Self, Error> {
+        let failed = Error::database("open", path);
+        let options = options(settings);
+        let families = if path.join("CURRENT").exists() {
+            Rocks::list_cf(&options, path).map_err(&failed)?
+        } else {
+            vec![DEFAULT_FAMILY.to_owned()]
+        };
+        let families = families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        let rocks = Rocks::open_cf_descriptors(&options, path, families).map_err(&failed)?;
+        Ok(Self { rocks, options, path: path.to_owned() })
+    }
+
+    /// Opens the database in `path` without changing it.
+    pub(crate) fn open_read_only(path: &Path, settings: &Settings) -> Result<Self, Error> {
+        let failed = Error::database("open", path);
+        let options = options(settings);
+        let families = Rocks::list_cf(&options, path).map_err(&failed)?;
+        let families = families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        let rocks = Rocks::open_cf_descriptors_read_only(&options, path, families, false).map_err(&failed)?;
+        Ok(Self { rocks, options, path: path.to_owned() })
+    }
+
+    /// The names of the tables.
+    pub(crate) fn tables(&self) -> Result<Vec<String>, Error> {
+        let mut names = Rocks::list_cf(&self.options, &self.path).map_err(Error::database("list the tables of", &self.path))?;
+        names.retain(|name| name != DEFAULT_FAMILY);
+        Ok(names)
+    }
+
+    /// Creates the table if it does not exist; true if it has no entry.
+    pub(crate) fn open_table(&self, table: &str) -> Result<bool, Error> {
+        if self.rocks.cf_handle(table).is_none() {
+            self.rocks.create_cf(table, &self.options).map_err(Error::database("create a table in", &self.path))?;
+            return Ok(true);
+        }
+        let mut cursor = self.cursor(table);
+        cursor.seek_to_first();
+        self.check(&cursor)?;
+        Ok(!cursor.valid())
+    }
+
+    fn family(&self, table: &str) -> Arc<BoundColumnFamily<'_>> {
+        self.rocks.cf_handle(table).expect("tables are opened before they are used, and never dropped")
+    }
+
+    /// An iterator over a table as it is now; its reads leave the block cache alone.
+    pub(crate) fn cursor(&self, table: &str) -> Cursor<'_> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        self.rocks.raw_iterator_cf_opt(&self.family(table), options)
+    }
+
+    /// Tells an iterator's end from its failure.
+    pub(crate) fn check(&self, cursor: &Cursor<'_>) -> Result<(), Error> {
+        cursor.status().map_err(Error::database("read", &self.path))
+    }
+
+    /// Reads many keys, which must be sorted; calls `found` with the index and the value of each that exists.
+    pub(crate) fn read_sorted(&self, table: &str, keys: &[&[u8]], mut found: impl FnMut(usize, &[u8])) -> Result<(), Error> {
+        let family = self.family(table);
+        for (chunk, base) in keys.chunks(READ_BATCH_KEYS).zip((0..).step_by(READ_BATCH_KEYS)) {
+            let values = self.rocks.batched_multi_get_cf(&family, chunk, true);
+            for (value, i) in values.into_iter().zip(base..) {
+                if let Some(value) = value.map_err(Error::database("read", &self.path))? {
+                    found(i, &value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts writing to a table; nothing is durable before a checkpoint.
+    pub(crate) fn writer(&self, table: &str) -> Writer<'_> {
+        Writer { database: self, family: self.family(table), batch: WriteBatch::default() }
+    }
+
+    /// Flushes the memtables and links the immutable files into `dir`, which must not exist.
+    pub(crate) fn checkpoint(&self, dir: &Path) -> Result<(), Error> {
+        let failed = Error::database("take a snapshot of", &self.path);
+        Checkpoint::new(&self.rocks).and_then(|checkpoint| checkpoint.create_checkpoint(dir)).map_err(failed)
+    }
+
+    /// A number of RocksDB's own statistics, of one table.
+    fn property(&self, table: &str, name: &str) -> u64 {
+        self.rocks.property_int_value_cf(&self.family(table), name).ok().flatten().unwrap_or(0)
+    }
+
+    /// About how many keys a table has.
+    pub(crate) fn keys_estimate(&self, table: &str) -> u64 {
+        self.property(table, "rocksdb.estimate-num-keys")
+    }
+
+    /// The size of a table's files.
+    pub(crate) fn file_bytes(&self, table: &str) -> u64 {
+        self.property(table, "rocksdb.live-sst-files-size")
+    }
+}
+
+/// Collects writes to one table and sends them in batches.
+pub(crate) struct Writer<'a> {
+    database: &'a Database,
+    family: Arc<BoundColumnFamily<'a>>,
+    batch: WriteBatch,
+}
+
+impl Writer<'_> {
+    /// Adds a value, or a delete where it is `None`.
+    pub(crate) fn write(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Error> {
+        match value {
+            Some(value) => self.batch.put_cf(&self.family, key, value),
+            None => self.batch.delete_cf(&self.family, key),
+        }
+        if self.batch.size_in_bytes() >= WRITE_BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends what is left.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let batch = std::mem::take(&mut self.batch);
+        self.database.rocks.write_without_wal(batch).map_err(Error::database("write", &self.database.path))
+    }
+}
+
+/// Options under which memory is bounded: indexes and filters live in the block cache, and one manager counts all memtables.
+fn options(settings: &Settings) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&Cache::new_lru_cache(settings.block_cache_bytes));
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_bloom_filter(10.0, false);
+    table.set_block_size(16 << 10);
+
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(settings.memtable_bytes, false));
+    options.set_write_buffer_size((settings.memtable_bytes / 4).clamp(64 << 10, 64 << 20));
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(OPEN_FILES_MAX);
+    options.set_keep_log_file_num(2);
+    options.set_log_level(LogLevel::Warn);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options
+}
