@@ -2,6 +2,7 @@
 # A film studio's finance, live: generate its events, run the job, kill -9 it half-way, start it again, verify every row.
 #   scripts/demo.sh [files|kafka]
 # EVENTS and SEED choose what is generated (300000, 1). KEEP=1 keeps the folder with data and state. Needs the binary: `make demo` builds it.
+# With kafka, a broker of its own is started for it, on KAFKA_PORT (9092).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -18,8 +19,9 @@ job_pid=
 case "$through" in
   files) export TIDEMILL_DATA=$work/data
          place=(files --path "$TIDEMILL_DATA"); run_options=(--profile local); slate=() ;;
-  kafka) bootstrap=${TIDEMILL_BOOTSTRAP:-127.0.0.1:9092}; export TIDEMILL_BOOTSTRAP=$bootstrap
-         place=(kafka --bootstrap "$bootstrap"); run_options=(); slate=(--slate "$TIDEMILL_CACHE/slate/movies.json") ;;
+  kafka) export KAFKA_PORT=${KAFKA_PORT:-9092} KAFKA_DATA=$work/kafka KAFKA_OWNER=$$
+         export TIDEMILL_KAFKA=127.0.0.1:$KAFKA_PORT
+         place=(kafka --bootstrap "$TIDEMILL_KAFKA"); run_options=(); slate=(--slate "$TIDEMILL_CACHE/slate/movies.json") ;;
   *) echo "demo: '$through' is neither 'files' nor 'kafka'" >&2; exit 2 ;;
 esac
 
@@ -34,17 +36,21 @@ step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 # The newest value of a number in the status, empty if there is none yet.
 status_number() { [ ! -f "$status" ] || sed -n "s/.*\"$1\":\([0-9][0-9]*\).*/\1/p" "$status" | tail -n 1; }
+# A number as the job went live.
+live_number() { sed -n -e '/"state":"recovering"/d' -e "s/.*\"$1\":\([0-9][0-9]*\).*/\1/p" "$status" | head -n 1; }
 is_running() { kill -0 "$job_pid" 2>/dev/null; }
 fail() { echo "demo: $1; the job's last words:" >&2; tail -n 20 "$log" >&2; exit 1; }
 
 start_job() {
   : >"$status"
-  "$tidemill" run "$finance_job" "${run_options[@]}" --state-dir "$work/state" --until-caught-up --json >"$status" 2>>"$log" &
+  # Small epochs and frequent checkpoints, so that a run of seconds has many of them.
+  "$tidemill" run "$finance_job" "${run_options[@]}" --state-dir "$work/state" --until-caught-up --json \
+    --epoch-bytes '1 MiB' --checkpoint-interval '500 ms' >"$status" 2>>"$log" &
   job_pid=$!
 }
 # Waits until `$@` holds; fails if the job ends before.
 wait_for() { until "$@"; do is_running || { "$@" && return; return 1; }; sleep 0.02; done; }
-is_half_way() { [ "$(status_number records_in)" -ge $((events / 2)) ] 2>/dev/null; }
+is_half_way() { [ "$(status_number records_in)" -ge $((events / 2)) ] 2>/dev/null && [ "$(status_number epoch)" -ge 1 ]; }
 is_live() { grep -q -e '"state":"running"' -e '"state":"caught_up"' "$status"; }
 
 step "1. A studio's events: $(grouped "$events") of them, some twice, some late, some out of order, some broken"
@@ -61,14 +67,16 @@ step "3. kill -9"
 kill -9 "$job_pid"
 wait "$job_pid" 2>/dev/null || true
 job_pid=
-echo "gone, with $(grouped "$(status_number records_in)") events read and no chance to tidy up"
+echo "gone, with $(grouped "$(status_number records_in)") events read, $(grouped "$(status_number epoch)") epochs committed, and no chance to tidy up"
 
 step "4. The same command again"
 restarted=$(now_ms)
 start_job
 wait_for is_live || fail "the job ended while it recovered"
 recovery_ms=$(($(now_ms) - restarted))
-echo "live again after $(seconds "$recovery_ms") s: checkpoint restored, epochs since then done again from the journal, nothing written twice"
+checkpoint=$(live_number checkpoint_epoch) committed=$(live_number epoch)
+if [ "$checkpoint" -gt 0 ]; then restored="checkpoint of epoch $checkpoint restored"; else restored="no checkpoint was there yet"; fi
+echo "live again after $(seconds "$recovery_ms") s: $restored, $((committed - checkpoint)) epochs since then done again from the journal, nothing written twice"
 wait "$job_pid" || fail "the job failed after its recovery"
 job_pid=
 echo "caught up after $(seconds $(($(now_ms) - restarted))) s, at epoch $(grouped "$(status_number epoch)")"

@@ -134,15 +134,12 @@ start() {
   done
 }
 
-# Ends with its broker, so that there is one at a time.
+# One for a folder, however often its broker is started.
 watch_owner() {
+  (set -o noclobber && echo "$KAFKA_OWNER" >"$DATA/owner") 2>/dev/null || return 0
   local pid
-  pid=$(cat "$PID_FILE")
-  while [ -d "/proc/$KAFKA_OWNER" ]; do
-    [ -d "/proc/$pid" ] || return 0
-    sleep 0.5
-  done
-  kill -9 "$pid" 2>/dev/null || true
+  while [ -d "/proc/$KAFKA_OWNER" ]; do sleep 0.5; done
+  if pid=$(broker_pid); then kill -9 "$pid" 2>/dev/null || true; fi
   rm -rf "${DATA:?}"
 }
 

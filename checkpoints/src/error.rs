@@ -19,7 +19,9 @@ pub enum Error {
         source: io::Error,
     },
     /// A journal record cannot be read.
-    #[error("journal record {index} cannot be read: {reason}; the journal was written by something else or is damaged, keep it and report this")]
+    #[error(
+        "journal record {index} cannot be read: {reason}; the journal was written by something else or is damaged, keep it and report this"
+    )]
     BadJournalRecord {
         /// Which one, counted from 0.
         index: usize,
@@ -27,7 +29,9 @@ pub enum Error {
         reason: String,
     },
     /// Bytes on disk are of another version than this one.
-    #[error("{what} has version {found}, and this version of tidemill reads version {expected}; run the version that wrote it")]
+    #[error(
+        "{what} has version {found}, and this version of tidemill reads version {expected}; run the version that wrote it"
+    )]
     UnknownVersion {
         /// What was read.
         what: String,
@@ -93,20 +97,31 @@ impl Error {
         match self {
             Self::File { source, .. } => file_kind(source),
             Self::BadJournalRecord { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
-            Self::UnknownVersion { .. } | Self::OtherJob { .. } | Self::OtherPlan { .. } | Self::InUse { .. } => ErrorKind::Invalid,
+            Self::UnknownVersion { .. }
+            | Self::OtherJob { .. }
+            | Self::OtherPlan { .. }
+            | Self::InUse { .. } => ErrorKind::Invalid,
             Self::CheckpointExists { .. } => ErrorKind::Bug,
         }
     }
 
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::File { action, path: path.to_owned(), source }
+        move |source| Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
 fn file_kind(source: &io::Error) -> ErrorKind {
     use io::ErrorKind as Io;
     match source.kind() {
-        Io::PermissionDenied | Io::ReadOnlyFilesystem | Io::NotADirectory | Io::IsADirectory | Io::InvalidFilename => ErrorKind::Invalid,
+        Io::PermissionDenied
+        | Io::ReadOnlyFilesystem
+        | Io::NotADirectory
+        | Io::IsADirectory
+        | Io::InvalidFilename => ErrorKind::Invalid,
         Io::NotFound | Io::InvalidData | Io::UnexpectedEof => ErrorKind::Corrupt,
         _ => ErrorKind::Retry,
     }
@@ -114,7 +129,9 @@ fn file_kind(source: &io::Error) -> ErrorKind {
 
 fn advice(source: &io::Error) -> &'static str {
     match file_kind(source) {
-        ErrorKind::Invalid => "make it a folder that this user can write, or set another state directory",
+        ErrorKind::Invalid => {
+            "make it a folder that this user can write, or set another state directory"
+        }
         ErrorKind::Corrupt => "restore from an older checkpoint",
         _ => "free disk space or repair the disk; the job tries again",
     }

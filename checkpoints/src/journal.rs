@@ -36,7 +36,13 @@ impl Record {
     /// A record of the current version.
     #[must_use]
     pub const fn new(epoch: Epoch, plan_hash: String, clock_ms: i64, positions: Positions) -> Self {
-        Self { version: VERSION, epoch, plan_hash, clock_ms, positions }
+        Self {
+            version: VERSION,
+            epoch,
+            plan_hash,
+            clock_ms,
+            positions,
+        }
     }
 
     /// The record's bytes, without a line feed.
@@ -54,10 +60,17 @@ impl Record {
         struct Head {
             version: u32,
         }
-        let bad = |error: serde_json::Error| Error::BadJournalRecord { index, reason: error.to_string() };
+        let bad = |error: serde_json::Error| Error::BadJournalRecord {
+            index,
+            reason: error.to_string(),
+        };
         let Head { version } = serde_json::from_slice(bytes).map_err(bad)?;
         if version != VERSION {
-            return Err(Error::UnknownVersion { what: format!("journal record {index}"), found: version, expected: VERSION });
+            return Err(Error::UnknownVersion {
+                what: format!("journal record {index}"),
+                found: version,
+                expected: VERSION,
+            });
         }
         serde_json::from_slice(bytes).map_err(bad)
     }
@@ -68,5 +81,9 @@ impl Record {
 /// # Errors
 /// As [`Record::decode`].
 pub fn decode_all<B: AsRef<[u8]>>(records: &[B]) -> Result<Vec<Record>, Error> {
-    records.iter().enumerate().map(|(index, bytes)| Record::decode(bytes.as_ref(), index)).collect()
+    records
+        .iter()
+        .enumerate()
+        .map(|(index, bytes)| Record::decode(bytes.as_ref(), index))
+        .collect()
 }

@@ -52,7 +52,8 @@ impl Manifest {
     /// The manifest's bytes on disk.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("a manifest has only strings and integers for keys");
+        let mut bytes =
+            serde_json::to_vec(self).expect("a manifest has only strings and integers for keys");
         let crc = crc32fast::hash(&bytes);
         bytes.extend_from_slice(format!("\n{crc:08x}\n").as_bytes());
         bytes
@@ -63,14 +64,21 @@ impl Manifest {
     /// # Errors
     /// Says in words why it is none.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let end = bytes.iter().position(|&byte| byte == b'\n').ok_or("the manifest is cut off")?;
+        let end = bytes
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .ok_or("the manifest is cut off")?;
         let (json, rest) = bytes.split_at(end);
         if rest != format!("\n{:08x}\n", crc32fast::hash(json)).as_bytes() {
             return Err("the manifest does not match its checksum".to_owned());
         }
-        let manifest: Self = serde_json::from_slice(json).map_err(|error| format!("the manifest cannot be read: {error}"))?;
+        let manifest: Self = serde_json::from_slice(json)
+            .map_err(|error| format!("the manifest cannot be read: {error}"))?;
         if manifest.version != VERSION {
-            return Err(format!("the manifest has version {}, and this version of tidemill reads {VERSION}", manifest.version));
+            return Err(format!(
+                "the manifest has version {}, and this version of tidemill reads {VERSION}",
+                manifest.version
+            ));
         }
         Ok(manifest)
     }

@@ -111,7 +111,9 @@ pub enum RefusalReason {
         missing: Epoch,
     },
     /// The records are not in the order of their epochs.
-    #[error("the journal has epoch {second} after epoch {first}; it was written by two owners at once or is damaged: keep it and report this")]
+    #[error(
+        "the journal has epoch {second} after epoch {first}; it was written by two owners at once or is damaged: keep it and report this"
+    )]
     JournalOutOfOrder {
         /// An epoch.
         first: Epoch,
@@ -132,10 +134,16 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
 fn go_on(facts: &Facts<'_>) -> Result<Decision, RefusalReason> {
     check_order(facts.journal)?;
     check_checkpoint(facts)?;
-    let Some(last) = facts.journal.last() else { return Ok(Decision::FreshStart) };
+    let Some(last) = facts.journal.last() else {
+        return Ok(Decision::FreshStart);
+    };
     if last.plan_hash != facts.plan_hash {
         let (found, wanted) = (last.plan_hash.clone(), facts.plan_hash.to_owned());
-        return Err(RefusalReason::PlanChanged { epoch: last.epoch, found, wanted });
+        return Err(RefusalReason::PlanChanged {
+            epoch: last.epoch,
+            found,
+            wanted,
+        });
     }
     let to = last.epoch;
     let Some(checkpoint) = facts.checkpoint else {
@@ -147,25 +155,44 @@ fn go_on(facts: &Facts<'_>) -> Result<Decision, RefusalReason> {
     }
     let from = checkpoint.epoch.next();
     check_records(facts, from, to)?;
-    Ok(Decision::RestoreAndReplay { checkpoint: checkpoint.epoch, from, to })
+    Ok(Decision::RestoreAndReplay {
+        checkpoint: checkpoint.epoch,
+        from,
+        to,
+    })
 }
 
 fn check_order(journal: &[Record]) -> Result<(), RefusalReason> {
-    match journal.windows(2).find(|pair| pair[0].epoch >= pair[1].epoch) {
-        Some(pair) => Err(RefusalReason::JournalOutOfOrder { first: pair[0].epoch, second: pair[1].epoch }),
+    match journal
+        .windows(2)
+        .find(|pair| pair[0].epoch >= pair[1].epoch)
+    {
+        Some(pair) => Err(RefusalReason::JournalOutOfOrder {
+            first: pair[0].epoch,
+            second: pair[1].epoch,
+        }),
         None => Ok(()),
     }
 }
 
 fn check_checkpoint(facts: &Facts<'_>) -> Result<(), RefusalReason> {
-    let Some(CheckpointFact { epoch, plan_hash }) = facts.checkpoint else { return Ok(()) };
+    let Some(CheckpointFact { epoch, plan_hash }) = facts.checkpoint else {
+        return Ok(());
+    };
     let committed = facts.journal.last().map_or(Epoch(0), |last| last.epoch);
     if epoch > committed {
-        return Err(RefusalReason::CheckpointAheadOfJournal { checkpoint: epoch, committed });
+        return Err(RefusalReason::CheckpointAheadOfJournal {
+            checkpoint: epoch,
+            committed,
+        });
     }
     if plan_hash != facts.plan_hash {
         let (found, wanted) = (plan_hash.to_owned(), facts.plan_hash.to_owned());
-        return Err(RefusalReason::CheckpointOfOtherPlan { epoch, found, wanted });
+        return Err(RefusalReason::CheckpointOfOtherPlan {
+            epoch,
+            found,
+            wanted,
+        });
     }
     Ok(())
 }
@@ -173,15 +200,31 @@ fn check_checkpoint(facts: &Facts<'_>) -> Result<(), RefusalReason> {
 /// Every epoch of `from..=to` has a record, of this plan.
 fn check_records(facts: &Facts<'_>, from: Epoch, to: Epoch) -> Result<(), RefusalReason> {
     let mut wanted = from;
-    for record in facts.journal.iter().skip_while(|record| record.epoch < from) {
+    for record in facts
+        .journal
+        .iter()
+        .skip_while(|record| record.epoch < from)
+    {
         if record.epoch != wanted {
             break;
         }
         if record.plan_hash != facts.plan_hash {
             let found = record.plan_hash.clone();
-            return Err(RefusalReason::PlanChanged { epoch: record.epoch, found, wanted: facts.plan_hash.to_owned() });
+            return Err(RefusalReason::PlanChanged {
+                epoch: record.epoch,
+                found,
+                wanted: facts.plan_hash.to_owned(),
+            });
         }
         wanted = wanted.next();
     }
-    if wanted > to { Ok(()) } else { Err(RefusalReason::JournalGap { from, to, missing: wanted }) }
+    if wanted > to {
+        Ok(())
+    } else {
+        Err(RefusalReason::JournalGap {
+            from,
+            to,
+            missing: wanted,
+        })
+    }
 }

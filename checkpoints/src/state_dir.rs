@@ -45,15 +45,23 @@ impl StateDir {
     pub fn lock(root: &Path, job: &str, plan_hash: &str) -> Result<Self, Error> {
         fs::create_dir_all(root).map_err(Error::file("create", root))?;
         let lock = lock_file(root)?;
-        let wanted = Identity { version: VERSION, job: job.to_owned(), plan_hash: plan_hash.to_owned() };
+        let wanted = Identity {
+            version: VERSION,
+            job: job.to_owned(),
+            plan_hash: plan_hash.to_owned(),
+        };
         match read_identity(root)? {
             None => {
-                let bytes = serde_json::to_vec(&wanted).expect("an identity has only strings and integers");
+                let bytes =
+                    serde_json::to_vec(&wanted).expect("an identity has only strings and integers");
                 write_atomically(&root.join(IDENTITY_FILE), &bytes)?;
             }
             Some(found) => check_identity(root, found, wanted)?,
         }
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        Ok(Self {
+            root: root.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// The directory.
@@ -77,7 +85,12 @@ impl StateDir {
 
 fn lock_file(root: &Path) -> Result<File, Error> {
     let path = root.join(LOCK_FILE);
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let open = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
     let mut file = open.map_err(Error::file("write to", &path))?;
     match file.try_lock() {
         Ok(()) => {}
@@ -85,12 +98,21 @@ fn lock_file(root: &Path) -> Result<File, Error> {
             let mut holder = String::new();
             let read = file.read_to_string(&mut holder);
             let known = read.is_ok() && !holder.trim().is_empty();
-            let holder = if known { holder.trim().to_owned() } else { "unknown".to_owned() };
-            return Err(Error::InUse { path: root.to_owned(), holder });
+            let holder = if known {
+                holder.trim().to_owned()
+            } else {
+                "unknown".to_owned()
+            };
+            return Err(Error::InUse {
+                path: root.to_owned(),
+                holder,
+            });
         }
         Err(TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
     }
-    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let written = file
+        .set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(Error::file("write to", &path))?;
     Ok(file)
 }
@@ -100,7 +122,10 @@ fn read_identity(root: &Path) -> Result<Option<Identity>, Error> {
     match fs::read(&path) {
         Ok(bytes) => match serde_json::from_slice(&bytes) {
             Ok(identity) => Ok(Some(identity)),
-            Err(error) => Err(Error::Damaged { path, reason: error.to_string() }),
+            Err(error) => Err(Error::Damaged {
+                path,
+                reason: error.to_string(),
+            }),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::file("read", &path)(error)),
@@ -111,13 +136,26 @@ fn check_identity(root: &Path, found: Identity, wanted: Identity) -> Result<(), 
     let path = root.to_owned();
     if found.version != VERSION {
         let what = format!("state directory '{}'", root.display());
-        return Err(Error::UnknownVersion { what, found: found.version, expected: VERSION });
+        return Err(Error::UnknownVersion {
+            what,
+            found: found.version,
+            expected: VERSION,
+        });
     }
     if found.job != wanted.job {
-        return Err(Error::OtherJob { path, found: found.job, wanted: wanted.job });
+        return Err(Error::OtherJob {
+            path,
+            found: found.job,
+            wanted: wanted.job,
+        });
     }
     if found.plan_hash != wanted.plan_hash {
-        return Err(Error::OtherPlan { path, job: wanted.job, found: found.plan_hash, wanted: wanted.plan_hash });
+        return Err(Error::OtherPlan {
+            path,
+            job: wanted.job,
+            found: found.plan_hash,
+            wanted: wanted.plan_hash,
+        });
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use tidemill_types::Epoch;
 
-use crate::{Error, FileEntry, Manifest};
+use crate::{Error, FileEntry, Manifest, Record};
 
 const MANIFEST_FILE: &str = "manifest.json";
 const PARTIAL_PREFIX: &str = ".partial-";
@@ -35,6 +35,8 @@ pub struct Rejected {
     pub epoch: Epoch,
     /// What is wrong with it.
     pub reason: String,
+    /// True if it is whole as far as is known, but of an epoch that was never committed.
+    pub uncommitted: bool,
 }
 
 /// A checkpoint in a list.
@@ -71,7 +73,9 @@ impl CheckpointStore {
     #[must_use]
     pub fn worker_dirs(&self, manifest: &Manifest) -> Vec<PathBuf> {
         let checkpoint = self.path_of(manifest.epoch);
-        (0..manifest.workers).map(|worker| Self::worker_dir(&checkpoint, worker)).collect()
+        (0..manifest.workers)
+            .map(|worker| Self::worker_dir(&checkpoint, worker))
+            .collect()
     }
 
     /// Creates the folder that the workers write a new checkpoint into, empty.
@@ -106,11 +110,17 @@ impl CheckpointStore {
     pub fn finish(&self, manifest: Manifest) -> Result<Manifest, Error> {
         let mut manifest = manifest;
         let partial = self.partial(manifest.epoch);
-        let before = self.epochs()?.into_iter().rev().find_map(|epoch| self.read_manifest(epoch).ok());
+        let before = self
+            .epochs()?
+            .into_iter()
+            .rev()
+            .find_map(|epoch| self.read_manifest(epoch).ok());
         let (paths, folders) = walk(&partial)?;
         manifest.files.clear();
         for path in paths {
-            manifest.files.push(self.file_entry(&partial, path, before.as_ref())?);
+            manifest
+                .files
+                .push(self.file_entry(&partial, path, before.as_ref())?);
         }
         manifest.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         manifest.state_bytes = manifest.files.iter().map(|file| file.bytes).sum();
@@ -126,11 +136,19 @@ impl CheckpointStore {
         Ok(manifest)
     }
 
-    fn file_entry(&self, partial: &Path, path: String, before: Option<&Manifest>) -> Result<FileEntry, Error> {
+    fn file_entry(
+        &self,
+        partial: &Path,
+        path: String,
+        before: Option<&Manifest>,
+    ) -> Result<FileEntry, Error> {
         let full = partial.join(&path);
         let meta = fs::metadata(&full).map_err(Error::file("read", &full))?;
         let known = before.and_then(|before| {
-            let entry = before.files.iter().find(|entry| entry.path == path && entry.bytes == meta.len())?;
+            let entry = before
+                .files
+                .iter()
+                .find(|entry| entry.path == path && entry.bytes == meta.len())?;
             let linked = fs::metadata(self.path_of(before.epoch).join(&path)).ok()?;
             ((linked.dev(), linked.ino()) == (meta.dev(), meta.ino())).then_some(entry.crc32)
         });
@@ -142,7 +160,11 @@ impl CheckpointStore {
                 checksum(&full)?
             }
         };
-        Ok(FileEntry { path, bytes: meta.len(), crc32 })
+        Ok(FileEntry {
+            path,
+            bytes: meta.len(),
+            crc32,
+        })
     }
 
     /// All checkpoints, oldest first, broken ones too.
@@ -152,7 +174,10 @@ impl CheckpointStore {
     pub fn list(&self) -> Result<Vec<Summary>, Error> {
         let summary = |epoch| {
             let manifest = self.read_manifest(epoch).and_then(|manifest| {
-                manifest.files.iter().try_for_each(|file| self.check_size(epoch, file))?;
+                manifest
+                    .files
+                    .iter()
+                    .try_for_each(|file| self.check_size(epoch, file))?;
                 Ok(manifest)
             });
             Summary { epoch, manifest }
@@ -164,23 +189,82 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// If the folder cannot be listed.
-    pub fn newest_valid(&self, max_epoch: Epoch) -> Result<(Option<Manifest>, Vec<Rejected>), Error> {
+    pub fn newest_valid(
+        &self,
+        max_epoch: Epoch,
+    ) -> Result<(Option<Manifest>, Vec<Rejected>), Error> {
+        self.newest(max_epoch, |_| true)
+    }
+
+    /// As [`CheckpointStore::newest_valid`] up to the journal's last epoch; besides, a checkpoint whose positions or clock differ from the
+    /// journal's record of its epoch is passed over.
+    ///
+    /// Such a checkpoint comes about when a process dies after it finished the checkpoint of an epoch and before it committed that epoch:
+    /// the next process cuts an epoch of the same number otherwise. [`CheckpointStore::discard`] the uncommitted ones before going live.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn newest_committed(
+        &self,
+        journal: &[Record],
+    ) -> Result<(Option<Manifest>, Vec<Rejected>), Error> {
+        let committed = journal.last().map_or(Epoch(0), |last| last.epoch);
+        self.newest(committed, |manifest| {
+            let record = journal
+                .iter()
+                .rev()
+                .find(|record| record.epoch == manifest.epoch);
+            record.is_none_or(|record| {
+                (&record.positions, record.clock_ms) == (&manifest.positions, manifest.clock_ms)
+            })
+        })
+    }
+
+    fn newest(
+        &self,
+        max_epoch: Epoch,
+        committed: impl Fn(&Manifest) -> bool,
+    ) -> Result<(Option<Manifest>, Vec<Rejected>), Error> {
         let mut rejected = Vec::new();
         for epoch in self.epochs()?.into_iter().rev() {
-            if epoch > max_epoch {
-                let reason = format!("it is newer than the last committed epoch {max_epoch}");
-                rejected.push(Rejected { epoch, reason });
-                continue;
-            }
-            match self.verify(epoch) {
-                Ok(manifest) => return Ok((Some(manifest), rejected)),
-                Err(reason) => {
-                    tracing::warn!(%epoch, reason, "checkpoint is damaged, trying the one before");
-                    rejected.push(Rejected { epoch, reason });
+            let (reason, uncommitted) = if epoch > max_epoch {
+                (
+                    format!("it is newer than the last committed epoch {max_epoch}"),
+                    true,
+                )
+            } else {
+                match self.verify(epoch) {
+                    Ok(manifest) if committed(&manifest) => return Ok((Some(manifest), rejected)),
+                    Ok(_) => (
+                        "it is not of the epoch that the journal has under this number".to_owned(),
+                        true,
+                    ),
+                    Err(reason) => (reason, false),
                 }
-            }
+            };
+            rejected.push(Rejected {
+                epoch,
+                reason,
+                uncommitted,
+            });
         }
         Ok((None, rejected))
+    }
+
+    /// Removes a finished checkpoint.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn discard(&self, epoch: Epoch) -> Result<(), Error> {
+        let path = self.path_of(epoch);
+        // The manifest first: a checkpoint half removed is none.
+        let manifest = path.join(MANIFEST_FILE);
+        match fs::remove_file(&manifest) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::file("remove", &manifest)(error))
+            }
+            _ => remove_folder(&path),
+        }
     }
 
     /// Removes all checkpoints but the `keep` newest that have a good manifest (at least one), and what unfinished ones left behind. Not to be
@@ -190,18 +274,18 @@ impl CheckpointStore {
     /// If something cannot be removed.
     pub fn retain(&self, keep: usize) -> Result<Vec<Epoch>, Error> {
         let epochs = self.epochs()?;
-        let good = epochs.iter().rev().filter(|&&epoch| self.read_manifest(epoch).is_ok());
-        let Some(&oldest_kept) = good.take(keep.max(1)).last() else { return Ok(Vec::new()) };
-        let removed: Vec<_> = epochs.into_iter().filter(|&epoch| epoch < oldest_kept).collect();
-        for &epoch in &removed {
-            let path = self.path_of(epoch);
-            // The manifest first: a checkpoint half removed is none.
-            let manifest = path.join(MANIFEST_FILE);
-            match fs::remove_file(&manifest) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::file("remove", &manifest)(error)),
-                _ => remove_folder(&path)?,
-            }
-        }
+        let good = epochs
+            .iter()
+            .rev()
+            .filter(|&&epoch| self.read_manifest(epoch).is_ok());
+        let Some(&oldest_kept) = good.take(keep.max(1)).last() else {
+            return Ok(Vec::new());
+        };
+        let removed: Vec<_> = epochs
+            .into_iter()
+            .filter(|&epoch| epoch < oldest_kept)
+            .collect();
+        removed.iter().try_for_each(|&epoch| self.discard(epoch))?;
         for name in self.names()? {
             if name.starts_with(PARTIAL_PREFIX) {
                 remove_folder(&self.dir.join(name))?;
@@ -219,21 +303,27 @@ impl CheckpointStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(Error::file("list", &self.dir))?,
         };
-        let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
-        names.collect::<Result<_, _>>().map_err(Error::file("list", &self.dir))
+        let names = entries
+            .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        names
+            .collect::<Result<_, _>>()
+            .map_err(Error::file("list", &self.dir))
     }
 
     /// The epochs that have a folder, in order.
     fn epochs(&self) -> Result<Vec<Epoch>, Error> {
         let names = self.names()?.into_iter().filter(|name| name.len() == 20);
-        let mut epochs: Vec<_> = names.filter_map(|name| name.parse().ok().map(Epoch)).collect();
+        let mut epochs: Vec<_> = names
+            .filter_map(|name| name.parse().ok().map(Epoch))
+            .collect();
         epochs.sort_unstable();
         Ok(epochs)
     }
 
     fn read_manifest(&self, epoch: Epoch) -> Result<Manifest, String> {
         let path = self.path_of(epoch).join(MANIFEST_FILE);
-        let bytes = fs::read(&path).map_err(|error| format!("'{MANIFEST_FILE}' cannot be read: {error}"))?;
+        let bytes = fs::read(&path)
+            .map_err(|error| format!("'{MANIFEST_FILE}' cannot be read: {error}"))?;
         let manifest = Manifest::decode(&bytes)?;
         if manifest.epoch != epoch {
             return Err(format!("the manifest is of epoch {}", manifest.epoch));
@@ -245,7 +335,10 @@ impl CheckpointStore {
         let found = fs::metadata(self.path_of(epoch).join(&file.path));
         match found.map(|meta| meta.len()) {
             Ok(bytes) if bytes == file.bytes => Ok(()),
-            Ok(bytes) => Err(format!("'{}' has {bytes} bytes instead of {}", file.path, file.bytes)),
+            Ok(bytes) => Err(format!(
+                "'{}' has {bytes} bytes instead of {}",
+                file.path, file.bytes
+            )),
             Err(error) => Err(format!("'{}' cannot be read: {error}", file.path)),
         }
     }
@@ -253,9 +346,13 @@ impl CheckpointStore {
     fn verify(&self, epoch: Epoch) -> Result<Manifest, String> {
         let manifest = self.read_manifest(epoch)?;
         // Sizes first: they cost nothing, and tell of most damage.
-        manifest.files.iter().try_for_each(|file| self.check_size(epoch, file))?;
+        manifest
+            .files
+            .iter()
+            .try_for_each(|file| self.check_size(epoch, file))?;
         for file in &manifest.files {
-            let crc32 = checksum(&self.path_of(epoch).join(&file.path)).map_err(|error| error.to_string())?;
+            let crc32 = checksum(&self.path_of(epoch).join(&file.path))
+                .map_err(|error| error.to_string())?;
             if crc32 != file.crc32 {
                 return Err(format!("'{}' does not match its checksum", file.path));
             }
@@ -268,18 +365,24 @@ impl CheckpointStore {
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary).map_err(Error::file("create", &temporary))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::file("write", &temporary))?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(Error::file("write", &temporary))?;
     fs::rename(&temporary, path).map_err(Error::file("rename", &temporary))?;
     path.parent().map_or(Ok(()), sync_folder)
 }
 
 fn sync_folder(dir: &Path) -> Result<(), Error> {
-    File::open(dir).and_then(|folder| folder.sync_all()).map_err(Error::file("sync", dir))
+    File::open(dir)
+        .and_then(|folder| folder.sync_all())
+        .map_err(Error::file("sync", dir))
 }
 
 fn remove_folder(dir: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", dir)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("remove", dir)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -292,10 +395,16 @@ fn walk(root: &Path) -> Result<(Vec<String>, Vec<PathBuf>), Error> {
         for entry in fs::read_dir(&folder).map_err(Error::file("list", &folder))? {
             let entry = entry.map_err(Error::file("list", &folder))?;
             let path = entry.path();
-            if entry.file_type().map_err(Error::file("read", &path))?.is_dir() {
+            if entry
+                .file_type()
+                .map_err(Error::file("read", &path))?
+                .is_dir()
+            {
                 folders.push(path);
             } else {
-                let relative = path.strip_prefix(root).expect("entries of a folder below the root are below the root");
+                let relative = path
+                    .strip_prefix(root)
+                    .expect("entries of a folder below the root are below the root");
                 files.push(relative.to_string_lossy().into_owned());
             }
         }

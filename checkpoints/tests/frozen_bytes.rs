@@ -10,13 +10,27 @@ const MANIFEST: &str = concat!(
     r#"{"version":1,"job":"finance","epoch":42,"plan_hash":"9f86d081","plan_text":"source payment\n  table payment","workers":2,"#,
     r#""clock_ms":1752537600123,"created_ms":1752537600456,"positions":{"studio.payment":{"0":17}},"#,
     r#""files":[{"path":"worker-0/000012.sst","bytes":4096,"crc32":3735928559}],"state_bytes":4096}"#,
-    "\n8e8df22f\n"
+    "\n8b3607b6\n"
 );
 
 fn record() -> Record {
-    let positions = [("studio.payment", vec![(0, 17), (10, 0), (2, 9_007_199_254_740_993)]), ("studio.budget", vec![(0, -1)])];
-    let positions: Positions = positions.into_iter().map(|(topic, at)| (topic.to_owned(), at.into_iter().collect())).collect();
-    Record::new(Epoch(42), "9f86d081".to_owned(), 1_752_537_600_123, positions)
+    let positions = [
+        (
+            "studio.payment",
+            vec![(0, 17), (10, 0), (2, 9_007_199_254_740_993)],
+        ),
+        ("studio.budget", vec![(0, -1)]),
+    ];
+    let positions: Positions = positions
+        .into_iter()
+        .map(|(topic, at)| (topic.to_owned(), at.into_iter().collect()))
+        .collect();
+    Record::new(
+        Epoch(42),
+        "9f86d081".to_owned(),
+        1_752_537_600_123,
+        positions,
+    )
 }
 
 fn manifest() -> Manifest {
@@ -30,20 +44,30 @@ fn manifest() -> Manifest {
         clock_ms: 1_752_537_600_123,
         created_ms: 1_752_537_600_456,
         positions: [("studio.payment".to_owned(), [(0, 17)].into())].into(),
-        files: vec![FileEntry { path: "worker-0/000012.sst".to_owned(), bytes: 4096, crc32: 0xdead_beef }],
+        files: vec![FileEntry {
+            path: "worker-0/000012.sst".to_owned(),
+            bytes: 4096,
+            crc32: 0xdead_beef,
+        }],
         state_bytes: 4096,
     }
 }
 
 #[test]
 fn a_journal_record_is_these_bytes() {
-    assert_eq!(String::from_utf8(record().encode()).expect("JSON is UTF-8"), RECORD);
+    assert_eq!(
+        String::from_utf8(record().encode()).expect("JSON is UTF-8"),
+        RECORD
+    );
     assert_eq!(decode_all(&[RECORD]).expect("readable"), [record()]);
 }
 
 #[test]
 fn a_manifest_is_these_bytes() {
-    assert_eq!(String::from_utf8(manifest().encode()).expect("JSON is UTF-8"), MANIFEST);
+    assert_eq!(
+        String::from_utf8(manifest().encode()).expect("JSON is UTF-8"),
+        MANIFEST
+    );
     assert_eq!(Manifest::decode(MANIFEST.as_bytes()), Ok(manifest()));
 }
 
@@ -53,7 +77,10 @@ fn a_manifest_with_any_bit_changed_or_any_byte_missing_is_none() {
         let mut changed = MANIFEST.as_bytes().to_vec();
         changed[i] ^= 1;
         assert!(Manifest::decode(&changed).is_err(), "byte {i} changed");
-        assert!(Manifest::decode(&MANIFEST.as_bytes()[..i]).is_err(), "cut off at byte {i}");
+        assert!(
+            Manifest::decode(&MANIFEST.as_bytes()[..i]).is_err(),
+            "cut off at byte {i}"
+        );
     }
 }
 
@@ -61,9 +88,13 @@ fn a_manifest_with_any_bit_changed_or_any_byte_missing_is_none() {
 fn a_record_that_cannot_be_read_is_named_by_its_place() {
     let error = decode_all(&[RECORD, "{\"version\":1"]).expect_err("cut off");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.to_string().starts_with("journal record 1 "), "{error}");
+    assert!(
+        error.to_string().starts_with("journal record 1 "),
+        "{error}"
+    );
 
-    let error = decode_all(&[RECORD.replace("\"version\":1", "\"version\":2")]).expect_err("from the future");
+    let error = decode_all(&[RECORD.replace("\"version\":1", "\"version\":2")])
+        .expect_err("from the future");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("version 2"), "{error}");
 }

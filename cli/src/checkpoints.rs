@@ -66,7 +66,10 @@ impl Arguments {
 impl Place {
     fn checkpoints(&self) -> anyhow::Result<(CheckpointStore, Vec<Summary>)> {
         if !self.state_dir.is_dir() {
-            let message = format!("'{}' is no folder; name the --state-dir that the job runs with", self.state_dir.display());
+            let message = format!(
+                "'{}' is no folder; name the --state-dir that the job runs with",
+                self.state_dir.display()
+            );
             return Err(Failure::invalid(message).into());
         }
         let store = CheckpointStore::new(self.state_dir.clone());
@@ -78,14 +81,22 @@ impl Place {
         let (_, summaries) = self.checkpoints()?;
         let mut out = show::stdout();
         if self.json {
-            writeln!(out, "{}", Value::Array(summaries.iter().map(summary_json).collect()))?;
+            writeln!(
+                out,
+                "{}",
+                Value::Array(summaries.iter().map(summary_json).collect())
+            )?;
             return Ok(());
         }
         if summaries.is_empty() {
             writeln!(out, "no checkpoints in '{}'", self.state_dir.display())?;
             return Ok(());
         }
-        writeln!(out, "{HEADING}{:>12}  {:<24}  {:>12}  {:>10}  {:>6}{HEADING:#}", "epoch", "created", "age", "size", "files")?;
+        writeln!(
+            out,
+            "{HEADING}{:>12}  {:<24}  {:>12}  {:>10}  {:>6}{HEADING:#}",
+            "epoch", "created", "age", "size", "files"
+        )?;
         let now_ms = now_ms();
         for Summary { epoch, manifest } in &summaries {
             let epoch = grouped(epoch);
@@ -107,10 +118,16 @@ impl Place {
     fn show(&self, epoch: Option<Epoch>) -> anyhow::Result<()> {
         let (store, summaries) = self.checkpoints()?;
         let Some(epoch) = epoch.or_else(|| summaries.last().map(|summary| summary.epoch)) else {
-            return Err(Failure::invalid(format!("no checkpoints in '{}'", self.state_dir.display())).into());
+            return Err(Failure::invalid(format!(
+                "no checkpoints in '{}'",
+                self.state_dir.display()
+            ))
+            .into());
         };
         let Some(summary) = summaries.into_iter().find(|summary| summary.epoch == epoch) else {
-            let message = format!("no checkpoint of epoch {epoch}; 'tidemill checkpoints list' shows those that there are");
+            let message = format!(
+                "no checkpoint of epoch {epoch}; 'tidemill checkpoints list' shows those that there are"
+            );
             return Err(Failure::invalid(message).into());
         };
         let damaged = verify(&store, epoch)?;
@@ -121,7 +138,11 @@ impl Place {
             (Err(_), false) => {}
         }
         match damaged {
-            Some(reason) => Err(Failure::new(ErrorKind::Corrupt, format!("the checkpoint of epoch {epoch} is damaged: {reason}")).into()),
+            Some(reason) => Err(Failure::new(
+                ErrorKind::Corrupt,
+                format!("the checkpoint of epoch {epoch} is damaged: {reason}"),
+            )
+            .into()),
             None => Ok(()),
         }
     }
@@ -130,26 +151,70 @@ impl Place {
 /// Why the checkpoint of the epoch cannot be used, if so. Reads every file.
 fn verify(store: &CheckpointStore, epoch: Epoch) -> anyhow::Result<Option<String>> {
     let (_, rejected) = store.newest_valid(epoch)?;
-    Ok(rejected.into_iter().find(|rejected| rejected.epoch == epoch).map(|rejected| rejected.reason))
+    Ok(rejected
+        .into_iter()
+        .find(|rejected| rejected.epoch == epoch)
+        .map(|rejected| rejected.reason))
 }
 
 fn print_manifest(out: &mut dyn Write, manifest: &Manifest, valid: bool) -> io::Result<()> {
-    let Manifest { job, epoch, plan_hash, workers, created_ms, clock_ms, positions, files, state_bytes, .. } = manifest;
-    let verdict = if valid { format!("{GOOD}valid{GOOD:#}, every checksum matches") } else { format!("{BAD}damaged{BAD:#}") };
-    writeln!(out, "{HEADING}checkpoint of epoch {} of job '{job}'{HEADING:#}: {verdict}", grouped(epoch))?;
-    writeln!(out, "created    {} ({} ago)", time(*created_ms), age(*created_ms, now_ms()))?;
+    let Manifest {
+        job,
+        epoch,
+        plan_hash,
+        workers,
+        created_ms,
+        clock_ms,
+        positions,
+        files,
+        state_bytes,
+        ..
+    } = manifest;
+    let verdict = if valid {
+        format!("{GOOD}valid{GOOD:#}, every checksum matches")
+    } else {
+        format!("{BAD}damaged{BAD:#}")
+    };
+    writeln!(
+        out,
+        "{HEADING}checkpoint of epoch {} of job '{job}'{HEADING:#}: {verdict}",
+        grouped(epoch)
+    )?;
+    writeln!(
+        out,
+        "created    {} ({} ago)",
+        time(*created_ms),
+        age(*created_ms, now_ms())
+    )?;
     writeln!(out, "clock      {}", time(*clock_ms))?;
     writeln!(out, "plan       {plan_hash}")?;
     writeln!(out, "workers    {workers}")?;
-    writeln!(out, "size       {} in {}", bytes(*state_bytes), counted(files.len() as u64, "file"))?;
-    writeln!(out, "\n{HEADING}positions{HEADING:#}, the offset to read next by partition")?;
+    writeln!(
+        out,
+        "size       {} in {}",
+        bytes(*state_bytes),
+        counted(files.len() as u64, "file")
+    )?;
+    writeln!(
+        out,
+        "\n{HEADING}positions{HEADING:#}, the offset to read next by partition"
+    )?;
     for (topic, partitions) in positions {
-        let offsets: Vec<_> = partitions.iter().map(|(partition, offset)| format!("{partition}: {}", grouped(offset))).collect();
+        let offsets: Vec<_> = partitions
+            .iter()
+            .map(|(partition, offset)| format!("{partition}: {}", grouped(offset)))
+            .collect();
         writeln!(out, "  {topic:<24}  {}", offsets.join("  "))?;
     }
     writeln!(out, "\n{HEADING}files{HEADING:#}, with size and CRC-32")?;
     for file in files {
-        writeln!(out, "  {:<40}  {:>10}  {:08x}", file.path, bytes(file.bytes), file.crc32)?;
+        writeln!(
+            out,
+            "  {:<40}  {:>10}  {:08x}",
+            file.path,
+            bytes(file.bytes),
+            file.crc32
+        )?;
     }
     Ok(())
 }
@@ -172,9 +237,14 @@ fn manifest_json(Summary { epoch, manifest }: &Summary, damaged: Option<&str>) -
 }
 
 fn time(ms: i64) -> String {
-    DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+    DateTime::from_timestamp_millis(ms).map_or_else(
+        || ms.to_string(),
+        |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
 }
 
 fn age(ms: i64, now_ms: i64) -> String {
-    duration(Duration::from_millis(u64::try_from(now_ms - ms).unwrap_or(0)))
+    duration(Duration::from_millis(
+        u64::try_from(now_ms - ms).unwrap_or(0),
+    ))
 }

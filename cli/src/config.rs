@@ -33,6 +33,8 @@ pub struct EngineTable {
     pub state_memory: Option<String>,
     /// How long an epoch gathers input.
     pub epoch_interval: Option<String>,
+    /// An epoch with so much input is closed at once.
+    pub epoch_bytes: Option<String>,
     /// Time between two checkpoints.
     pub checkpoint_interval: Option<String>,
     /// How many checkpoints are kept.
@@ -61,16 +63,25 @@ impl Config {
             return Ok(Self::default());
         }
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Failure::invalid(format!("cannot read '{shown}': {error}; name another file with --config")))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::invalid(format!(
+                "cannot read '{shown}': {error}; name another file with --config"
+            ))
+        })?;
         let engine = parse(&text).with_context(|| format!("'{shown}'"))?;
-        Ok(Self { path: Some(path), text, engine })
+        Ok(Self {
+            path: Some(path),
+            text,
+            engine,
+        })
     }
 }
 
 fn parse(text: &str) -> Result<EngineTable, Failure> {
     let wrong = |error: toml::de::Error| Failure::invalid(error.to_string().trim_end().to_owned());
-    toml::from_str::<Document>(text).map(|document| document.engine).map_err(wrong)
+    toml::from_str::<Document>(text)
+        .map(|document| document.engine)
+        .map_err(wrong)
 }
 
 #[cfg(test)]
@@ -81,13 +92,21 @@ mod tests {
     fn the_engine_table_is_read_and_profiles_are_left_alone() {
         let text = "[engine]\nworkers = 3\nepoch-interval = '50 ms'\n[profile.local.sources]\nconnector = 'files'";
         let engine = parse(text).expect("is valid");
-        assert_eq!((engine.workers, engine.epoch_interval.as_deref()), (Some(3), Some("50 ms")));
+        assert_eq!(
+            (engine.workers, engine.epoch_interval.as_deref()),
+            (Some(3), Some("50 ms"))
+        );
         assert_eq!(parse("").expect("is valid"), EngineTable::default());
     }
 
     #[test]
     fn a_misspelt_setting_is_refused_with_its_line() {
-        let error = parse("[engine]\nworker = 3").expect_err("is misspelt").to_string();
-        assert!(error.contains("line 2") && error.contains("`worker`") && error.contains("`workers`"), "{error}");
+        let error = parse("[engine]\nworker = 3")
+            .expect_err("is misspelt")
+            .to_string();
+        assert!(
+            error.contains("line 2") && error.contains("`worker`") && error.contains("`workers`"),
+            "{error}"
+        );
     }
 }

@@ -8,14 +8,20 @@ use tracing_subscriber::EnvFilter;
 const LOG: &str = "TIDEMILL_LOG";
 
 /// A variable of the environment; one that is not text does not exist.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// librdkafka warns of every try that it repeats by itself.
+const LOG_DEFAULT: &str = "warn,librdkafka=error";
+
 /// Logs to standard error, so that standard output is the command's own.
 pub fn start_logging() {
-    let filter = EnvFilter::builder().parse_lossy(variable(LOG).as_deref().unwrap_or("warn"));
+    let filter = EnvFilter::builder().parse_lossy(variable(LOG).as_deref().unwrap_or(LOG_DEFAULT));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -24,8 +30,13 @@ pub fn start_logging() {
 }
 
 /// Now, in milliseconds since 1970, for the age of a checkpoint and the like. No job depends on it.
-#[expect(clippy::disallowed_methods, reason = "outside of any job: nothing is replayed")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "outside of any job: nothing is replayed"
+)]
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -17,7 +17,10 @@ pub struct Failure {
 impl Failure {
     /// A failure of a kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// Something that a person has to change.
@@ -31,7 +34,10 @@ const NOBODY_READS: u8 = 141;
 
 /// Says what happened, and returns the exit code for it.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+    if error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    {
         return ExitCode::from(NOBODY_READS);
     }
     anstream::eprintln!("{BAD}error:{BAD:#} {error:#}");
@@ -47,11 +53,31 @@ fn kind(error: &anyhow::Error) -> Option<ErrorKind> {
     error.chain().find_map(|cause| {
         let failure = cause.downcast_ref::<Failure>().map(|failure| failure.kind);
         failure
-            .or_else(|| cause.downcast_ref::<tidemill_engine::Error>().map(tidemill_engine::Error::kind))
-            .or_else(|| cause.downcast_ref::<tidemill_jobs::Error>().map(tidemill_jobs::Error::kind))
-            .or_else(|| cause.downcast_ref::<tidemill_checkpoints::Error>().map(tidemill_checkpoints::Error::kind))
-            .or_else(|| cause.downcast_ref::<tidemill_connectors_api::Error>().map(tidemill_connectors_api::Error::kind))
-            .or_else(|| cause.downcast_ref::<tidemill_studio::Error>().map(tidemill_studio::Error::kind))
+            .or_else(|| {
+                cause
+                    .downcast_ref::<tidemill_engine::Error>()
+                    .map(tidemill_engine::Error::kind)
+            })
+            .or_else(|| {
+                cause
+                    .downcast_ref::<tidemill_jobs::Error>()
+                    .map(tidemill_jobs::Error::kind)
+            })
+            .or_else(|| {
+                cause
+                    .downcast_ref::<tidemill_checkpoints::Error>()
+                    .map(tidemill_checkpoints::Error::kind)
+            })
+            .or_else(|| {
+                cause
+                    .downcast_ref::<tidemill_connectors_api::Error>()
+                    .map(tidemill_connectors_api::Error::kind)
+            })
+            .or_else(|| {
+                cause
+                    .downcast_ref::<tidemill_studio::Error>()
+                    .map(tidemill_studio::Error::kind)
+            })
     })
 }
 
@@ -66,10 +92,18 @@ const fn code(kind: ErrorKind) -> u8 {
 
 const fn next_step(kind: ErrorKind) -> Option<&'static str> {
     match kind {
-        ErrorKind::Retry => Some("the outside world did not answer: start the same command again once it does, a job goes on where it was"),
-        ErrorKind::Fenced => Some("a newer process of this job has taken over; nothing is lost, and nothing is to be done unless you did not start it"),
-        ErrorKind::Corrupt => Some("'tidemill checkpoints list --state-dir DIR' shows what can still be used; docs/operate/recover.md says how"),
-        ErrorKind::Bug => Some("this is a bug of tidemill: keep the state directory, and report it with the message above"),
+        ErrorKind::Retry => Some(
+            "this may pass: start the same command again once the cause is gone; a job goes on where it was",
+        ),
+        ErrorKind::Fenced => Some(
+            "another process runs this job, and nothing is lost; if it is not meant to, find out who started it",
+        ),
+        ErrorKind::Corrupt => Some(
+            "'tidemill checkpoints list --state-dir DIR' shows what can still be used; docs/operate/recover.md says how",
+        ),
+        ErrorKind::Bug => Some(
+            "this is a bug of tidemill: keep the state directory, and report it with the message above",
+        ),
         ErrorKind::Invalid | ErrorKind::Data => None,
     }
 }

@@ -97,7 +97,9 @@ struct Studio {
     json: bool,
 }
 
-fn share(setting: &'static str) -> impl Fn(&str) -> Result<f64, tidemill_studio::Error> + Clone + Send + Sync + 'static {
+fn share(
+    setting: &'static str,
+) -> impl Fn(&str) -> Result<f64, tidemill_studio::Error> + Clone + Send + Sync + 'static {
     move |text| parse_share(setting, text)
 }
 
@@ -113,7 +115,11 @@ impl Studio {
     fn execute(&self) -> anyhow::Result<()> {
         let generator = Generator::new(&self.settings()?)?;
         let mut sink = self.sink()?;
-        let mut pace: Box<dyn Pace> = if self.rate.is_some() { Box::new(WallClock) } else { Box::new(Unpaced) };
+        let mut pace: Box<dyn Pace> = if self.rate.is_some() {
+            Box::new(WallClock)
+        } else {
+            Box::new(Unpaced)
+        };
         let started = Instant::now();
         let summary = generator.run(sink.as_mut(), pace.as_mut())?;
         let took = started.elapsed();
@@ -130,7 +136,11 @@ impl Studio {
         let default = Settings::default();
         let slate = self.slate.as_ref().map(|path| {
             let shown = path.display();
-            std::fs::read_to_string(path).map_err(|error| Failure::invalid(format!("cannot read '{shown}': {error}; leave --slate away, or name a file")))
+            std::fs::read_to_string(path).map_err(|error| {
+                Failure::invalid(format!(
+                    "cannot read '{shown}': {error}; leave --slate away, or name a file"
+                ))
+            })
         });
         Ok(Settings {
             events: self.events,
@@ -141,7 +151,11 @@ impl Studio {
             updates: self.updates,
             deletes: self.deletes,
             partitions: self.partitions,
-            start_ms: if self.rate.is_some() { now_ms() } else { default.start_ms },
+            start_ms: if self.rate.is_some() {
+                now_ms()
+            } else {
+                default.start_ms
+            },
             rate: self.rate,
             slate: slate.transpose()?,
             threads: self.threads.unwrap_or(default.threads),
@@ -152,10 +166,16 @@ impl Studio {
     fn sink(&self) -> anyhow::Result<Box<dyn EventSink>> {
         match self.into {
             System::Files => {
-                let path = self.path.as_ref().context("--into files needs --path DIR")?;
+                let path = self
+                    .path
+                    .as_ref()
+                    .context("--into files needs --path DIR")?;
                 Ok(Box::new(FilesSink::create(path, self.partitions)?))
             }
-            System::Kafka => Ok(Box::new(KafkaSink::create(&self.bootstrap, self.partitions)?)),
+            System::Kafka => Ok(Box::new(KafkaSink::create(
+                &self.bootstrap,
+                self.partitions,
+            )?)),
         }
     }
 
@@ -172,15 +192,32 @@ impl Studio {
             duration(took),
             grouped(per_second(summary.records, took)),
         )?;
-        writeln!(out, "{HEADING}  {:<20} {:>12}{HEADING:#}", "topic", "records")?;
+        writeln!(
+            out,
+            "{HEADING}  {:<20} {:>12}{HEADING:#}",
+            "topic", "records"
+        )?;
         for topic in Topic::ALL {
-            writeln!(out, "  {:<20} {:>12}", topic.name(), grouped(summary.by_topic[topic.index()]))?;
+            writeln!(
+                out,
+                "  {:<20} {:>12}",
+                topic.name(),
+                grouped(summary.by_topic[topic.index()])
+            )?;
         }
-        writeln!(out, "{HEADING}  {:<20} {:>12}{HEADING:#}", "kind", "records")?;
+        writeln!(
+            out,
+            "{HEADING}  {:<20} {:>12}{HEADING:#}",
+            "kind", "records"
+        )?;
         for (kind, count) in kinds(summary) {
             writeln!(out, "  {kind:<20} {:>12}", grouped(count))?;
         }
-        writeln!(out, "  {} of the events arrive later than their time says", grouped(summary.displaced))
+        writeln!(
+            out,
+            "  {} of the events arrive later than their time says",
+            grouped(summary.displaced)
+        )
     }
 }
 
@@ -197,9 +234,24 @@ fn kinds(summary: &Summary) -> [(&'static str, u64); 6] {
 }
 
 fn summary_json(summary: &Summary, took: Duration) -> Value {
-    let topics: Map<_, _> = Topic::ALL.iter().map(|topic| (topic.name().to_owned(), summary.by_topic[topic.index()].into())).collect();
-    let kinds: Map<_, _> = kinds(summary).into_iter().map(|(kind, count)| (kind.to_owned(), count.into())).collect();
-    let garbage: Map<_, _> = summary.garbage.iter().map(|(garbage, count)| (format!("{garbage:?}"), (*count).into())).collect();
+    let topics: Map<_, _> = Topic::ALL
+        .iter()
+        .map(|topic| {
+            (
+                topic.name().to_owned(),
+                summary.by_topic[topic.index()].into(),
+            )
+        })
+        .collect();
+    let kinds: Map<_, _> = kinds(summary)
+        .into_iter()
+        .map(|(kind, count)| (kind.to_owned(), count.into()))
+        .collect();
+    let garbage: Map<_, _> = summary
+        .garbage
+        .iter()
+        .map(|(garbage, count)| (format!("{garbage:?}"), (*count).into()))
+        .collect();
     json!({
         "records": summary.records,
         "bytes": summary.bytes,

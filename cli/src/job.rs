@@ -40,8 +40,9 @@ impl JobArguments {
     /// Reads the files and plans the job.
     pub fn load(&self) -> anyhow::Result<Job> {
         let path = self.sql.display();
-        let sql = std::fs::read_to_string(&self.sql)
-            .map_err(|error| Failure::invalid(format!("cannot read '{path}': {error}; name a file of SQL")))?;
+        let sql = std::fs::read_to_string(&self.sql).map_err(|error| {
+            Failure::invalid(format!("cannot read '{path}': {error}; name a file of SQL"))
+        })?;
         let config = Config::read(self.config.as_deref(), &self.sql)?;
         let profile = self.profile(&config)?;
         let plan = plan_job_in(&self.name()?, &sql, &profile, &environment::variable);
@@ -54,16 +55,35 @@ impl JobArguments {
     }
 
     fn name(&self) -> Result<String, Failure> {
-        let stem = || self.sql.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
-        let name = self.name.clone().or_else(stem).filter(|name| !name.is_empty());
-        name.ok_or_else(|| Failure::invalid(format!("'{}' gives the job no name; give it one with --name", self.sql.display())))
+        let stem = || {
+            self.sql
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .map(str::to_owned)
+        };
+        let name = self
+            .name
+            .clone()
+            .or_else(stem)
+            .filter(|name| !name.is_empty());
+        name.ok_or_else(|| {
+            Failure::invalid(format!(
+                "'{}' gives the job no name; give it one with --name",
+                self.sql.display()
+            ))
+        })
     }
 
     fn profile(&self, config: &Config) -> anyhow::Result<Profile> {
-        let Some(name) = &self.profile else { return Ok(Profile::default()) };
+        let Some(name) = &self.profile else {
+            return Ok(Profile::default());
+        };
         let Some(path) = &config.path else {
             let folder = self.sql.with_file_name("profiles.toml");
-            let message = format!("there is no '{}' to take profile '{name}' from; name the file with --config", folder.display());
+            let message = format!(
+                "there is no '{}' to take profile '{name}' from; name the file with --config",
+                folder.display()
+            );
             return Err(Failure::invalid(message).into());
         };
         Profile::from_toml(&config.text, name).with_context(|| format!("'{}'", path.display()))

@@ -32,7 +32,7 @@ Try it, without Kafka:
   tidemill verify studio --from files --path $TIDEMILL_DATA
 
 Exit codes:
-  0  done, or stopped as asked          3  fenced: a newer process of the job runs
+  0  done, or stopped as asked          3  fenced: another process runs the job
   1  failed                             4  corrupt: what lies on disk cannot be trusted
   2  the command, the job or a setting is wrong
 

@@ -6,7 +6,8 @@ use bytesize::ByteSize;
 
 /// A length of time in milliseconds, such as `100 ms`, `30 s` or `5 min`; above 0.
 pub fn milliseconds(text: &str) -> Result<u64, String> {
-    let wrong = |_| format!("'{text}' is no length of time; write one such as '100 ms', '30 s' or '5 min'");
+    let wrong =
+        |_| format!("'{text}' is no length of time; write one such as '100 ms', '30 s' or '5 min'");
     let length: Duration = humantime::parse_duration(text).map_err(wrong)?;
     match u64::try_from(length.as_millis()) {
         Ok(0) => Err(format!("'{text}' is too short; the least is '1 ms'")),
@@ -19,7 +20,8 @@ pub fn milliseconds(text: &str) -> Result<u64, String> {
 pub fn bytes(text: &str) -> Result<usize, String> {
     let wrong = |_| format!("'{text}' is no size; write one such as '640 MiB' or '2 GiB'");
     let size: ByteSize = text.parse().map_err(wrong)?;
-    usize::try_from(size.as_u64()).map_err(|_| format!("'{text}' is more than this machine can address"))
+    usize::try_from(size.as_u64())
+        .map_err(|_| format!("'{text}' is more than this machine can address"))
 }
 
 #[cfg(test)]
@@ -39,9 +41,18 @@ mod tests {
     fn what_is_none_is_refused_with_an_example() {
         assert_eq!(
             milliseconds("100"),
-            Err("'100' is no length of time; write one such as '100 ms', '30 s' or '5 min'".to_owned())
+            Err(
+                "'100' is no length of time; write one such as '100 ms', '30 s' or '5 min'"
+                    .to_owned()
+            )
         );
-        assert_eq!(milliseconds("0 s"), Err("'0 s' is too short; the least is '1 ms'".to_owned()));
-        assert_eq!(bytes("much"), Err("'much' is no size; write one such as '640 MiB' or '2 GiB'".to_owned()));
+        assert_eq!(
+            milliseconds("0 s"),
+            Err("'0 s' is too short; the least is '1 ms'".to_owned())
+        );
+        assert_eq!(
+            bytes("much"),
+            Err("'much' is no size; write one such as '640 MiB' or '2 GiB'".to_owned())
+        );
     }
 }

@@ -36,8 +36,12 @@ impl Arguments {
             write!(show::stdout(), "{plan}")?;
             return Ok(());
         }
-        let topic = |options: &std::collections::BTreeMap<String, String>| options.get("topic").cloned();
-        let sources = plan.sources.iter().map(|source| json!({ "name": source.name, "topic": topic(&source.options) }));
+        let topic =
+            |options: &std::collections::BTreeMap<String, String>| options.get("topic").cloned();
+        let sources = plan
+            .sources
+            .iter()
+            .map(|source| json!({ "name": source.name, "topic": topic(&source.options) }));
         let sinks = plan.sinks.iter().map(|sink| {
             let mode = match sink.mode {
                 SinkMode::Upsert => "upsert",

@@ -41,6 +41,7 @@ The configuration may set these options too (an option wins):
   state-dir = '/var/lib/tidemill/finance'
   state-memory = '640 MiB'
   epoch-interval = '100 ms'
+  epoch-bytes = '16 MiB'
   checkpoint-interval = '30 s'
   checkpoints-kept = 3
   metrics-port = 9464";
@@ -66,6 +67,9 @@ pub struct Arguments {
     /// How long an epoch gathers input, which is the interval of commits; default: 100 ms.
     #[arg(long, value_name = "TIME", value_parser = parse::milliseconds)]
     epoch_interval: Option<u64>,
+    /// An epoch with so much input is closed at once; default: 16 MiB. Smaller is fresher while catching up, larger is faster.
+    #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
+    epoch_bytes: Option<usize>,
     /// Time between two checkpoints; default: 30 s.
     #[arg(long, value_name = "TIME", value_parser = parse::milliseconds)]
     checkpoint_interval: Option<u64>,
@@ -101,7 +105,11 @@ impl Arguments {
         }
         outcome?;
         if !self.json {
-            display::say_goodbye(&status.snapshot(), started.elapsed(), stop.load(Ordering::SeqCst));
+            display::say_goodbye(
+                &status.snapshot(),
+                started.elapsed(),
+                stop.load(Ordering::SeqCst),
+            );
         }
         Ok(())
     }
@@ -109,36 +117,65 @@ impl Arguments {
     /// An option wins over the configuration, and that over the default.
     fn settings(&self, table: &EngineTable, job: &str) -> anyhow::Result<Settings> {
         let default = Settings::default();
-        let length = |option: Option<u64>, name: &str, set: &Option<String>| match (option, set) {
-            (None, Some(text)) => parse::milliseconds(text).map(Some).map_err(|wrong| in_engine_table(name, &wrong)),
-            (option, _) => Ok(option),
-        };
-        let state_memory = match (self.state_memory, &table.state_memory) {
-            (None, Some(text)) => Some(parse::bytes(text).map_err(|wrong| in_engine_table("state-memory", &wrong))?),
-            (option, _) => option,
-        };
         let workers = self.workers.or(table.workers).unwrap_or(default.workers);
         if workers == 0 {
-            return Err(Failure::invalid("a job needs at least one worker; set --workers to 1 or more").into());
+            return Err(Failure::invalid(
+                "a job needs at least one worker; set --workers to 1 or more",
+            )
+            .into());
         }
         let state_dir = self.state_dir.clone().or_else(|| table.state_dir.clone());
+        let epoch_interval = choose(
+            self.epoch_interval,
+            "epoch-interval",
+            &table.epoch_interval,
+            parse::milliseconds,
+        )?;
+        let checkpoint_interval = choose(
+            self.checkpoint_interval,
+            "checkpoint-interval",
+            &table.checkpoint_interval,
+            parse::milliseconds,
+        )?;
+        let epoch_bytes = choose(
+            self.epoch_bytes,
+            "epoch-bytes",
+            &table.epoch_bytes,
+            parse::bytes,
+        )?;
+        let state_memory = choose(
+            self.state_memory,
+            "state-memory",
+            &table.state_memory,
+            parse::bytes,
+        )?;
         Ok(Settings {
             workers,
             state_dir: state_dir.unwrap_or_else(|| default.state_dir.join(job)),
             state_memory_bytes: state_memory.unwrap_or(default.state_memory_bytes),
             until_caught_up: self.until_caught_up,
-            epoch_interval_ms: length(self.epoch_interval, "epoch-interval", &table.epoch_interval)?
-                .unwrap_or(default.epoch_interval_ms),
-            checkpoint_interval_ms: length(self.checkpoint_interval, "checkpoint-interval", &table.checkpoint_interval)?
-                .unwrap_or(default.checkpoint_interval_ms),
+            epoch_interval_ms: epoch_interval.unwrap_or(default.epoch_interval_ms),
+            epoch_bytes_max: epoch_bytes.unwrap_or(default.epoch_bytes_max),
+            checkpoint_interval_ms: checkpoint_interval.unwrap_or(default.checkpoint_interval_ms),
             checkpoints_kept: table.checkpoints_kept.unwrap_or(default.checkpoints_kept),
             ..default
         })
     }
 }
 
-fn in_engine_table(name: &str, wrong: &str) -> Failure {
-    Failure::invalid(format!("'{name}' in the configuration's [engine]: {wrong}"))
+/// The option, else what `[engine]` says under its name.
+fn choose<T>(
+    option: Option<T>,
+    name: &str,
+    set: &Option<String>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, Failure> {
+    let wrong =
+        |wrong| Failure::invalid(format!("'{name}' in the configuration's [engine]: {wrong}"));
+    match (option, set) {
+        (None, Some(text)) => parse(text).map(Some).map_err(wrong),
+        (option, _) => Ok(option),
+    }
 }
 
 /// A flag that SIGTERM and SIGINT raise; a second one ends the process at once.
@@ -154,8 +191,18 @@ fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 fn status_of(plan: &JobPlan) -> Status {
-    let topic = |name: &String, options: &tidemill_connectors_api::Options| options.get("topic").unwrap_or(name).clone();
-    let sources = plan.sources.iter().map(|source| topic(&source.name, &source.options)).collect();
-    let sinks = plan.sinks.iter().map(|sink| topic(&sink.name, &sink.options)).collect();
+    let topic = |name: &String, options: &tidemill_connectors_api::Options| {
+        options.get("topic").unwrap_or(name).clone()
+    };
+    let sources = plan
+        .sources
+        .iter()
+        .map(|source| topic(&source.name, &source.options))
+        .collect();
+    let sinks = plan
+        .sinks
+        .iter()
+        .map(|sink| topic(&sink.name, &sink.options))
+        .collect();
     Status::new(&plan.name, sources, sinks)
 }

@@ -24,8 +24,12 @@ pub fn stdout() -> AutoStream<StdoutLock<'static>> {
 /// A number with its thousands apart: `1,204`.
 pub fn grouped(number: impl std::fmt::Display) -> String {
     let digits = number.to_string();
-    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits.as_str()), |digits| ("-", digits));
-    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(whole, fraction)| (whole, Some(fraction)));
+    let (sign, digits) = digits
+        .strip_prefix('-')
+        .map_or(("", digits.as_str()), |digits| ("-", digits));
+    let (whole, fraction) = digits
+        .split_once('.')
+        .map_or((digits, None), |(whole, fraction)| (whole, Some(fraction)));
     let mut text = sign.to_owned();
     for (i, digit) in whole.chars().enumerate() {
         if i > 0 && (whole.len() - i) % 3 == 0 {
@@ -42,7 +46,11 @@ pub fn grouped(number: impl std::fmt::Display) -> String {
 
 /// A count with its noun: `1 file`, `1,204 files`.
 pub fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{} {noun}s", grouped(count)) }
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{} {noun}s", grouped(count))
+    }
 }
 
 /// A size: `12.3 MiB`.
@@ -63,7 +71,12 @@ pub fn duration(length: Duration) -> String {
 }
 
 /// How many a second.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a reading for a person")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a reading for a person"
+)]
 pub fn per_second(count: u64, took: Duration) -> u64 {
     (count as f64 / took.as_secs_f64().max(1e-3)) as u64
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tidemill_connectors_api::SourceOffset;
 use tidemill_types::OutputRecords;
@@ -15,7 +14,6 @@ struct Pending {
     decoded: Vec<(i64, u64)>,
     journal: Vec<u8>,
     source_offsets: Vec<SourceOffset>,
-    closed_at: Instant,
 }
 
 /// All epochs that were admitted and are not yet with the committer.
@@ -45,7 +43,7 @@ impl InFlight {
     /// An epoch was sent to the workers.
     pub fn admitted(&mut self, epoch: u64, journal: Vec<u8>, source_offsets: Vec<SourceOffset>) {
         let outputs = self.keyed.iter().map(|_| Vec::new()).collect();
-        self.pending.insert(epoch, Pending { outputs, decoded: Vec::new(), journal, source_offsets, closed_at: Instant::now() });
+        self.pending.insert(epoch, Pending { outputs, decoded: Vec::new(), journal, source_offsets });
     }
 
     /// A worker wrote to a sink.
@@ -76,7 +74,6 @@ impl InFlight {
                 journal: pending.journal,
                 source_offsets: pending.source_offsets,
                 decoded: pending.decoded,
-                closed_at: pending.closed_at,
             })
             .collect()
     }

@@ -35,8 +35,6 @@ pub struct CompleteEpoch {
     pub source_offsets: Vec<SourceOffset>,
     /// For freshness: middle of some events' `ts`, and how many events.
     pub decoded: Vec<(i64, u64)>,
-    /// When the epoch was closed.
-    pub closed_at: Instant,
 }
 
 /// Starts the commit thread. It ends when `epochs` is closed, returning the committer, or after it reported a failure.

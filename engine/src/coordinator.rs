@@ -81,6 +81,8 @@ pub struct Coordinator<'a> {
     input_at: Instant,
     /// Outputs up to this epoch were committed before this run.
     suppress_through: u64,
+    /// The newest committed epoch.
+    committed_epoch: u64,
     replay: VecDeque<Record>,
     restored: Option<Manifest>,
     checkpoint: Option<Checkpoint>,
@@ -128,6 +130,7 @@ impl<'a> Coordinator<'a> {
             closed_at: Instant::now(),
             input_at: Instant::now(),
             suppress_through: start.committed.0,
+            committed_epoch: start.committed.0,
             replay: start.replay,
             restored: start.checkpoint,
             checkpoint: None,
@@ -351,7 +354,7 @@ impl<'a> Coordinator<'a> {
             Event::Decoded { epoch, time_ms, rows } => self.in_flight.decoded(epoch, time_ms, rows),
             Event::Progress { worker, before } => self.progress(worker, before),
             Event::Frozen { worker, epoch, frozen, size } => self.frozen(worker, epoch, frozen, size)?,
-            Event::Committed { epoch } => self.committed(epoch),
+            Event::Committed { epoch } => self.committed(epoch)?,
             Event::Checkpointed { epoch, seconds } => {
                 self.checkpoint_epoch = epoch;
                 self.status.checkpoint_epoch.store(epoch, Ordering::Relaxed);
@@ -385,12 +388,14 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    fn committed(&mut self, epoch: u64) {
+    fn committed(&mut self, epoch: u64) -> Result<(), Error> {
+        self.committed_epoch = epoch;
         while self.committing.front().is_some_and(|&(committing, _)| committing <= epoch) {
             if let Some((_, positions)) = self.committing.pop_front() {
                 self.update_lag(&positions);
             }
         }
+        self.write_checkpoint_if_ready()
     }
 
     /// Tells the status where the sources stand.
@@ -455,9 +460,17 @@ impl<'a> Coordinator<'a> {
         let Some(checkpoint) = self.checkpoint.as_mut().filter(|checkpoint| checkpoint.manifest.epoch.0 == epoch) else { return Ok(()) };
         checkpoint.frozen.insert(worker, frozen);
         checkpoint.sizes = (checkpoint.sizes.0 + size.0, checkpoint.sizes.1 + size.1);
-        if checkpoint.frozen.len() == self.settings.workers {
-            self.status.state_bytes.store(checkpoint.sizes.0, Ordering::Relaxed);
-            self.status.cache_bytes.store(checkpoint.sizes.1, Ordering::Relaxed);
+        self.status.state_bytes.store(checkpoint.sizes.0, Ordering::Relaxed);
+        self.status.cache_bytes.store(checkpoint.sizes.1, Ordering::Relaxed);
+        self.write_checkpoint_if_ready()
+    }
+
+    /// Writes the checkpoint once every worker's state is frozen and its epoch is committed: a checkpoint of an epoch that never was
+    /// would be state that no journal tells of.
+    fn write_checkpoint_if_ready(&mut self) -> Result<(), Error> {
+        let (workers, committed) = (self.settings.workers, self.committed_epoch);
+        let ready = |checkpoint: &&mut Checkpoint| checkpoint.frozen.len() == workers && checkpoint.manifest.epoch.0 <= committed;
+        if let Some(checkpoint) = self.checkpoint.as_mut().filter(ready) {
             let frozen = FrozenCheckpoint {
                 manifest: checkpoint.manifest.clone(),
                 frozen: std::mem::take(&mut checkpoint.frozen).into_values().collect(),

@@ -52,8 +52,17 @@ pub struct Start {
 pub fn plan_start(committer: &mut dyn Committer, store: &CheckpointStore, plan_hash: &str) -> Result<Start, Error> {
     let journal = decode_all(&committer.read_journal()?)?;
     let committed = journal.last().map_or(Epoch(0), |record| record.epoch);
-    let (checkpoint, rejected) = store.newest_valid(committed)?;
+    let (checkpoint, rejected) = store.newest_committed(&journal)?;
     for rejected in rejected {
+        if rejected.uncommitted {
+            // A checkpoint is written only after its epoch was committed, so it is the journal that is not the one it was.
+            let reason = format!(
+                "the state directory has a checkpoint of epoch {} that the journal does not tell of ({}): the journal was lost, or is another one; \
+                 restore it, or start anew with an empty state directory",
+                rejected.epoch, rejected.reason
+            );
+            return Err(Error::Refused { reason });
+        }
         tracing::warn!(epoch = %rejected.epoch, reason = rejected.reason, "a checkpoint is passed over; using an older one");
     }
     let fact = checkpoint.as_ref().map(|manifest| CheckpointFact { epoch: manifest.epoch, plan_hash: &manifest.plan_hash });

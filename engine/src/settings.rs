@@ -33,11 +33,11 @@ impl Default for Settings {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             state_dir: PathBuf::from("tidemill-state"),
             epoch_interval_ms: 100,
-            epoch_bytes_max: 16 << 20,
+            epoch_bytes_max: 2 << 20,
             epochs_in_flight_max: 4,
             checkpoint_interval_ms: 30_000,
             checkpoints_kept: 3,
-            state_memory_bytes: 640 << 20,
+            state_memory_bytes: 512 << 20,
             until_caught_up: false,
             idle_epoch_ms: 1_000,
         }

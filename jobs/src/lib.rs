@@ -1,21 +1,21 @@
 //! SQL in, job plan out.
 //!
-//! A job's text declares sources, tables, streams, views and sinks ([`dialect`]); the declarations are checked against each other
-//! ([`catalog`]); each sink's query is bound, typed and optimised with DataFusion's own rules ([`query`]) and lowered to the nodes of a
-//! [`plan::JobPlan`] ([`lower`]), which another crate executes.
+//! A job's text declares sources, tables, streams, views and sinks (`dialect`); the declarations are checked against each other
+//! (`catalog`); each sink's query is bound, typed and optimised with DataFusion's own rules (`query`) and lowered to the nodes of a
+//! [`JobPlan`] (`lower`), which another crate executes.
 //!
 //! Promises: the same text, profile and environment give the same plan, byte by byte; what cannot be planned is an [`Error`] with its
 //! place, never a plan that computes something else; no value of a secret option is in the plan's text. Does not promise that a connector
 //! knows its options, or that the text of a plan stays the same over versions of DataFusion.
 
-pub mod catalog;
-pub mod dialect;
-pub mod error;
-pub mod lower;
+mod catalog;
+mod dialect;
+mod error;
+mod lower;
 pub mod options;
 pub mod plan;
-pub mod profile;
-pub mod query;
+mod profile;
+mod query;
 mod text;
 
 pub use error::{Error, Location};

@@ -215,6 +215,28 @@ pub enum NodeOp {
     },
 }
 
+impl NodeOp {
+    /// The nodes that it reads, left before right.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<NodeId> {
+        match self {
+            Self::Source { .. } | Self::DeadLetters => Vec::new(),
+            Self::Late { inputs } | Self::UnionAll { inputs } => inputs.clone(),
+            Self::Join { left, right, .. } => vec![*left, *right],
+            Self::Dedup { input, .. }
+            | Self::Table { input, .. }
+            | Self::Resequence { input, .. }
+            | Self::Project { input, .. }
+            | Self::Filter { input, .. }
+            | Self::Tumble { input, .. }
+            | Self::Aggregate { input, .. }
+            | Self::WindowAggregate { input, .. }
+            | Self::Distinct { input }
+            | Self::Image { input } => vec![*input],
+        }
+    }
+}
+
 /// Kinds of equi-join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinKind {

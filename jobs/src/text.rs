@@ -54,7 +54,7 @@ impl JobPlan {
             node.name,
             operation(&node.op, &name, &source_name)
         )?;
-        let inputs = crate::lower::graph::inputs(&node.op);
+        let inputs = node.op.inputs();
         match inputs.first() {
             Some(input) if self.nodes[*input].schema == node.schema => {
                 writeln!(out, "columns of {}", name(*input))
@@ -211,81 +211,57 @@ pub fn operation(
     name: &dyn Fn(NodeId) -> String,
     source_name: &dyn Fn(usize) -> String,
 ) -> String {
-    let names = |ids: &[NodeId]| {
-        ids.iter()
-            .map(|id| name(*id))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let inputs: Vec<_> = op.inputs().into_iter().map(name).collect();
+    let read = inputs.join(", ");
     match op {
         NodeOp::Source { source } => format!("source {}", source_name(*source)),
         NodeOp::Dedup {
-            input,
-            uuid,
-            within_ms,
-        } => format!("dedup {} by {uuid} within {within_ms} ms", name(*input)),
+            uuid, within_ms, ..
+        } => format!("dedup {read} by {uuid} within {within_ms} ms"),
         NodeOp::Table {
-            input,
             key,
             version,
             tombstone_ms,
+            ..
         } => format!(
-            "table of {} by {}, version {}, tombstones for {tombstone_ms} ms",
-            name(*input),
+            "table of {read} by {}, version {}, tombstones for {tombstone_ms} ms",
             key.join(", "),
             version.as_deref().unwrap_or("position")
         ),
         NodeOp::Resequence {
-            input,
             by,
             per,
             within_ms,
             source,
+            ..
         } => format!(
-            "resequence {} by {by} per {} within {within_ms} ms of source {}",
-            name(*input),
+            "resequence {read} by {by} per {} within {within_ms} ms of source {}",
             per.join(", "),
             source_name(*source)
         ),
-        NodeOp::Late { inputs } => format!("late events of {}", names(inputs)),
+        NodeOp::Late { .. } => format!("late events of {read}"),
         NodeOp::DeadLetters => "dead letters".to_owned(),
-        NodeOp::Project { input, columns } => {
-            format!("project {} to {}", name(*input), projected(columns))
-        }
-        NodeOp::Filter { input, predicate } => format!("filter {} by {predicate}", name(*input)),
-        NodeOp::Tumble {
-            input,
-            time,
-            size_ms,
-        } => format!("tumble {} by {time} of {size_ms} ms", name(*input)),
-        NodeOp::Join {
-            left,
-            right,
-            kind,
-            on,
-        } => join(&name(*left), &name(*right), *kind, on),
+        NodeOp::Project { columns, .. } => format!("project {read} to {}", projected(columns)),
+        NodeOp::Filter { predicate, .. } => format!("filter {read} by {predicate}"),
+        NodeOp::Tumble { time, size_ms, .. } => format!("tumble {read} by {time} of {size_ms} ms"),
+        NodeOp::Join { kind, on, .. } => join(&inputs.join(" with "), *kind, on),
         NodeOp::Aggregate {
-            input,
-            group,
-            aggregates,
-        } => {
-            format!("aggregate {} {}", name(*input), grouped(group, aggregates))
-        }
+            group, aggregates, ..
+        } => format!("aggregate {read} {}", grouped(group, aggregates)),
         NodeOp::WindowAggregate {
-            input,
             group,
             aggregates,
             window_end,
             source,
+            ..
         } => format!(
-            "aggregate {} {}, closed at {window_end} by the watermark of source {}",
-            name(*input),
+            "aggregate {read} {}, closed at {window_end} by the watermark of source {}",
             grouped(group, aggregates),
             source_name(*source)
         ),
-        NodeOp::Distinct { input } => format!("distinct {}", name(*input)),
-        NodeOp::UnionAll { inputs } => format!("union all {}", names(inputs)),
-        NodeOp::Image { input } => format!("image of {}", name(*input)),
+        NodeOp::Distinct { .. } => format!("distinct {read}"),
+        NodeOp::UnionAll { .. } => format!("union all {read}"),
+        NodeOp::Image { .. } => format!("image of {read}"),
     }
 }
 
@@ -297,7 +273,7 @@ fn projected(columns: &[(datafusion_expr::Expr, String)]) -> String {
     columns.iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
-fn join(left: &str, right: &str, kind: JoinKind, on: &[(String, String)]) -> String {
+fn join(sides: &str, kind: JoinKind, on: &[(String, String)]) -> String {
     let kind = match kind {
         JoinKind::Inner => "inner",
         JoinKind::Left => "left",
@@ -308,7 +284,7 @@ fn join(left: &str, right: &str, kind: JoinKind, on: &[(String, String)]) -> Str
         .iter()
         .map(|(left, right)| format!("{left} = {right}"))
         .collect();
-    format!("{kind} join {left} with {right} on {}", on.join(" and "))
+    format!("{kind} join {sides} on {}", on.join(" and "))
 }
 
 fn grouped(group: &[String], aggregates: &[Aggregate]) -> String {

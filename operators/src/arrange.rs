@@ -6,7 +6,12 @@ use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::ord_neu::{OrdValBatcher, OrdValSpine};
+use differential_dataflow::batcher::merge::MergeBatcher;
+use differential_dataflow::batcher::merge::chunker::ContainerChunker;
+use differential_dataflow::batcher::merge::vec::VecMerger;
+use differential_dataflow::trace::implementations::OffsetList;
+use differential_dataflow::trace::implementations::ord_neu::{OrdValBatch, OrdValBuilder};
+use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use std::rc::Rc;
 use tidemill_types::key_group::{key_group, worker_of};
 use tidemill_types::{ChangeBatch, Row};
@@ -18,14 +23,21 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use crate::error::Context;
 use crate::keyed::KeyedLayout;
+use crate::row_list::RowList;
 use crate::shell::Batches;
 use crate::{Changes, Error, Failure, Packet, columns};
 
 /// One change of a keyed row.
 pub type Update = ((Row, Row), u64, i64);
 
+/// Keys, values, times, diffs and offsets of a batch: rows lie back to back.
+type RowLayout = (RowList, RowList, Vec<u64>, Vec<i64>, OffsetList);
+
 /// A spine of encoded rows.
-pub type RowSpine = OrdValSpine<Row, Row, u64, i64>;
+pub type RowSpine = Spine<Rc<OrdValBatch<RowLayout>>>;
+
+/// Sorts and consolidates updates into batches of a [`RowSpine`].
+type RowBatcher = MergeBatcher<ContainerChunker<Vec<Update>>, VecMerger<(Row, Row), u64, i64>, OrdValBuilder<RowLayout, Vec<Update>>>;
 
 /// A stream indexed by key, and the rows whose key has a null (which equals nothing) beside it.
 #[derive(Clone)]
@@ -48,7 +60,7 @@ pub fn arrange<'scope>(input: Changes<'scope>, schema: &SchemaRef, key: &[String
     let (keyed, null_keyed) = split_null_keys(input, layout.key_columns().to_vec(), name, failure.clone());
     let updates = encode(keyed, Rc::clone(&layout), name, failure.clone());
     let pact = Exchange::new(move |((key, _), _, _): &Update| worker_of(key_group(key.as_bytes()), workers) as u64);
-    let arranged = arrange_core::<_, _, OrdValBatcher<Row, Row, u64, i64>, RowSpine>(updates, pact, name, OrdValBatcher::new);
+    let arranged = arrange_core::<_, _, RowBatcher, RowSpine>(updates, pact, name, RowBatcher::new);
     Ok(Arrangement { arranged, layout, null_keyed })
 }
 

@@ -26,6 +26,7 @@ use timely::progress::frontier::{Antichain, AntichainRef, MutableAntichain};
 use crate::arrange::{Arrangement, RowSpine, pad};
 use crate::error::Context;
 use crate::keyed::{BATCH_ROWS, KeyedLayout};
+use crate::row_list::RowRef;
 use crate::{Changes, Error, Failure, Packet, columns};
 
 /// Which rows without a match are kept.
@@ -89,7 +90,8 @@ pub fn join<'scope>(
             }
             if sides.left.pending.is_empty() && sides.right.pending.is_empty() {
                 held = None;
-            } else if let Some(capability) = &mut held {
+            } else if let Some(capability) = held.as_mut().filter(|capability| *capability.time() < upto) {
+                // Otherwise all that waits is of later epochs: that side is ahead of the other.
                 capability.downgrade(&upto);
             }
         }
@@ -186,17 +188,17 @@ impl Sides {
 /// The least key that either side's changes are at.
 fn next_key(left: &RowCursor, left_storage: &Vec<Batch>, right: &RowCursor, right_storage: &Vec<Batch>) -> Option<Row> {
     let keys = [left.get_key(left_storage), right.get_key(right_storage)];
-    keys.into_iter().flatten().min().cloned()
+    keys.into_iter().flatten().min().map(RowRef::to_row)
 }
 
 /// The changes of `key` in `epochs`; leaves the cursor at the key after it.
 fn deltas(cursor: &mut RowCursor, storage: &Vec<Batch>, key: &Row, epochs: std::ops::Range<u64>) -> Deltas {
     let mut deltas = Vec::new();
-    if cursor.get_key(storage) == Some(key) {
+    if cursor.get_key(storage) == Some(RowRef(key.as_bytes())) {
         while let Some(row) = cursor.get_val(storage) {
             cursor.map_times(storage, |&epoch, &diff| {
                 if epochs.contains(&epoch) {
-                    deltas.push((row.clone(), epoch, diff));
+                    deltas.push((row.to_row(), epoch, diff));
                 }
             });
             cursor.step_val(storage);
@@ -209,8 +211,8 @@ fn deltas(cursor: &mut RowCursor, storage: &Vec<Batch>, key: &Row, epochs: std::
 /// The rows of `key` before epoch `done`.
 fn old(cursor: &mut RowCursor, storage: &Vec<Batch>, key: &Row, done: u64) -> Vec<(Row, i64)> {
     let mut rows = Vec::new();
-    cursor.seek_key(storage, key);
-    if cursor.get_key(storage) == Some(key) {
+    cursor.seek_key(storage, RowRef(key.as_bytes()));
+    if cursor.get_key(storage) == Some(RowRef(key.as_bytes())) {
         while let Some(row) = cursor.get_val(storage) {
             let mut count = 0;
             cursor.map_times(storage, |&epoch, &diff| {
@@ -219,7 +221,7 @@ fn old(cursor: &mut RowCursor, storage: &Vec<Batch>, key: &Row, done: u64) -> Ve
                 }
             });
             if count != 0 {
-                rows.push((row.clone(), count));
+                rows.push((row.to_row(), count));
             }
             cursor.step_val(storage);
         }

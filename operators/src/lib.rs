@@ -27,6 +27,7 @@ pub mod reduce;
 pub mod resequence;
 pub mod route;
 pub mod shell;
+pub mod row_list;
 pub mod sink;
 pub mod stateless;
 pub mod table;

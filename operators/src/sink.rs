@@ -1,7 +1,7 @@
 //! Sink: an epoch's changes become records: consolidated per key, encoded, handed to the committer.
 //!
 //! An upsert sink writes per key the row that the epoch leaves, or a tombstone if it leaves none; a key whose row is the same as before
-//! the epoch writes nothing. An append sink writes every row once. Records are ordered by key (an append sink without a key: by row), so that the
+//! the epoch writes nothing. An append sink writes every row as often as it was added. Records are ordered by key (an append sink without a key: by row), so that the
 //! bytes of an epoch do not depend on the number of workers.
 //!
 //! Does not promise anything about two rows with one key in a view: the greater row is written, and it is counted.
@@ -130,11 +130,12 @@ impl Sink {
         Ok(nets)
     }
 
-    /// Every row, by key; rows of one key in the order in which they came. Without a key, by row.
+    /// Every row, as often as it was added, by key; rows of one key in the order in which they came. Without a key, by row.
     fn in_order(&self, changes: &ChangeBatch) -> Result<Vec<Net>, Error> {
         let keys = if self.keys.is_some() { self.layout.encode_keys(&changes.rows) } else { self.layout.encode_values(&changes.rows) }.of(&self.name)?;
         let mut sorted: Vec<(&[u8], u32)> = (0u32..).zip(0..changes.len()).map(|(row, i)| (keys.bytes(i), row)).collect();
         sorted.sort_by(|a, b| a.0.cmp(b.0));
-        Ok(sorted.into_iter().map(|(_, row)| Net::Upsert(row)).collect())
+        let times = |row: u32| usize::try_from(changes.diff(row as usize)).unwrap_or_default();
+        Ok(sorted.into_iter().flat_map(|(_, row)| std::iter::repeat_n(row, times(row))).map(Net::Upsert).collect())
     }
 }

@@ -45,7 +45,9 @@ struct Slot {
 
 impl Slot {
     fn key(&self) -> &[u8] {
-        self.bytes.as_ref().map_or(&[], |bytes| &bytes[..self.key_len as usize])
+        self.bytes
+            .as_ref()
+            .map_or(&[], |bytes| &bytes[..self.key_len as usize])
     }
 
     fn value(&self) -> Option<&[u8]> {
@@ -54,7 +56,9 @@ impl Slot {
     }
 
     fn cost(&self) -> usize {
-        self.bytes.as_ref().map_or(0, |bytes| bytes.len() + ENTRY_OVERHEAD_BYTES)
+        self.bytes
+            .as_ref()
+            .map_or(0, |bytes| bytes.len() + ENTRY_OVERHEAD_BYTES)
     }
 }
 
@@ -114,21 +118,23 @@ impl Cache {
         self.complete
     }
 
-    /// The entry's id, or [`ABSENT`].
-    pub(crate) fn find(&self, group: u16, key: &[u8]) -> u32 {
-        self.find_hashed(hash(group, key), group, key)
-    }
-
-    fn find_hashed(&self, hash: u32, group: u16, key: &[u8]) -> u32 {
-        let found = self.index.find(spread(hash), |&id| self.slots[id as usize].hash == hash && self.is_at(id, group, key));
+    /// The id of the entry of a key with this [`hash`], or [`ABSENT`].
+    pub(crate) fn find(&self, hash: u32, group: u16, key: &[u8]) -> u32 {
+        let found = self.index.find(spread(hash), |&id| {
+            self.slots[id as usize].hash == hash && self.is_at(id, group, key)
+        });
         found.copied().unwrap_or(ABSENT)
     }
 
     /// True if the entry at `id` is the key's; false for [`ABSENT`].
     pub(crate) fn is_at(&self, id: u32, group: u16, key: &[u8]) -> bool {
-        let Some(slot) = self.slots.get(id as usize) else { return false };
+        let Some(slot) = self.slots.get(id as usize) else {
+            return false;
+        };
         let held = slot.key();
-        held.len() == GROUP_BYTES + key.len() && held[..GROUP_BYTES] == group.to_be_bytes() && held[GROUP_BYTES..] == *key
+        held.len() == GROUP_BYTES + key.len()
+            && held[..GROUP_BYTES] == group.to_be_bytes()
+            && held[GROUP_BYTES..] == *key
     }
 
     /// The value of an entry; `None` for a tombstone or for [`ABSENT`].
@@ -148,16 +154,7 @@ impl Cache {
         }
     }
 
-    /// Sets the value of a key.
-    pub(crate) fn put(&mut self, group: u16, key: &[u8], value: &[u8], generation: u32) {
-        let hash = hash(group, key);
-        match self.find_hashed(hash, group, key) {
-            ABSENT => self.put_new(hash, group, key, value, generation),
-            id => self.put_at(id, value, generation),
-        }
-    }
-
-    /// As [`Cache::put`] of a key that is known to be at `id`.
+    /// Sets the value of the entry at `id`.
     pub(crate) fn put_at(&mut self, id: u32, value: &[u8], generation: u32) {
         let slot = &mut self.slots[id as usize];
         slot.referenced = true;
@@ -165,10 +162,15 @@ impl Cache {
             return;
         }
         let key_len = slot.key_len as usize;
-        let bytes = slot.bytes.as_mut().expect("an id that was found is of an entry");
+        let bytes = slot
+            .bytes
+            .as_mut()
+            .expect("an id that was found is of an entry");
         let before = bytes.len();
         match Arc::get_mut(bytes) {
-            Some(own) if own.len() == key_len + value.len() => own[key_len..].copy_from_slice(value),
+            Some(own) if own.len() == key_len + value.len() => {
+                own[key_len..].copy_from_slice(value)
+            }
             _ => {
                 self.scratch.clear();
                 self.scratch.extend_from_slice(&bytes[..key_len]);
@@ -182,7 +184,15 @@ impl Cache {
         self.mark_dirty(id, generation);
     }
 
-    fn put_new(&mut self, hash: u32, group: u16, key: &[u8], value: &[u8], generation: u32) {
+    /// Sets the value of a key that is absent.
+    pub(crate) fn put_new(
+        &mut self,
+        hash: u32,
+        group: u16,
+        key: &[u8],
+        value: &[u8],
+        generation: u32,
+    ) {
         self.scratch.clear();
         self.scratch.extend_from_slice(&group.to_be_bytes());
         self.scratch.extend_from_slice(key);
@@ -193,23 +203,19 @@ impl Cache {
         self.mark_dirty(id, generation);
     }
 
-    /// Deletes a key.
-    pub(crate) fn delete(&mut self, group: u16, key: &[u8], generation: u32) {
-        let hash = hash(group, key);
-        match self.find_hashed(hash, group, key) {
-            ABSENT if self.complete => {}
-            ABSENT => {
-                self.scratch.clear();
-                self.scratch.extend_from_slice(&group.to_be_bytes());
-                self.scratch.extend_from_slice(key);
-                let id = self.insert(hash, self.scratch.len(), true, true);
-                self.mark_dirty(id, generation);
-            }
-            id => self.delete_at(id, generation),
+    /// Deletes a key that is absent: RocksDB may have it.
+    pub(crate) fn delete_new(&mut self, hash: u32, group: u16, key: &[u8], generation: u32) {
+        if self.complete {
+            return;
         }
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&group.to_be_bytes());
+        self.scratch.extend_from_slice(key);
+        let id = self.insert(hash, self.scratch.len(), true, true);
+        self.mark_dirty(id, generation);
     }
 
-    /// As [`Cache::delete`] of a key that is known to be at `id`.
+    /// Deletes the entry at `id`.
     pub(crate) fn delete_at(&mut self, id: u32, generation: u32) {
         let slot = &mut self.slots[id as usize];
         if slot.tombstone {
@@ -239,7 +245,8 @@ impl Cache {
     /// Inserts what `scratch` holds as a clean entry.
     fn insert(&mut self, hash: u32, key_len: usize, stored: bool, tombstone: bool) -> u32 {
         let id = self.free.pop().unwrap_or_else(|| {
-            let id = u32::try_from(self.slots.len()).expect("the cache's limit in bytes is reached long before 2^32 entries");
+            let id = u32::try_from(self.slots.len())
+                .expect("the cache's limit in bytes is reached long before 2^32 entries");
             self.slots.push(Slot {
                 bytes: None,
                 hash: 0,
@@ -263,7 +270,9 @@ impl Cache {
         self.bytes += slot.cost();
         self.live += usize::from(!tombstone);
         let slots = &self.slots;
-        self.index.insert_unique(spread(hash), id, |&other| spread(slots[other as usize].hash));
+        self.index.insert_unique(spread(hash), id, |&other| {
+            spread(slots[other as usize].hash)
+        });
         id
     }
 
@@ -278,7 +287,9 @@ impl Cache {
 
     fn remove(&mut self, id: u32) {
         let slot = &mut self.slots[id as usize];
-        let entry = self.index.find_entry(spread(slot.hash), |&other| other == id);
+        let entry = self
+            .index
+            .find_entry(spread(slot.hash), |&other| other == id);
         entry.expect("every entry is in the index").remove();
         self.bytes -= slot.cost();
         self.live -= usize::from(!slot.tombstone);
@@ -294,12 +305,18 @@ impl Cache {
         for &id in &self.frozen {
             let slot = &mut self.slots[id as usize];
             slot.listed = false;
-            let Some(bytes) = slot.bytes.as_ref().filter(|_| slot.generation > persisted) else { continue };
+            let Some(bytes) = slot.bytes.as_ref().filter(|_| slot.generation > persisted) else {
+                continue;
+            };
             slot.stored = true;
             if slot.tombstone {
                 self.frozen_tombstones.push(id);
             }
-            entries.push(FrozenEntry { bytes: Arc::clone(bytes), key_len: slot.key_len, tombstone: slot.tombstone });
+            entries.push(FrozenEntry {
+                bytes: Arc::clone(bytes),
+                key_len: slot.key_len,
+                tombstone: slot.tombstone,
+            });
         }
         entries
     }
@@ -330,7 +347,11 @@ impl Cache {
             if evicted.freed + promised >= goal || evicted.spill.len() >= SPILL_ENTRIES_MAX {
                 break;
             }
-            self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
+            self.hand = if self.hand + 1 < self.slots.len() {
+                self.hand + 1
+            } else {
+                0
+            };
             let slot = &mut self.slots[self.hand];
             if slot.bytes.is_none() {
                 continue;
@@ -364,7 +385,10 @@ impl Cache {
     pub(crate) fn ids(&self, persisted: u32, wanted: impl Fn(bool, bool) -> bool) -> Vec<u32> {
         let slots = self.slots.iter().zip(0_u32..);
         let entries = slots.filter(|(slot, _)| slot.bytes.is_some());
-        entries.filter(|(slot, _)| wanted(slot.generation <= persisted, !slot.tombstone)).map(|(_, id)| id).collect()
+        entries
+            .filter(|(slot, _)| wanted(slot.generation <= persisted, !slot.tombstone))
+            .map(|(_, id)| id)
+            .collect()
     }
 
     /// Sorts ids by the key of their entries.
@@ -391,9 +415,12 @@ fn head(key: &[u8]) -> u128 {
 }
 
 /// 32 bits of a key's hash: enough to find an entry and to move it when the index grows, without touching its bytes.
-fn hash(group: u16, key: &[u8]) -> u32 {
+pub(crate) fn hash(group: u16, key: &[u8]) -> u32 {
     let hash = xxh3_64_with_seed(key, HASH_SEED ^ u64::from(group));
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is what is wanted")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the upper half is what is wanted"
+    )]
     let upper = (hash >> 32) as u32;
     upper
 }

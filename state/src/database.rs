@@ -2,14 +2,14 @@
 //! checkpoints of the immutable files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRawIteratorWithThreadMode,
-    DBWithThreadMode, LogLevel, MultiThreaded, Options, ReadOptions, WriteBatch, WriteBufferManager,
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType,
+    DBRawIteratorWithThreadMode, DBWithThreadMode, LogLevel, LruCacheOptions, MultiThreaded,
+    Options, ReadOptions, WriteBatch, WriteBufferManager,
 };
-
-use std::sync::Arc;
 
 use crate::{Error, Settings};
 
@@ -43,9 +43,15 @@ impl Database {
         } else {
             vec![DEFAULT_FAMILY.to_owned()]
         };
-        let families = families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        let families = families
+            .into_iter()
+            .map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
         let rocks = Rocks::open_cf_descriptors(&options, path, families).map_err(&failed)?;
-        Ok(Self { rocks, options, path: path.to_owned() })
+        Ok(Self {
+            rocks,
+            options,
+            path: path.to_owned(),
+        })
     }
 
     /// Opens the database in `path` without changing it.
@@ -53,14 +59,22 @@ impl Database {
         let failed = Error::database("open", path);
         let options = options(settings);
         let families = Rocks::list_cf(&options, path).map_err(&failed)?;
-        let families = families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-        let rocks = Rocks::open_cf_descriptors_read_only(&options, path, families, false).map_err(&failed)?;
-        Ok(Self { rocks, options, path: path.to_owned() })
+        let families = families
+            .into_iter()
+            .map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
+        let rocks = Rocks::open_cf_descriptors_read_only(&options, path, families, false)
+            .map_err(&failed)?;
+        Ok(Self {
+            rocks,
+            options,
+            path: path.to_owned(),
+        })
     }
 
     /// The names of the tables.
     pub(crate) fn tables(&self) -> Result<Vec<String>, Error> {
-        let mut names = Rocks::list_cf(&self.options, &self.path).map_err(Error::database("list the tables of", &self.path))?;
+        let mut names = Rocks::list_cf(&self.options, &self.path)
+            .map_err(Error::database("list the tables of", &self.path))?;
         names.retain(|name| name != DEFAULT_FAMILY);
         Ok(names)
     }
@@ -68,7 +82,9 @@ impl Database {
     /// Creates the table if it does not exist; true if it has no entry.
     pub(crate) fn open_table(&self, table: &str) -> Result<bool, Error> {
         if self.rocks.cf_handle(table).is_none() {
-            self.rocks.create_cf(table, &self.options).map_err(Error::database("create a table in", &self.path))?;
+            self.rocks
+                .create_cf(table, &self.options)
+                .map_err(Error::database("create a table in", &self.path))?;
             return Ok(true);
         }
         let mut cursor = self.cursor(table);
@@ -78,7 +94,9 @@ impl Database {
     }
 
     fn family(&self, table: &str) -> Arc<BoundColumnFamily<'_>> {
-        self.rocks.cf_handle(table).expect("tables are opened before they are used, and never dropped")
+        self.rocks
+            .cf_handle(table)
+            .expect("tables are opened before they are used, and never dropped")
     }
 
     /// An iterator over a table as it is now; its reads leave the block cache alone.
@@ -94,9 +112,17 @@ impl Database {
     }
 
     /// Reads many keys, which must be sorted; calls `found` with the index and the value of each that exists.
-    pub(crate) fn read_sorted(&self, table: &str, keys: &[&[u8]], mut found: impl FnMut(usize, &[u8])) -> Result<(), Error> {
+    pub(crate) fn read_sorted(
+        &self,
+        table: &str,
+        keys: &[&[u8]],
+        mut found: impl FnMut(usize, &[u8]),
+    ) -> Result<(), Error> {
         let family = self.family(table);
-        for (chunk, base) in keys.chunks(READ_BATCH_KEYS).zip((0..).step_by(READ_BATCH_KEYS)) {
+        for (chunk, base) in keys
+            .chunks(READ_BATCH_KEYS)
+            .zip((0..).step_by(READ_BATCH_KEYS))
+        {
             let values = self.rocks.batched_multi_get_cf(&family, chunk, true);
             for (value, i) in values.into_iter().zip(base..) {
                 if let Some(value) = value.map_err(Error::database("read", &self.path))? {
@@ -109,18 +135,28 @@ impl Database {
 
     /// Starts writing to a table; nothing is durable before a checkpoint.
     pub(crate) fn writer(&self, table: &str) -> Writer<'_> {
-        Writer { database: self, family: self.family(table), batch: WriteBatch::default() }
+        Writer {
+            database: self,
+            family: self.family(table),
+            batch: WriteBatch::default(),
+        }
     }
 
     /// Flushes the memtables and links the immutable files into `dir`, which must not exist.
     pub(crate) fn checkpoint(&self, dir: &Path) -> Result<(), Error> {
         let failed = Error::database("take a snapshot of", &self.path);
-        Checkpoint::new(&self.rocks).and_then(|checkpoint| checkpoint.create_checkpoint(dir)).map_err(failed)
+        Checkpoint::new(&self.rocks)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(dir))
+            .map_err(failed)
     }
 
     /// A number of RocksDB's own statistics, of one table.
     fn property(&self, table: &str, name: &str) -> u64 {
-        self.rocks.property_int_value_cf(&self.family(table), name).ok().flatten().unwrap_or(0)
+        self.rocks
+            .property_int_value_cf(&self.family(table), name)
+            .ok()
+            .flatten()
+            .unwrap_or(0)
     }
 
     /// About how many keys a table has.
@@ -148,7 +184,11 @@ impl Writer<'_> {
             Some(value) => self.batch.put_cf(&self.family, key, value),
             None => self.batch.delete_cf(&self.family, key),
         }
-        if self.batch.size_in_bytes() >= WRITE_BATCH_BYTES { self.flush() } else { Ok(()) }
+        if self.batch.size_in_bytes() >= WRITE_BATCH_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends what is left.
@@ -158,25 +198,42 @@ impl Writer<'_> {
 
     fn flush(&mut self) -> Result<(), Error> {
         let batch = std::mem::take(&mut self.batch);
-        self.database.rocks.write_without_wal(batch).map_err(Error::database("write", &self.database.path))
+        self.database
+            .rocks
+            .write_without_wal(batch)
+            .map_err(Error::database("write", &self.database.path))
     }
+}
+
+/// One shard: only a worker and RocksDB's background threads share it, and a whole file's filter must fit into a shard.
+fn block_cache(bytes: usize) -> Cache {
+    let mut options = LruCacheOptions::default();
+    options.set_capacity(bytes);
+    options.set_num_shard_bits(0);
+    Cache::new_lru_cache_opts(&options)
 }
 
 /// Options under which memory is bounded: indexes and filters live in the block cache, and one manager counts all memtables.
 fn options(settings: &Settings) -> Options {
     let mut table = BlockBasedOptions::default();
-    table.set_block_cache(&Cache::new_lru_cache(settings.block_cache_bytes));
+    table.set_block_cache(&block_cache(settings.block_cache_bytes));
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_bloom_filter(10.0, false);
-    table.set_block_size(16 << 10);
+    // State is read by single keys: a small block is read and decompressed for less.
+    table.set_block_size(4 << 10);
 
-    let mut options = Options::default();
+    // What is not in a snapshot is worth nothing after the process: closing must not flush it. This one has no setter.
+    let base = Options::default().get_options_from_string("avoid_flush_during_shutdown=true");
+    let mut options = base.expect("RocksDB knows this option");
     options.create_if_missing(true);
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
-    options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(settings.memtable_bytes, false));
+    options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(
+        settings.memtable_bytes,
+        false,
+    ));
     options.set_write_buffer_size((settings.memtable_bytes / 4).clamp(64 << 10, 64 << 20));
     options.set_max_background_jobs(2);
     options.set_max_open_files(OPEN_FILES_MAX);

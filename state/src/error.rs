@@ -31,13 +31,17 @@ pub enum Error {
         message: String,
     },
     /// Two tables of one store were given one name.
-    #[error("table '{name}' is already open in this store; give each table of a job a name of its own")]
+    #[error(
+        "table '{name}' is already open in this store; give each table of a job a name of its own"
+    )]
     TableOpenTwice {
         /// The name.
         name: String,
     },
     /// A snapshot was asked for while the one before is still being written.
-    #[error("a snapshot of the state is still being written; wait for it to finish before taking the next")]
+    #[error(
+        "a snapshot of the state is still being written; wait for it to finish before taking the next"
+    )]
     SnapshotOutstanding,
     /// A snapshot folder is not one that this version can read.
     #[error("snapshot '{}' has format '{found}', and this version reads '{expected}'; run the version of tidemill that wrote it", path.display())]
@@ -58,7 +62,9 @@ pub enum Error {
         reason: String,
     },
     /// The snapshot was abandoned before this write of it.
-    #[error("the frozen state was given up after an earlier failure; its entries go into the next snapshot")]
+    #[error(
+        "the frozen state was given up after an earlier failure; its entries go into the next snapshot"
+    )]
     SnapshotAbandoned,
 }
 
@@ -77,7 +83,11 @@ impl Error {
     }
 
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::File { action, path: path.to_owned(), source }
+        move |source| Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn database(action: &'static str, path: &Path) -> impl Fn(rocksdb::Error) -> Self {
@@ -93,7 +103,9 @@ impl Error {
 fn file_kind(source: &io::Error) -> ErrorKind {
     use io::ErrorKind as Io;
     match source.kind() {
-        Io::PermissionDenied | Io::ReadOnlyFilesystem | Io::NotADirectory | Io::InvalidFilename => ErrorKind::Invalid,
+        Io::PermissionDenied | Io::ReadOnlyFilesystem | Io::NotADirectory | Io::InvalidFilename => {
+            ErrorKind::Invalid
+        }
         Io::NotFound | Io::InvalidData | Io::UnexpectedEof => ErrorKind::Corrupt,
         _ => ErrorKind::Retry,
     }
@@ -114,7 +126,12 @@ fn database_kind(source: &rocksdb::Error) -> ErrorKind {
         Rocks::Corruption => ErrorKind::Corrupt,
         Rocks::InvalidArgument | Rocks::NotSupported | Rocks::ColumnFamilyDropped => ErrorKind::Bug,
         Rocks::IOError if message.contains("No such file") => ErrorKind::Corrupt,
-        Rocks::IOError if message.contains("Permission denied") || message.contains("Read-only file system") => ErrorKind::Invalid,
+        Rocks::IOError
+            if message.contains("Permission denied")
+                || message.contains("Read-only file system") =>
+        {
+            ErrorKind::Invalid
+        }
         _ => ErrorKind::Retry,
     }
 }
@@ -122,7 +139,9 @@ fn database_kind(source: &rocksdb::Error) -> ErrorKind {
 fn database_advice(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Corrupt => "restore from an older checkpoint",
-        ErrorKind::Invalid => "make the folder writable for this user, or set another state directory",
+        ErrorKind::Invalid => {
+            "make the folder writable for this user, or set another state directory"
+        }
         ErrorKind::Bug => "report this",
         _ => "free disk space or repair the disk; the job tries again",
     }

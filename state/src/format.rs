@@ -26,12 +26,19 @@ pub(crate) fn check(dir: &Path) -> Result<(), Error> {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let reason = format!("it has no '{FILE_NAME}' file");
-            return Err(Error::DamagedSnapshot { path: dir.to_owned(), reason });
+            return Err(Error::DamagedSnapshot {
+                path: dir.to_owned(),
+                reason,
+            });
         }
         Err(error) => return Err(Error::file("read", &path)(error)),
     };
     if found.trim_end() == CONTENT {
         return Ok(());
     }
-    Err(Error::UnknownFormat { path: dir.to_owned(), found: found.trim_end().to_owned(), expected: CONTENT })
+    Err(Error::UnknownFormat {
+        path: dir.to_owned(),
+        found: found.trim_end().to_owned(),
+        expected: CONTENT,
+    })
 }

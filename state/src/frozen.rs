@@ -107,9 +107,19 @@ impl Pending {
     }
 
     /// Called with the stage already at `Ended`, so that a panic in here counts as a failure.
-    fn write_waiting(&self, database: &Database, tables: Vec<FrozenTable>, dir: &Path) -> Result<(), Error> {
-        let mut ending = EndOnDrop { pending: self, outcome: Outcome::Failed };
-        let written = write_tables(database, tables).and_then(|()| database.checkpoint(dir)).and_then(|()| format::write(dir));
+    fn write_waiting(
+        &self,
+        database: &Database,
+        tables: Vec<FrozenTable>,
+        dir: &Path,
+    ) -> Result<(), Error> {
+        let mut ending = EndOnDrop {
+            pending: self,
+            outcome: Outcome::Failed,
+        };
+        let written = write_tables(database, tables)
+            .and_then(|()| database.checkpoint(dir))
+            .and_then(|()| format::write(dir));
         if let Err(error) = written {
             // Best effort: a partial folder is no checkpoint, whoever finds it.
             let _ = fs::remove_dir_all(dir);
@@ -221,7 +231,10 @@ fn list(dir: &Path) -> Result<Snapshot, Error> {
     for entry in fs::read_dir(dir).map_err(failed())? {
         let entry = entry.map_err(failed())?;
         let bytes = entry.metadata().map_err(failed())?.len();
-        files.push(SnapshotFile { name: entry.file_name().to_string_lossy().into_owned(), bytes });
+        files.push(SnapshotFile {
+            name: entry.file_name().to_string_lossy().into_owned(),
+            bytes,
+        });
     }
     files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(Snapshot { files })

@@ -16,9 +16,13 @@ pub(crate) fn link_folder(from: &Path, to: &Path) -> Result<(), Error> {
     fs::create_dir_all(to).map_err(Error::file("create", to))?;
     for entry in fs::read_dir(from).map_err(Error::file("list", from))? {
         let source = entry.map_err(Error::file("list", from))?.path();
-        let Some(name) = source.file_name().filter(|name| *name != format::FILE_NAME) else { continue };
+        let Some(name) = source.file_name().filter(|name| *name != format::FILE_NAME) else {
+            continue;
+        };
         let target = to.join(name);
-        let immutable = source.extension().is_some_and(|extension| extension == "sst");
+        let immutable = source
+            .extension()
+            .is_some_and(|extension| extension == "sst");
         if !(immutable && fs::hard_link(&source, &target).is_ok()) {
             fs::copy(&source, &target).map_err(Error::file("copy", &source))?;
         }
@@ -41,21 +45,35 @@ pub(crate) fn move_folder(from: &Path, to: &Path) -> Result<(), Error> {
 /// Removes a folder if it exists.
 pub(crate) fn remove_folder(dir: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", dir)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("remove", dir)(error))
+        }
         _ => Ok(()),
     }
 }
 
 /// Reads the owned key groups of a snapshot into `database`, using the folder `scratch` meanwhile.
-pub(crate) fn import(database: &Database, snapshot: &Path, scratch: &Path, owns: &dyn Fn(u16) -> bool) -> Result<(), Error> {
+pub(crate) fn import(
+    database: &Database,
+    snapshot: &Path,
+    scratch: &Path,
+    owns: &dyn Fn(u16) -> bool,
+) -> Result<(), Error> {
     // RocksDB writes its log into a folder even to read it; the snapshot itself is left alone.
     link_folder(snapshot, scratch)?;
-    let settings = Settings { cache_bytes_max: 0, block_cache_bytes: 8 << 20, memtable_bytes: 1 << 20 };
+    let settings = Settings {
+        cache_bytes_max: 0,
+        block_cache_bytes: 8 << 20,
+        memtable_bytes: 1 << 20,
+    };
     let source = Database::open_read_only(scratch, &settings)?;
     for table in source.tables()? {
         database.open_table(&table)?;
         import_table(database, &source, &table, owns).map_err(|error| match error {
-            Error::DamagedSnapshot { reason, .. } => Error::DamagedSnapshot { path: snapshot.to_owned(), reason },
+            Error::DamagedSnapshot { reason, .. } => Error::DamagedSnapshot {
+                path: snapshot.to_owned(),
+                reason,
+            },
             other => other,
         })?;
     }
@@ -63,13 +81,20 @@ pub(crate) fn import(database: &Database, snapshot: &Path, scratch: &Path, owns:
     remove_folder(scratch)
 }
 
-fn import_table(database: &Database, source: &Database, table: &str, owns: &dyn Fn(u16) -> bool) -> Result<(), Error> {
+fn import_table(
+    database: &Database,
+    source: &Database,
+    table: &str,
+    owns: &dyn Fn(u16) -> bool,
+) -> Result<(), Error> {
     let mut writer = database.writer(table);
     let mut cursor = source.cursor(table);
     cursor.seek_to_first();
     let mut owned = None;
     while let Some((key, value)) = cursor.item() {
-        let Some(&[high, low]) = key.get(..GROUP_BYTES) else { return Err(bad_key(table)) };
+        let Some(&[high, low]) = key.get(..GROUP_BYTES) else {
+            return Err(bad_key(table));
+        };
         let group = u16::from_be_bytes([high, low]);
         if owned == Some(group) || owns(group) {
             owned = Some(group);
@@ -87,5 +112,8 @@ fn import_table(database: &Database, source: &Database, table: &str, owns: &dyn 
 
 fn bad_key(table: &str) -> Error {
     let reason = format!("table '{table}' has a key without a key group");
-    Error::DamagedSnapshot { path: Path::new("").to_owned(), reason }
+    Error::DamagedSnapshot {
+        path: Path::new("").to_owned(),
+        reason,
+    }
 }

@@ -24,7 +24,9 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("dir", &self.shared.dir).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("dir", &self.shared.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,7 +66,11 @@ impl Store {
     /// `Invalid` if the folder cannot be written.
     pub fn open(dir: &Path, settings: &Settings) -> Result<Self, Error> {
         wipe(dir)?;
-        Self::over(Database::open(&dir.join(DATABASE_DIR), settings)?, dir, settings)
+        Self::over(
+            Database::open(&dir.join(DATABASE_DIR), settings)?,
+            dir,
+            settings,
+        )
     }
 
     /// Opens a store in `dir` (wiped as by [`Store::open`]) with the state of a checkpoint.
@@ -82,7 +88,9 @@ impl Store {
         settings: &Settings,
     ) -> Result<Self, Error> {
         wipe(dir)?;
-        snapshots.iter().try_for_each(|snapshot| format::check(snapshot))?;
+        snapshots
+            .iter()
+            .try_for_each(|snapshot| format::check(snapshot))?;
         let database_dir = dir.join(DATABASE_DIR);
         if let ([snapshot], true) = (snapshots, same_layout) {
             link_folder(snapshot, &database_dir)?;
@@ -106,7 +114,9 @@ impl Store {
             persisted: Cell::new(0),
             frozen: RefCell::default(),
         };
-        Ok(Self { shared: Rc::new(shared) })
+        Ok(Self {
+            shared: Rc::new(shared),
+        })
     }
 
     /// Opens a table, creating it if it does not exist.
@@ -116,10 +126,15 @@ impl Store {
     pub fn table(&self, name: &str) -> Result<Table, Error> {
         let mut tables = self.shared.tables.borrow_mut();
         if tables.iter().any(|table| &*table.name == name) {
-            return Err(Error::TableOpenTwice { name: name.to_owned() });
+            return Err(Error::TableOpenTwice {
+                name: name.to_owned(),
+            });
         }
         let empty = self.shared.database.open_table(name)?;
-        let table = OpenTable { name: Rc::from(name), cache: Rc::new(RefCell::new(Cache::new(empty))) };
+        let table = OpenTable {
+            name: Rc::from(name),
+            cache: Rc::new(RefCell::new(Cache::new(empty))),
+        };
         tables.push(table.clone());
         Ok(Table::new(Rc::clone(&self.shared), table.name, table.cache))
     }
@@ -149,14 +164,23 @@ impl Store {
         let pending = Arc::new(Pending::new(tables, staged_dir));
         let generation = shared.generation.get();
         shared.generation.set(generation + 1);
-        *shared.frozen.borrow_mut() = Some(Outstanding { pending: Arc::clone(&pending), generation, settled: false });
+        *shared.frozen.borrow_mut() = Some(Outstanding {
+            pending: Arc::clone(&pending),
+            generation,
+            settled: false,
+        });
         Ok(Frozen::new(pending, Arc::clone(&shared.database)))
     }
 
     /// The size of the state's files on disk, all tables together.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.shared.tables.borrow().iter().map(|table| self.shared.database.file_bytes(&table.name)).sum()
+        self.shared
+            .tables
+            .borrow()
+            .iter()
+            .map(|table| self.shared.database.file_bytes(&table.name))
+            .sum()
     }
 
     /// The memory that the caches of all tables use, in bytes.
@@ -170,7 +194,9 @@ impl Shared {
     /// Notices that a snapshot ended: its entries are clean now, or dirty again. Waits for later from within a table's callback.
     pub(crate) fn settle(&self) {
         let mut frozen = self.frozen.borrow_mut();
-        let Some(outstanding) = &mut *frozen else { return };
+        let Some(outstanding) = &mut *frozen else {
+            return;
+        };
         if !outstanding.settled && !self.thaw(outstanding) {
             return;
         }
@@ -184,14 +210,22 @@ impl Shared {
     fn thaw(&self, outstanding: &Outstanding) -> bool {
         let outcome = outstanding.pending.outcome();
         let tables = self.tables.borrow();
-        if outcome == Outcome::Outstanding || tables.iter().any(|table| table.cache.try_borrow_mut().is_err()) {
+        if outcome == Outcome::Outstanding
+            || tables
+                .iter()
+                .any(|table| table.cache.try_borrow_mut().is_err())
+        {
             return false;
         }
         if outcome == Outcome::Persisted {
             self.persisted.set(outstanding.generation);
+        } else {
+            tracing::warn!(dir = %self.dir.display(), "a snapshot was not written; its changes go into the next one");
         }
         for table in &*tables {
-            self.counted(&mut table.cache.borrow_mut(), |cache| cache.thaw(self.persisted.get()));
+            self.counted(&mut table.cache.borrow_mut(), |cache| {
+                cache.thaw(self.persisted.get())
+            });
         }
         true
     }
@@ -199,20 +233,28 @@ impl Shared {
     /// The snapshot whose entries the caches still hold as frozen.
     fn unsettled(&self) -> Option<Arc<Pending>> {
         let frozen = self.frozen.borrow();
-        frozen.as_ref().filter(|outstanding| !outstanding.settled).map(|outstanding| Arc::clone(&outstanding.pending))
+        frozen
+            .as_ref()
+            .filter(|outstanding| !outstanding.settled)
+            .map(|outstanding| Arc::clone(&outstanding.pending))
     }
 
     /// Changes a cache and keeps the sum of the caches' bytes.
     pub(crate) fn counted<R>(&self, cache: &mut Cache, change: impl FnOnce(&mut Cache) -> R) -> R {
         let before = cache.bytes();
         let result = change(cache);
-        self.cache_bytes.set(self.cache_bytes.get() + cache.bytes() - before);
+        self.cache_bytes
+            .set(self.cache_bytes.get() + cache.bytes() - before);
         result
     }
 
     /// Brings the caches back under their limit, if they are over it.
     pub(crate) fn shrink_if_full(&self) -> Result<(), Error> {
-        if self.cache_bytes.get() > self.cache_bytes_max { self.shrink() } else { Ok(()) }
+        if self.cache_bytes.get() > self.cache_bytes_max {
+            self.shrink()
+        } else {
+            Ok(())
+        }
     }
 
     #[cold]
@@ -239,9 +281,15 @@ impl Shared {
     /// Evicts from the largest table that is not in use by a caller; false if that freed nothing.
     fn evict_from_largest(&self, goal: usize, spill: bool) -> Result<bool, Error> {
         let tables = self.tables.borrow();
-        let free = tables.iter().filter_map(|table| Some((table, table.cache.try_borrow_mut().ok()?)));
-        let Some((table, mut cache)) = free.max_by_key(|(_, cache)| cache.bytes()) else { return Ok(false) };
-        let Evicted { freed, spill } = self.counted(&mut cache, |cache| cache.evict(goal, self.persisted.get(), spill));
+        let free = tables
+            .iter()
+            .filter_map(|table| Some((table, table.cache.try_borrow_mut().ok()?)));
+        let Some((table, mut cache)) = free.max_by_key(|(_, cache)| cache.bytes()) else {
+            return Ok(false);
+        };
+        let Evicted { freed, spill } = self.counted(&mut cache, |cache| {
+            cache.evict(goal, self.persisted.get(), spill)
+        });
         if !spill.is_empty() {
             self.spill(&table.name, &mut cache, spill)?;
             return Ok(true);
@@ -252,7 +300,8 @@ impl Shared {
     fn spill(&self, table: &str, cache: &mut Cache, mut ids: Vec<u32>) -> Result<(), Error> {
         cache.sort_by_key(&mut ids);
         let mut writer = self.database.writer(table);
-        ids.iter().try_for_each(|&id| writer.write(cache.key(id), cache.value(id)))?;
+        ids.iter()
+            .try_for_each(|&id| writer.write(cache.key(id), cache.value(id)))?;
         writer.finish()?;
         self.counted(cache, |cache| cache.forget(&ids));
         Ok(())

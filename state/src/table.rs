@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use crate::Error;
-use crate::cache::{ABSENT, Cache, GROUP_BYTES, split};
+use crate::cache::{ABSENT, Cache, GROUP_BYTES, hash, split};
 use crate::store::Shared;
 
 /// A sweep over a table that does not fit in memory deletes so many entries at a time.
@@ -23,6 +23,7 @@ pub struct Table {
 /// Scratch space of a batched lookup, kept between calls.
 #[derive(Default)]
 struct Lookup {
+    hashes: Vec<u32>,
     /// Per key its entry's id.
     ids: Vec<u32>,
     /// The keys that are not in the cache, as indexes, sorted by key.
@@ -45,20 +46,32 @@ pub enum Change {
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Table")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 impl Table {
     pub(crate) fn new(shared: Rc<Shared>, name: Rc<str>, cache: Rc<RefCell<Cache>>) -> Self {
-        Self { shared, name, cache, lookup: Lookup::default(), value: Vec::new() }
+        Self {
+            shared,
+            name,
+            cache,
+            lookup: Lookup::default(),
+            value: Vec::new(),
+        }
     }
 
     /// Calls `visit` with the index and the value of each key, in the order of `keys`. What is not in memory is read in one batch.
     ///
     /// # Errors
     /// If RocksDB fails.
-    pub fn get_many(&mut self, keys: &[(u16, &[u8])], mut visit: impl FnMut(usize, Option<&[u8]>)) -> Result<(), Error> {
+    pub fn get_many(
+        &mut self,
+        keys: &[(u16, &[u8])],
+        mut visit: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<(), Error> {
         self.look_up(keys)?;
         {
             let cache = self.cache.borrow();
@@ -81,17 +94,23 @@ impl Table {
     ) -> Result<(), Error> {
         self.look_up(keys)?;
         let generation = self.shared.generation.get();
-        let (ids, value) = (&self.lookup.ids, &mut self.value);
+        let (Lookup { hashes, ids, .. }, value) = (&self.lookup, &mut self.value);
         self.shared.counted(&mut self.cache.borrow_mut(), |cache| {
-            for (i, (&found, &(group, key))) in ids.iter().zip(keys).enumerate() {
-                // An earlier key of this call may have come to be, or have gone, at or from where this one was not or was.
-                let id = if cache.is_at(found, group, key) { found } else { cache.find(group, key) };
+            for (i, (&(group, key), (&hash, &found))) in
+                keys.iter().zip(hashes.iter().zip(ids)).enumerate()
+            {
+                // The same key earlier in this call may have come to be since, or have gone.
+                let id = if cache.is_at(found, group, key) {
+                    found
+                } else {
+                    cache.find(hash, group, key)
+                };
                 value.clear();
                 match (visit(i, cache.value(id), value), id) {
                     (Change::Keep, _) => {}
-                    (Change::Put, ABSENT) => cache.put(group, key, value, generation),
+                    (Change::Put, ABSENT) => cache.put_new(hash, group, key, value, generation),
                     (Change::Put, id) => cache.put_at(id, value, generation),
-                    (Change::Delete, ABSENT) => cache.delete(group, key, generation),
+                    (Change::Delete, ABSENT) => cache.delete_new(hash, group, key, generation),
                     (Change::Delete, id) => cache.delete_at(id, generation),
                 }
             }
@@ -105,7 +124,9 @@ impl Table {
     /// If RocksDB fails.
     pub fn get(&mut self, group: u16, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut value = None;
-        self.get_many(&[(group, key)], |_, found| value = found.map(<[u8]>::to_vec))?;
+        self.get_many(&[(group, key)], |_, found| {
+            value = found.map(<[u8]>::to_vec)
+        })?;
         Ok(value)
     }
 
@@ -115,7 +136,13 @@ impl Table {
     /// If memory ran short and RocksDB fails.
     pub fn put(&mut self, group: u16, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let generation = self.shared.generation.get();
-        self.shared.counted(&mut self.cache.borrow_mut(), |cache| cache.put(group, key, value, generation));
+        let hash = hash(group, key);
+        self.shared.counted(&mut self.cache.borrow_mut(), |cache| {
+            match cache.find(hash, group, key) {
+                ABSENT => cache.put_new(hash, group, key, value, generation),
+                id => cache.put_at(id, value, generation),
+            }
+        });
         self.shared.shrink_if_full()
     }
 
@@ -125,7 +152,13 @@ impl Table {
     /// As [`Table::put`].
     pub fn delete(&mut self, group: u16, key: &[u8]) -> Result<(), Error> {
         let generation = self.shared.generation.get();
-        self.shared.counted(&mut self.cache.borrow_mut(), |cache| cache.delete(group, key, generation));
+        let hash = hash(group, key);
+        self.shared.counted(&mut self.cache.borrow_mut(), |cache| {
+            match cache.find(hash, group, key) {
+                ABSENT => cache.delete_new(hash, group, key, generation),
+                id => cache.delete_at(id, generation),
+            }
+        });
         self.shared.shrink_if_full()
     }
 
@@ -133,12 +166,19 @@ impl Table {
     ///
     /// # Errors
     /// If RocksDB fails, or with the first error of `visit`.
-    pub fn scan<E: From<Error>>(&mut self, mut visit: impl FnMut(u16, &[u8], &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub fn scan<E: From<Error>>(
+        &mut self,
+        mut visit: impl FnMut(u16, &[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut failed = Ok(());
         self.walk(&[], &mut |group_and_key, value| {
             let (group, key) = split(group_and_key);
             failed = visit(group, key, value);
-            if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if failed.is_ok() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })?;
         failed
     }
@@ -147,7 +187,10 @@ impl Table {
     ///
     /// # Errors
     /// If RocksDB fails; some entries may be deleted then.
-    pub fn retain(&mut self, mut keep: impl FnMut(u16, &[u8], &[u8]) -> bool) -> Result<u64, Error> {
+    pub fn retain(
+        &mut self,
+        mut keep: impl FnMut(u16, &[u8], &[u8]) -> bool,
+    ) -> Result<u64, Error> {
         if self.cache.borrow().is_complete() {
             return Ok(self.retain_in_memory(keep));
         }
@@ -186,7 +229,10 @@ impl Table {
         if cache.is_complete() {
             return cache.live() as u64;
         }
-        self.shared.database.keys_estimate(&self.name).max(cache.live() as u64)
+        self.shared
+            .database
+            .keys_estimate(&self.name)
+            .max(cache.live() as u64)
     }
 
     fn retain_in_memory(&self, mut keep: impl FnMut(u16, &[u8], &[u8]) -> bool) -> u64 {
@@ -197,7 +243,9 @@ impl Table {
                 let (group, key) = split(cache.key(id));
                 !keep(group, key, cache.value(id).unwrap_or_default())
             });
-            doomed.iter().for_each(|&id| cache.delete_at(id, generation));
+            doomed
+                .iter()
+                .for_each(|&id| cache.delete_at(id, generation));
             doomed.len() as u64
         })
     }
@@ -205,11 +253,18 @@ impl Table {
     /// Fills `lookup.ids`; what RocksDB has of it is in the cache afterwards.
     fn look_up(&mut self, keys: &[(u16, &[u8])]) -> Result<(), Error> {
         let mut cache = self.cache.borrow_mut();
-        let Lookup { ids, missing, .. } = &mut self.lookup;
+        let Lookup {
+            hashes,
+            ids,
+            missing,
+            ..
+        } = &mut self.lookup;
+        hashes.clear();
         ids.clear();
         missing.clear();
-        for ((group, key), i) in keys.iter().zip(0_u32..) {
-            let id = cache.find(*group, key);
+        hashes.extend(keys.iter().map(|&(group, key)| hash(group, key)));
+        for ((&(group, key), &hash), i) in keys.iter().zip(&*hashes).zip(0_u32..) {
+            let id = cache.find(hash, group, key);
             ids.push(id);
             if id == ABSENT {
                 missing.push(i);
@@ -220,16 +275,24 @@ impl Table {
         if missing.is_empty() || cache.is_complete() {
             return Ok(());
         }
-        self.shared.counted(&mut cache, |cache| load_missing(&self.shared, &self.name, cache, &mut self.lookup, keys))
+        self.shared.counted(&mut cache, |cache| {
+            load_missing(&self.shared, &self.name, cache, &mut self.lookup, keys)
+        })
     }
 
     /// Visits the entries whose `group | key` is at least `start`, in order, until `visit` breaks off.
-    fn walk(&self, start: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), Error> {
+    fn walk(
+        &self,
+        start: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
         self.shared.settle();
         let cache = self.cache.borrow();
         let complete = cache.is_complete();
         // What is clean is in RocksDB too; what is not overrides it, tombstones included.
-        let mut ids = cache.ids(self.shared.persisted.get(), |clean, live| if complete { live } else { !clean });
+        let mut ids = cache.ids(self.shared.persisted.get(), |clean, live| {
+            if complete { live } else { !clean }
+        });
         ids.retain(|&id| cache.key(id) >= start);
         cache.sort_by_key(&mut ids);
         let mut overlay = ids.into_iter().peekable();
@@ -254,7 +317,10 @@ impl Table {
             self.shared.database.check(&cursor)?;
         }
         for id in overlay {
-            if cache.value(id).is_some_and(|value| visit(cache.key(id), value).is_break()) {
+            if cache
+                .value(id)
+                .is_some_and(|value| visit(cache.key(id), value).is_break())
+            {
                 break;
             }
         }
@@ -263,8 +329,20 @@ impl Table {
 }
 
 /// Reads the missing keys from RocksDB in one batch, and puts what exists into the cache.
-fn load_missing(shared: &Shared, table: &str, cache: &mut Cache, lookup: &mut Lookup, keys: &[(u16, &[u8])]) -> Result<(), Error> {
-    let Lookup { ids, missing, arena, ends } = lookup;
+fn load_missing(
+    shared: &Shared,
+    table: &str,
+    cache: &mut Cache,
+    lookup: &mut Lookup,
+    keys: &[(u16, &[u8])],
+) -> Result<(), Error> {
+    let Lookup {
+        ids,
+        missing,
+        arena,
+        ends,
+        ..
+    } = lookup;
     missing.sort_unstable_by_key(|&i| keys[i as usize]);
     arena.clear();
     ends.clear();
@@ -277,8 +355,13 @@ fn load_missing(shared: &Shared, table: &str, cache: &mut Cache, lookup: &mut Lo
     let sorted: Vec<&[u8]> = pieces(arena, ends).collect();
     shared.database.read_sorted(table, &sorted, |found, value| {
         // A key that was asked for twice stands next to its like, and is in the cache by now.
-        let again = found.checked_sub(1).filter(|&before| sorted[before] == sorted[found]);
-        let id = again.map_or_else(|| cache.load(sorted[found], value), |before| ids[missing[before] as usize]);
+        let again = found
+            .checked_sub(1)
+            .filter(|&before| sorted[before] == sorted[found]);
+        let id = again.map_or_else(
+            || cache.load(sorted[found], value),
+            |before| ids[missing[before] as usize],
+        );
         ids[missing[found] as usize] = id;
     })
 }
@@ -288,4 +371,7 @@ fn pieces<'a>(arena: &'a [u8], ends: &'a [usize]) -> impl Iterator<Item = &'a [u
     starts.zip(ends).map(|(start, &end)| &arena[start..end])
 }
 
-const _: () = assert!(GROUP_BYTES == size_of::<u16>(), "a key group is two bytes on disk");
+const _: () = assert!(
+    GROUP_BYTES == size_of::<u16>(),
+    "a key group is two bytes on disk"
+);

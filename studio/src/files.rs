@@ -135,3 +135,66 @@ impl InputReader for FilesInput {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &Path) -> Vec<(u32, i64, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut on_record =
+            |partition, offset, bytes: &[u8]| found.push((partition, offset, bytes.to_vec()));
+        FilesInput::new(path)
+            .read(Topic::Payment.name(), &mut on_record)
+            .expect("the folder is there");
+        found
+    }
+
+    #[test]
+    fn events_are_read_back_at_the_byte_where_their_line_starts() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let mut sink = FilesSink::create(folder.path(), 2).expect("the folder is empty");
+        for (partition, value) in [(1, "one"), (0, "zero"), (1, ""), (1, "three")] {
+            sink.write(Topic::Payment, partition, b"1", value.as_bytes())
+                .expect("can be written");
+        }
+        sink.flush().expect("can be written");
+        let expected = [(0, 0, "zero"), (1, 0, "one"), (1, 4, ""), (1, 5, "three")];
+        assert_eq!(
+            read(folder.path()),
+            expected.map(|(partition, offset, value)| (
+                partition,
+                offset,
+                value.as_bytes().to_vec()
+            ))
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_not_finished_is_not_there_yet() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        fs::create_dir_all(folder.path().join("studio.payment")).expect("can be made");
+        fs::write(
+            folder.path().join("studio.payment/0.jsonl"),
+            "done\nto be cont",
+        )
+        .expect("can be written");
+        assert_eq!(read(folder.path()), [(0, 0, b"done".to_vec())]);
+    }
+
+    #[test]
+    fn events_that_exist_are_not_mixed_with_new_ones() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let mut sink = FilesSink::create(folder.path(), 1).expect("the folder is empty");
+        sink.write(Topic::Talent, 0, b"1", b"{}")
+            .expect("can be written");
+        sink.flush().expect("can be written");
+        let error = FilesSink::create(folder.path(), 1).expect_err("is refused");
+        assert!(
+            error
+                .to_string()
+                .ends_with("holds events already; remove it or choose another folder"),
+            "{error}"
+        );
+    }
+}

@@ -219,5 +219,11 @@ mod tests {
         assert_eq!(hex, FROZEN, "state written by an older build could no longer be read");
     }
 
-    const FROZEN: [&str; 3] = ["", "", ""];
+    /// Per value a byte that says null (00) or value (01), then big endian with the sign flipped; a string is 02, blocks of eight bytes and
+    /// the length of the last one, an empty string 01 alone.
+    const FROZEN: [&str; 3] = [
+        "017ffffffffffffffb017fffffffffffffffffffffffffffffff024a756c790000000004",
+        "018000000000000000000000000000000000000000000000000001",
+        "018000000000000007018000000000000000000000000000303900",
+    ];
 }

@@ -53,7 +53,10 @@ impl Display {
             (false, true) => Shape::Terminal,
             (false, false) => Shape::Plain,
         };
-        Self { shape, rate: Rate::default() }
+        Self {
+            shape,
+            rate: Rate::default(),
+        }
     }
 
     /// Shows the status until the other side of `end` is gone, then once more.
@@ -62,8 +65,10 @@ impl Display {
         loop {
             let over = end.recv_timeout(TICK) == Err(RecvTimeoutError::Disconnected);
             let (now, phase) = (Instant::now(), status.phase());
-            let due = shown.is_none_or(|(before, at)| before != phase || now - at >= self.interval());
-            if due || over {
+            let due =
+                shown.is_none_or(|(before, at)| before != phase || now - at >= self.interval());
+            // Lines for a person end with `say_goodbye`.
+            if due || (over && self.shape != Shape::Plain) {
                 shown = Some((phase, now));
                 self.show(status, phase, now);
             }
@@ -90,12 +95,19 @@ impl Display {
         let mut out = anstream::stdout();
         let written = match self.shape {
             Shape::Json => {
-                let line = serde_json::to_string(&Line { snapshot: &snapshot, events_per_s });
+                let line = serde_json::to_string(&Line {
+                    snapshot: &snapshot,
+                    events_per_s,
+                });
                 writeln!(out, "{}", line.expect("a snapshot has names for keys"))
             }
             // Wrapping is off meanwhile: a line that is too long is cut, and stays one line.
             Shape::Terminal => {
-                write!(out, "\r\x1b[?7l{}\x1b[K\x1b[?7h", line(&snapshot, phase, events_per_s))
+                write!(
+                    out,
+                    "\r\x1b[?7l{}\x1b[K\x1b[?7h",
+                    line(&snapshot, phase, events_per_s)
+                )
             }
             Shape::Plain => writeln!(out, "{}", line(&snapshot, phase, events_per_s)),
         };
@@ -112,14 +124,24 @@ struct Rate {
 
 impl Rate {
     fn of(&mut self, now: Instant, count: u64) -> u64 {
-        if self.samples.back().is_none_or(|&(at, _)| now - at >= RATE_SAMPLE) {
+        if self
+            .samples
+            .back()
+            .is_none_or(|&(at, _)| now - at >= RATE_SAMPLE)
+        {
             self.samples.push_back((now, count));
         }
-        while self.samples.get(1).is_some_and(|&(at, _)| now - at >= RATE_WINDOW) {
+        while self
+            .samples
+            .get(1)
+            .is_some_and(|&(at, _)| now - at >= RATE_WINDOW)
+        {
             self.samples.pop_front();
         }
         match self.samples.front() {
-            Some(&(at, before)) if now - at >= RATE_SAMPLE => per_second(count.saturating_sub(before), now - at),
+            Some(&(at, before)) if now - at >= RATE_SAMPLE => {
+                per_second(count.saturating_sub(before), now - at)
+            }
             _ => 0,
         }
     }
@@ -128,12 +150,19 @@ impl Rate {
 /// The status line; what matters most comes first, because a narrow terminal cuts the rest.
 fn line(snapshot: &Snapshot, phase: Phase, events_per_s: u64) -> String {
     let (style, state) = match phase {
-        Phase::Recovering => (Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold(), "recovering"),
+        Phase::Recovering => (
+            Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold(),
+            "recovering",
+        ),
         Phase::Running => (GOOD, "running"),
         Phase::CaughtUp => (GOOD, "caught up"),
         Phase::Stopping => (Style::new().bold(), "stopping"),
     };
-    let dead = if snapshot.dead_letters > 0 { BAD } else { Style::new() };
+    let dead = if snapshot.dead_letters > 0 {
+        BAD
+    } else {
+        Style::new()
+    };
     format!(
         "{style}{state}{style:#} · {}/s · epoch {} · lag {} · commit {:.0} ms · state {} · memory {} · read {} · written {} · duplicates {} · late {} · \
          {dead}dead {}{dead:#} · checkpoint {}",
@@ -186,8 +215,12 @@ mod tests {
     #[test]
     fn the_status_line_reads_as_documented() {
         let status = Status::new("j", vec!["in".to_owned()], vec!["out".to_owned()]);
-        let snapshot = Snapshot { resident_bytes: 200 << 20, ..status.snapshot() };
-        let plain = anstream::adapter::strip_str(&line(&snapshot, Phase::Running, 98_110)).to_string();
+        let snapshot = Snapshot {
+            resident_bytes: 200 << 20,
+            ..status.snapshot()
+        };
+        let plain =
+            anstream::adapter::strip_str(&line(&snapshot, Phase::Running, 98_110)).to_string();
         assert_eq!(
             plain,
             "running · 98,110/s · epoch 0 · lag 0 · commit 0 ms · state 0 B · memory 200.0 MiB · read 0 · written 0 · duplicates 0 · late 0 · dead 0 · \

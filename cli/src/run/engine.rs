@@ -10,7 +10,12 @@ use tidemill_engine::{Settings, Status};
 use tidemill_jobs::plan::JobPlan;
 
 /// Runs the job until it has caught up, was stopped, or failed.
-pub fn run(plan: JobPlan, settings: &Settings, status: &Arc<Status>, stop: &Arc<AtomicBool>) -> Result<(), tidemill_engine::Error> {
+pub fn run(
+    plan: JobPlan,
+    settings: &Settings,
+    status: &Arc<Status>,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), tidemill_engine::Error> {
     let connectors: [Arc<dyn Connector>; 2] = [Arc::new(Kafka), Arc::new(Files)];
     tidemill_engine::run(plan, &connectors, settings, status, stop)
 }

@@ -18,7 +18,12 @@ pub fn print(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     print_sinks(out, rows)?;
     print_overruns(out, rows)?;
     writeln!(out, "\n{HEADING}Commit by commit{HEADING:#}")?;
-    writeln!(out, "  {} with {} looked at", counted(commits.epochs, "epoch"), counted(commits.compared, "total"))?;
+    writeln!(
+        out,
+        "  {} with {} looked at",
+        counted(commits.epochs, "epoch"),
+        counted(commits.compared, "total")
+    )?;
     for example in &commits.examples {
         writeln!(out, "  {BAD}impossible:{BAD:#} {example}")?;
     }
@@ -33,7 +38,10 @@ pub fn print(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
     } else {
         let wrong = grouped(findings.wrong_rows());
         let impossible = grouped(commits.violations);
-        writeln!(out, "{BAD}not verified: {wrong} rows are wrong, {impossible} totals were impossible{BAD:#}; {equal} rows equal the oracle")?;
+        writeln!(
+            out,
+            "{BAD}not verified: {wrong} rows are wrong, {impossible} totals were impossible{BAD:#}; {equal} rows equal the oracle"
+        )?;
     }
     Ok(())
 }
@@ -41,13 +49,47 @@ pub fn print(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
 fn print_inputs(out: &mut dyn Write, rows: &Report) -> io::Result<()> {
     let line = |cells: [&str; 6]| {
         let [topic, records, accepted, duplicates, reads, dead] = cells;
-        format!("  {topic:<20} {records:>12} {accepted:>12} {duplicates:>12} {reads:>10} {dead:>13}")
+        format!(
+            "  {topic:<20} {records:>12} {accepted:>12} {duplicates:>12} {reads:>10} {dead:>13}"
+        )
     };
     writeln!(out, "{HEADING}What came in{HEADING:#}")?;
-    writeln!(out, "{QUIET}{}{QUIET:#}", line(["topic", "records", "accepted", "duplicates", "reads", "dead letters"]))?;
-    for (topic, Counts { records, accepted, duplicates, reads, dead }) in &rows.inputs {
+    writeln!(
+        out,
+        "{QUIET}{}{QUIET:#}",
+        line([
+            "topic",
+            "records",
+            "accepted",
+            "duplicates",
+            "reads",
+            "dead letters"
+        ])
+    )?;
+    for (
+        topic,
+        Counts {
+            records,
+            accepted,
+            duplicates,
+            reads,
+            dead,
+        },
+    ) in &rows.inputs
+    {
         let cells = [records, accepted, duplicates, reads, dead].map(grouped);
-        writeln!(out, "{}", line([topic.name(), &cells[0], &cells[1], &cells[2], &cells[3], &cells[4]]))?;
+        writeln!(
+            out,
+            "{}",
+            line([
+                topic.name(),
+                &cells[0],
+                &cells[1],
+                &cells[2],
+                &cells[3],
+                &cells[4]
+            ])
+        )?;
     }
     Ok(())
 }
@@ -55,25 +97,65 @@ fn print_inputs(out: &mut dyn Write, rows: &Report) -> io::Result<()> {
 fn print_dropped(out: &mut dyn Write, rows: &Report) -> io::Result<()> {
     writeln!(out, "\n{HEADING}What was dropped, and why{HEADING:#}")?;
     let sum = |count: fn(&Counts) -> u64| grouped(rows.inputs.values().map(count).sum::<u64>());
-    let mut row = |what: &str, count: String, why: &str| writeln!(out, "  {what:<20} {count:>12}{QUIET}{why}{QUIET:#}");
-    row("duplicates", sum(|counts| counts.duplicates), "  the same event again")?;
-    row("reads", sum(|counts| counts.reads), "  events that change nothing")?;
-    row("dead letters", sum(|counts| counts.dead), "  kept in finance.dead_letters, with bytes and reason")?;
+    let mut row = |what: &str, count: String, why: &str| {
+        writeln!(out, "  {what:<20} {count:>12}{QUIET}{why}{QUIET:#}")
+    };
+    row(
+        "duplicates",
+        sum(|counts| counts.duplicates),
+        "  the same event again",
+    )?;
+    row(
+        "reads",
+        sum(|counts| counts.reads),
+        "  events that change nothing",
+    )?;
+    row(
+        "dead letters",
+        sum(|counts| counts.dead),
+        "  kept in finance.dead_letters, with bytes and reason",
+    )?;
     for (reason, count) in &rows.dead_by_reason {
         row(&format!("  {reason}"), grouped(count), "")?;
     }
-    row("late", grouped(rows.late_rows), "  too late for the audit, kept in finance.late")
+    row(
+        "late",
+        grouped(rows.late_rows),
+        "  too late for the audit, kept in finance.late",
+    )
 }
 
 fn print_sinks(out: &mut dyn Write, rows: &Report) -> io::Result<()> {
     writeln!(out, "\n{HEADING}What came out{HEADING:#}")?;
     for sink in &rows.sinks {
-        let SinkReport { topic, equal, missing, extra, different, disordered, pending, examples } = sink;
-        write!(out, "  {topic:<30} {:>12} rows equal the oracle", grouped(equal))?;
+        let SinkReport {
+            topic,
+            equal,
+            missing,
+            extra,
+            different,
+            disordered,
+            pending,
+            examples,
+        } = sink;
+        write!(
+            out,
+            "  {topic:<30} {:>12} rows equal the oracle",
+            grouped(equal)
+        )?;
         if *pending > 0 {
-            write!(out, "{QUIET}, {} wait for the watermark{QUIET:#}", grouped(pending))?;
+            write!(
+                out,
+                "{QUIET}, {} wait for the watermark{QUIET:#}",
+                grouped(pending)
+            )?;
         }
-        for (what, count) in [("missing", missing), ("extra", extra), ("different", different), ("out of order", disordered)] {
+        for (what, count) in [
+            ("missing", missing),
+            ("extra", extra),
+            ("different", different),
+            ("out of order", disordered),
+        ] {
             if *count > 0 {
                 write!(out, ", {BAD}{} {what}{BAD:#}", grouped(count))?;
             }
@@ -91,11 +173,20 @@ fn print_overruns(out: &mut dyn Write, rows: &Report) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "\n{HEADING}The worst overruns{HEADING:#}")?;
-    writeln!(out, "{QUIET}  {:>10}  {:<TITLE_CHARS$}  {:>20}{QUIET:#}", "production", "title", "over its budget by")?;
+    writeln!(
+        out,
+        "{QUIET}  {:>10}  {:<TITLE_CHARS$}  {:>20}{QUIET:#}",
+        "production", "title", "over its budget by"
+    )?;
     for overrun in &rows.overruns {
         let title: String = overrun.title.chars().take(TITLE_CHARS).collect();
         let over = overrun.variance.to_string();
-        writeln!(out, "  {:>10}  {title:<TITLE_CHARS$}  {:>20}", overrun.production_id, grouped(over.trim_start_matches('-')))?;
+        writeln!(
+            out,
+            "  {:>10}  {title:<TITLE_CHARS$}  {:>20}",
+            overrun.production_id,
+            grouped(over.trim_start_matches('-'))
+        )?;
     }
     Ok(())
 }

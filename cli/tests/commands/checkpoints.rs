@@ -26,7 +26,10 @@ fn checkpoint(root: &Path, epoch: u64) {
         workers: 1,
         clock_ms: 1_767_225_600_000,
         created_ms: 1_767_225_600_000,
-        positions: BTreeMap::from([("studio.payment".to_owned(), BTreeMap::from([(0, 1_234), (1, 5)]))]),
+        positions: BTreeMap::from([(
+            "studio.payment".to_owned(),
+            BTreeMap::from([(0, 1_234), (1, 5)]),
+        )]),
         files: Vec::new(),
         state_bytes: 0,
     };
@@ -36,8 +39,22 @@ fn checkpoint(root: &Path, epoch: u64) {
 #[test]
 fn an_empty_folder_has_no_checkpoints() {
     let root = TempDir::new().unwrap();
-    assert!(call(&["checkpoints", "list", "--state-dir", text(root.path())]).good().starts_with("no checkpoints in "));
-    assert_eq!(call(&["checkpoints", "list", "--json", "--state-dir", text(root.path())]).good(), "[]\n");
+    assert!(
+        call(&["checkpoints", "list", "--state-dir", text(root.path())])
+            .good()
+            .starts_with("no checkpoints in ")
+    );
+    assert_eq!(
+        call(&[
+            "checkpoints",
+            "list",
+            "--json",
+            "--state-dir",
+            text(root.path())
+        ])
+        .good(),
+        "[]\n"
+    );
 }
 
 #[test]
@@ -49,8 +66,14 @@ fn a_list_has_damaged_ones_with_the_reason() {
     fs::write(folder.join("worker-0/state"), "0123").unwrap();
     let list = call(&["checkpoints", "list", "--state-dir", text(root.path())]).good();
     let lines: Vec<_> = list.lines().collect();
-    assert!(lines[1].ends_with("40  damaged: 'worker-0/state' has 4 bytes instead of 10"), "{list}");
-    assert!(lines[2].contains("1,100  2026-01-01 00:00:00 UTC") && lines[2].ends_with("valid"), "{list}");
+    assert!(
+        lines[1].ends_with("40  damaged: 'worker-0/state' has 4 bytes instead of 10"),
+        "{list}"
+    );
+    assert!(
+        lines[2].contains("1,100  2026-01-01 00:00:00 UTC") && lines[2].ends_with("valid"),
+        "{list}"
+    );
 }
 
 #[test]
@@ -59,11 +82,31 @@ fn the_newest_is_shown_with_its_positions_and_files() {
     checkpoint(root.path(), 40);
     checkpoint(root.path(), 1_100);
     let shown = call(&["checkpoints", "show", "--state-dir", text(root.path())]).good();
-    for part in ["epoch 1,100 of job 'finance': valid", "0: 1,234  1: 5", "worker-0/state", "10 B"] {
+    for part in [
+        "epoch 1,100 of job 'finance': valid",
+        "0: 1,234  1: 5",
+        "worker-0/state",
+        "10 B",
+    ] {
         assert!(shown.contains(part), "'{part}' is not in:\n{shown}");
     }
-    let json = call(&["checkpoints", "show", "40", "--json", "--state-dir", text(root.path())]).json();
-    assert_eq!((&json["epoch"], &json["valid"], &json["manifest"]["state_bytes"]), (&40.into(), &true.into(), &10.into()));
+    let json = call(&[
+        "checkpoints",
+        "show",
+        "40",
+        "--json",
+        "--state-dir",
+        text(root.path()),
+    ])
+    .json();
+    assert_eq!(
+        (
+            &json["epoch"],
+            &json["valid"],
+            &json["manifest"]["state_bytes"]
+        ),
+        (&40.into(), &true.into(), &10.into())
+    );
 }
 
 #[test]
@@ -72,14 +115,32 @@ fn a_changed_byte_ends_with_four() {
     checkpoint(root.path(), 40);
     let folder = CheckpointStore::new(root.path().to_owned()).path_of(Epoch(40));
     fs::write(folder.join("worker-0/state"), "0123456780").unwrap();
-    let outcome = call(&["checkpoints", "show", "40", "--state-dir", text(root.path())]);
+    let outcome = call(&[
+        "checkpoints",
+        "show",
+        "40",
+        "--state-dir",
+        text(root.path()),
+    ]);
     assert_eq!(outcome.code, Some(4));
-    assert!(outcome.stderr.contains("the checkpoint of epoch 40 is damaged: 'worker-0/state' does not match its checksum"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains(
+            "the checkpoint of epoch 40 is damaged: 'worker-0/state' does not match its checksum"
+        ),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_not_taken_for_an_empty_one() {
     let outcome = call(&["checkpoints", "list", "--state-dir", "/nowhere/at/all"]);
     assert_eq!(outcome.code, Some(2));
-    assert!(outcome.stderr.contains("'/nowhere/at/all' is no folder; name the --state-dir that the job runs with"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains(
+            "'/nowhere/at/all' is no folder; name the --state-dir that the job runs with"
+        ),
+        "{}",
+        outcome.stderr
+    );
 }

@@ -9,11 +9,36 @@ use crate::{call, text};
 
 fn lines_below(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).unwrap();
-    files.map(|file| fs::read(file.unwrap().path()).unwrap().iter().filter(|&&byte| byte == b'\n').count() as u64).sum()
+    files
+        .map(|file| {
+            fs::read(file.unwrap().path())
+                .unwrap()
+                .iter()
+                .filter(|&&byte| byte == b'\n')
+                .count() as u64
+        })
+        .sum()
 }
 
 fn generate(folder: &Path, more: &[&str]) -> crate::Outcome {
-    call(&[&["generate", "studio", "--events", "2000", "--seed", "7", "--into", "files", "--path", text(folder)], more].concat())
+    call(
+        &[
+            &[
+                "generate",
+                "studio",
+                "--events",
+                "2000",
+                "--seed",
+                "7",
+                "--into",
+                "files",
+                "--path",
+                text(folder),
+            ],
+            more,
+        ]
+        .concat(),
+    )
 }
 
 #[test]
@@ -26,7 +51,11 @@ fn as_many_lines_lie_in_the_files_as_are_reported() {
     let topics = report["topics"].as_object().unwrap();
     assert_eq!(topics.len(), 6);
     for (topic, records) in topics {
-        assert_eq!(lines_below(&folder.path().join(topic)), records.as_u64().unwrap(), "{topic}");
+        assert_eq!(
+            lines_below(&folder.path().join(topic)),
+            records.as_u64().unwrap(),
+            "{topic}"
+        );
     }
 }
 
@@ -46,7 +75,13 @@ fn files_that_hold_events_are_not_written_over() {
     assert!(report.starts_with("2,000 events ("), "{report}");
     let outcome = generate(folder.path(), &[]);
     assert_eq!(outcome.code, Some(2));
-    assert!(outcome.stderr.contains("holds events already; remove it or choose another folder"), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .contains("holds events already; remove it or choose another folder"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -54,5 +89,11 @@ fn a_share_that_is_none_is_refused() {
     let folder = TempDir::new().unwrap();
     let outcome = generate(folder.path(), &["--duplicates", "many"]);
     assert_eq!(outcome.code, Some(2));
-    assert!(outcome.stderr.contains("setting 'duplicates' is 'many'; write a share such as '5%'"), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .contains("setting 'duplicates' is 'many'; write a share such as '5%'"),
+        "{}",
+        outcome.stderr
+    );
 }

@@ -5,16 +5,34 @@ use crate::call;
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = call(&["--help"]).good();
-    for word in ["run", "plan", "generate", "verify", "checkpoints", "fenced", "TIDEMILL_LOG"] {
+    for word in [
+        "run",
+        "plan",
+        "generate",
+        "verify",
+        "checkpoints",
+        "fenced",
+        "TIDEMILL_LOG",
+    ] {
         assert!(help.contains(word), "'{word}' is not in:\n{help}");
     }
 }
 
 #[test]
 fn help_of_a_command_has_examples() {
-    for command in [&["run"][..], &["plan"], &["generate"], &["generate", "studio"], &["verify", "studio"], &["checkpoints"]] {
+    for command in [
+        &["run"][..],
+        &["plan"],
+        &["generate"],
+        &["generate", "studio"],
+        &["verify", "studio"],
+        &["checkpoints"],
+    ] {
         let help = call(&[command, &["--help"]].concat()).good();
-        assert!(help.contains("Examples:\n  tidemill "), "{command:?}:\n{help}");
+        assert!(
+            help.contains("Examples:\n  tidemill "),
+            "{command:?}:\n{help}"
+        );
     }
 }
 
@@ -28,5 +46,11 @@ fn what_is_no_terminal_gets_no_colours() {
 fn a_wrong_option_ends_with_two_and_names_it() {
     let outcome = call(&["run", "job.sql", "--epoch-interval", "often"]);
     assert_eq!(outcome.code, Some(2));
-    assert!(outcome.stderr.contains("'often' is no length of time; write one such as '100 ms'"), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .contains("'often' is no length of time; write one such as '100 ms'"),
+        "{}",
+        outcome.stderr
+    );
 }

@@ -14,7 +14,12 @@ use std::process::{Command, Output, Stdio};
 /// The binary with arguments, in an environment that has nothing to do with that of the tests.
 fn tidemill(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
-    command.args(arguments).env_remove("TIDEMILL_DATA").env_remove("TIDEMILL_LOG").env_remove("TIDEMILL_BOOTSTRAP").stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env_remove("TIDEMILL_DATA")
+        .env_remove("TIDEMILL_LOG")
+        .env_remove("TIDEMILL_BOOTSTRAP")
+        .stdin(Stdio::null());
     command
 }
 
@@ -28,8 +33,16 @@ struct Outcome {
 
 impl Outcome {
     fn of(mut command: Command) -> Self {
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        Self { code: status.code(), stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command.output().unwrap();
+        Self {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+        }
     }
 
     /// The standard output of a run that must go well.

@@ -9,11 +9,19 @@ use crate::{Outcome, call, flagship, text, tidemill};
 #[test]
 fn the_flagship_has_a_plan_with_all_its_sinks() {
     let plan = call(&["plan", text(&flagship())]).good();
-    for topic in ["studio.payment", "finance.production", "finance.payment_audit", "finance.dead_letters"] {
+    for topic in [
+        "studio.payment",
+        "finance.production",
+        "finance.payment_audit",
+        "finance.dead_letters",
+    ] {
         assert!(plan.contains(topic), "'{topic}' is not in:\n{plan}");
     }
     let json = call(&["plan", text(&flagship()), "--json"]).json();
-    assert_eq!((&json["name"], &json["text"]), (&"studio_finance".into(), &plan.into()));
+    assert_eq!(
+        (&json["name"], &json["text"]),
+        (&"studio_finance".into(), &plan.into())
+    );
     assert_eq!(json["sources"].as_array().unwrap().len(), 6);
     assert_eq!(json["sinks"].as_array().unwrap().len(), 7);
 }
@@ -23,7 +31,10 @@ fn a_profile_moves_the_flagship_to_files() {
     let mut command = tidemill(&["plan", text(&flagship()), "--profile", "local"]);
     command.env("TIDEMILL_DATA", "/somewhere/else");
     let plan = Outcome::of(command).good();
-    assert!(plan.contains("/somewhere/else") && !plan.contains("bootstrap"), "{plan}");
+    assert!(
+        plan.contains("/somewhere/else") && !plan.contains("bootstrap"),
+        "{plan}"
+    );
 }
 
 #[test]
@@ -33,7 +44,13 @@ fn wrong_sql_ends_with_two_and_its_line_and_column() {
     fs::write(&job, "CREATE SOURCE s (id BIGINT)\n  WITH (connector = 'files', topic = 's', format = 'studio-json');\nCREATE NONSENSE x;\n").unwrap();
     let outcome = call(&["plan", text(&job)]);
     assert_eq!(outcome.code, Some(2), "{outcome:#?}");
-    assert!(outcome.stderr.starts_with(&format!("error: {}:3:", job.display())), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .starts_with(&format!("error: {}:3:", job.display())),
+        "{}",
+        outcome.stderr
+    );
     assert_eq!(outcome.stdout, "");
 }
 
@@ -44,17 +61,39 @@ fn a_profile_that_does_not_exist_is_named_with_those_that_do() {
     fs::write(&job, "").unwrap();
     let outcome = call(&["plan", text(&job), "--profile", "local"]);
     assert_eq!(outcome.code, Some(2));
-    assert!(outcome.stderr.contains("profiles.toml' to take profile 'local' from; name the file with --config"), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .contains("profiles.toml' to take profile 'local' from; name the file with --config"),
+        "{}",
+        outcome.stderr
+    );
 
-    fs::write(folder.path().join("profiles.toml"), "[profile.near.sources]\nconnector = 'files'\n").unwrap();
+    fs::write(
+        folder.path().join("profiles.toml"),
+        "[profile.near.sources]\nconnector = 'files'\n",
+    )
+    .unwrap();
     let outcome = call(&["plan", text(&job), "--profile", "local"]);
     assert_eq!(outcome.code, Some(2));
-    assert!(outcome.stderr.contains("profile 'local': not in the file; it has 'near'"), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .contains("profile 'local': not in the file; it has 'near'"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let outcome = call(&["plan", "nowhere.sql"]);
     assert_eq!(outcome.code, Some(2));
-    assert!(outcome.stderr.starts_with("error: cannot read 'nowhere.sql': "), "{}", outcome.stderr);
+    assert!(
+        outcome
+            .stderr
+            .starts_with("error: cannot read 'nowhere.sql': "),
+        "{}",
+        outcome.stderr
+    );
 }

@@ -1,5 +1,10 @@
 //! What a job writes through the connector, read back through it, across crashes.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed, also in its helpers"
+)]
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

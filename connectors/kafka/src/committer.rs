@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer;
 use rdkafka::{Offset, TopicPartitionList};
@@ -14,12 +13,14 @@ use tidemill_connectors_api::{Committer, EpochOutput, Error, OutputRecords, Sour
 use tidemill_types::{Epoch, ErrorKind};
 
 use crate::error::{advice, failed, kind_of};
-use crate::native::{Fetcher, ProducedRecord, wire_partition};
+use crate::native::{self, Fetcher, ProducedRecord, wire_partition};
 use crate::options::{CommitterOptions, SinkOptions, topic_settings};
 use crate::producer::{SendError, TopicId, TopicProducer};
 use crate::tools::read_to_end;
 use crate::topics::{self, TopicSpec};
 
+/// How long a broker may take to answer a new producer.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long the brokers may take to end what the owner before left open.
 const FENCE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long an abort may take: it only spares readers the wait until the transaction expires.
@@ -59,7 +60,7 @@ impl KafkaCommitter {
             )
         });
         for (name, partitions, settings) in sinks.chain([journal]) {
-            if topics::partitions(reader.consumer(), name)?.is_none() {
+            if topics::partitions(reader.client(), name)?.is_none() {
                 missing.insert(
                     name,
                     TopicSpec {
@@ -72,7 +73,7 @@ impl KafkaCommitter {
         }
         topics::create(
             &options.admin,
-            reader.consumer(),
+            reader.client(),
             &missing.into_values().collect::<Vec<_>>(),
         )
     }
@@ -92,12 +93,6 @@ impl Committer for KafkaCommitter {
         };
         reader.drain_events();
         Self::create_missing_topics(options, reader)?;
-        let group = reader.consumer().group_metadata().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Bug,
-                "a consumer with a group has no group metadata; report this",
-            )
-        })?;
         let mut producer =
             TopicProducer::new(&options.producer).map_err(|e| failed(&action, &e))?;
         let sinks = options
@@ -106,6 +101,12 @@ impl Committer for KafkaCommitter {
             .map(|sink| producer.topic(&sink.topic))
             .collect::<Result<_, _>>()?;
         let journal = producer.topic(&options.journal_topic)?;
+        // With a connection there is somebody to ask for the transaction's coordinator; without, librdkafka looks again after 500 ms.
+        let connect = producer
+            .client()
+            .client()
+            .fetch_metadata(Some(&options.journal_topic), CONNECT_WAIT_MAX);
+        connect.map_err(|e| failed(&action, &e))?;
         producer
             .client()
             .init_transactions(FENCE_WAIT_MAX)
@@ -114,7 +115,6 @@ impl Committer for KafkaCommitter {
             producer,
             sinks,
             journal,
-            group,
             timeout: options.transaction_timeout,
             known_topics: BTreeMap::new(),
             sent_offsets: Vec::new(),
@@ -193,7 +193,6 @@ struct Transactions {
     /// In order of the sinks.
     sinks: Vec<TopicId>,
     journal: TopicId,
-    group: ConsumerGroupMetadata,
     timeout: Duration,
     /// Whether this cluster has a source's topic: a source may lie in another one, or be no Kafka at all.
     known_topics: BTreeMap<String, bool>,
@@ -218,7 +217,7 @@ impl Transactions {
             self.send_epoch(options, epoch, deadline)?;
         }
         if let Some(epoch) = epochs.last() {
-            self.send_offsets(reader, &epoch.source_offsets, deadline)
+            self.send_offsets(reader, &options.group_id, &epoch.source_offsets, deadline)
                 .map_err(|e| failed(&client(), &e))?;
         }
         self.producer
@@ -291,6 +290,7 @@ impl Transactions {
     fn send_offsets(
         &mut self,
         reader: &Fetcher,
+        group: &str,
         offsets: &[SourceOffset],
         deadline: Instant,
     ) -> Result<(), KafkaError> {
@@ -308,9 +308,8 @@ impl Transactions {
         if list.count() == 0 {
             return Ok(());
         }
-        self.producer
-            .client()
-            .send_offsets_to_transaction(&list, &self.group, left(deadline))?;
+        native::send_offsets(self.producer.client(), group, &list, left(deadline))
+            .map_err(KafkaError::Global)?;
         self.sent_offsets = offsets.to_vec();
         Ok(())
     }
@@ -320,7 +319,7 @@ impl Transactions {
             return known;
         }
         // Without an answer the offsets just stay behind: nothing but lag tools reads them.
-        let known = matches!(topics::partitions(reader.consumer(), topic), Ok(Some(_)));
+        let known = matches!(topics::partitions(reader.client(), topic), Ok(Some(_)));
         self.known_topics.insert(topic.to_owned(), known);
         known
     }
@@ -342,22 +341,31 @@ fn failed_action(options: &CommitterOptions, epochs: &[EpochOutput]) -> String {
 }
 
 fn send_error(options: &CommitterOptions, error: &SendError) -> Error {
-    let SendError::Refused(failure) = error else {
-        let message = format!(
-            "kafka at '{}' did not acknowledge the records of a commit within {} s; {}",
-            options.bootstrap,
-            options.transaction_timeout.as_secs(),
-            advice(ErrorKind::Retry)
-        );
-        return Error::new(ErrorKind::Retry, message);
+    let failure = match error {
+        SendError::Refused(failure) => failure,
+        SendError::Ended(code, text) => {
+            let kind = kind_of(*code);
+            let message = format!(
+                "cannot write to kafka at '{}': {text}; {}",
+                options.bootstrap,
+                advice(kind)
+            );
+            return Error::new(kind, message);
+        }
+        SendError::TimedOut => {
+            let message = format!(
+                "kafka at '{}' did not acknowledge the records of a commit within {} s; {}",
+                options.bootstrap,
+                options.transaction_timeout.as_secs(),
+                advice(ErrorKind::Retry)
+            );
+            return Error::new(ErrorKind::Retry, message);
+        }
     };
-    let name = match options
-        .sinks
-        .iter()
-        .find(|sink| sink.topic == failure.topic)
-    {
-        Some(SinkOptions { name, .. }) => format!("sink '{name}' (topic '{}')", failure.topic),
-        None => format!("topic '{}'", failure.topic),
+    let topic = &failure.topic;
+    let name = match options.sinks.iter().find(|sink| sink.topic == *topic) {
+        Some(SinkOptions { name, .. }) => format!("sink '{name}' (topic '{topic}')"),
+        None => format!("topic '{topic}'"),
     };
     let kind = kind_of(failure.code);
     let advice = match failure.code {
@@ -366,11 +374,9 @@ fn send_error(options: &CommitterOptions, error: &SendError) -> Error {
         }
         _ => advice(kind),
     };
-    Error::new(
-        kind,
-        format!(
-            "{name} cannot take the record with key '{}': {}; {advice}",
-            failure.key, failure.code
-        ),
-    )
+    let message = format!(
+        "{name} cannot take the record with key '{}': {}; {advice}",
+        failure.key, failure.code
+    );
+    Error::new(kind, message)
 }

@@ -63,6 +63,13 @@ impl Context {
         let code = error
             .rdkafka_error_code()
             .unwrap_or(RDKafkaErrorCode::Unknown);
+        // What is purged failed for a reason that is told elsewhere: by the transaction, or by the record that was refused first.
+        if matches!(
+            code,
+            RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
+        ) {
+            return;
+        }
         let key = key.unwrap_or_default();
         lock(&self.failure).get_or_insert_with(|| DeliveryFailure {
             topic: topic.to_owned(),

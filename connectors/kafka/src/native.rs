@@ -11,9 +11,10 @@ use rdkafka::bindings as ffi;
 use rdkafka::bindings::{
     rd_kafka_message_t, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_topic_t, rd_kafka_vtype_t,
 };
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::client::Client;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::types::RDKafkaType;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidemill_types::Epoch;
 
@@ -27,13 +28,16 @@ const PARTITION_BY_KEY: i32 = -1;
 pub const FETCH_MESSAGES_MAX: usize = 10_000;
 
 /// A consumer with an assignment, read in batches.
+///
+/// Not the binding's `BaseConsumer`: that one's drop leaves unread messages behind, which keep a broker thread alive that
+/// `rd_kafka_destroy` then waits for without end. A plain client is closed by `rd_kafka_destroy`, which clears the queue.
 pub struct Fetcher {
     // Before the client: a queue handle must go first.
     messages_queue: Queue,
     events_queue: Queue,
     /// Room for the pointers of one batch; holds none between calls.
     room: Vec<*mut rd_kafka_message_t>,
-    consumer: BaseConsumer<Context>,
+    client: Client<Context>,
 }
 
 // SAFETY: librdkafka's queues may be used from any thread, and the pointers in `room` are never kept between calls.
@@ -42,29 +46,33 @@ unsafe impl Send for Fetcher {}
 impl Fetcher {
     /// A client for `config`, which must have a `group.id` (librdkafka assigns nothing without).
     pub fn new(config: &ClientConfig) -> KafkaResult<Self> {
-        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default())?;
-        let client = consumer.client().native_ptr();
+        let native_config = config.create_native_config()?;
+        // SAFETY: the configuration is alive; client errors become events rather than lines on stderr.
+        unsafe { ffi::rd_kafka_conf_set_events(native_config.ptr(), ffi::RD_KAFKA_EVENT_ERROR) };
+        let client = Client::new(
+            config,
+            native_config,
+            RDKafkaType::RD_KAFKA_CONSUMER,
+            Context::default(),
+        )?;
         // SAFETY: the client is alive; both calls return a new reference to a queue that `Queue` gives back.
         let (messages_queue, events_queue) = unsafe {
             (
-                Queue::new(ffi::rd_kafka_queue_get_consumer(client)),
-                Queue::new(ffi::rd_kafka_queue_get_main(client)),
+                Queue::new(ffi::rd_kafka_queue_get_consumer(client.native_ptr())),
+                Queue::new(ffi::rd_kafka_queue_get_main(client.native_ptr())),
             )
         };
-        // The binding forwards log lines and client errors to the messages' queue, where a batch read would print them to stderr.
-        // SAFETY: both are live queues of this client; a null target ends the forwarding.
-        unsafe { ffi::rd_kafka_queue_forward(events_queue.0.as_ptr(), ptr::null_mut()) };
         Ok(Self {
             messages_queue,
             events_queue,
             room: vec![ptr::null_mut(); FETCH_MESSAGES_MAX],
-            consumer,
+            client,
         })
     }
 
     /// The client, for metadata and watermarks.
-    pub const fn consumer(&self) -> &BaseConsumer<Context> {
-        &self.consumer
+    pub const fn client(&self) -> &Client<Context> {
+        &self.client
     }
 
     /// Reads from these positions from now on; `None` is the oldest retained record.
@@ -77,7 +85,11 @@ impl Fetcher {
                 position.map_or(Offset::Beginning, Offset::Offset),
             )?;
         }
-        self.consumer.assign(&list)
+        // SAFETY: client and list are alive; the list is copied.
+        match unsafe { ffi::rd_kafka_assign(self.client.native_ptr(), list.ptr()) } {
+            rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            code => Err(KafkaError::Global(code.into())),
+        }
     }
 
     /// Waits up to `max_wait` for one message, or (if that is zero) takes the messages that are there. Returns how many there were.
@@ -121,7 +133,7 @@ impl Fetcher {
             if event.is_null() {
                 return;
             }
-            let context = self.consumer.context();
+            let context = self.client.context();
             // SAFETY: the event is valid until destroyed, and its strings as long; each accessor is called for its own type of event only.
             unsafe {
                 match ffi::rd_kafka_event_type(event) {
@@ -374,4 +386,34 @@ pub fn flush(producer: &BaseProducer<Context>, max_wait: Duration) -> bool {
     // SAFETY: the client is alive.
     let code = unsafe { ffi::rd_kafka_flush(producer.client().native_ptr(), wait_ms) };
     code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// Adds offsets of a consumer group to the open transaction of a producer.
+pub fn send_offsets(
+    producer: &BaseProducer<Context>,
+    group: &str,
+    offsets: &TopicPartitionList,
+    max_wait: Duration,
+) -> Result<(), RDKafkaErrorCode> {
+    let Ok(group) = CString::new(group) else {
+        return Err(RDKafkaErrorCode::InvalidGroupId);
+    };
+    let wait_ms = c_int::try_from(max_wait.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: client, list and group are alive during the call; metadata and error are destroyed once, after their last use.
+    unsafe {
+        let metadata = ffi::rd_kafka_consumer_group_metadata_new(group.as_ptr());
+        let error = ffi::rd_kafka_send_offsets_to_transaction(
+            producer.client().native_ptr(),
+            offsets.ptr(),
+            metadata,
+            wait_ms,
+        );
+        ffi::rd_kafka_consumer_group_metadata_destroy(metadata);
+        if error.is_null() {
+            return Ok(());
+        }
+        let code = ffi::rd_kafka_error_code(error);
+        ffi::rd_kafka_error_destroy(error);
+        Err(code.into())
+    }
 }

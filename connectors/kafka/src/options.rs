@@ -135,6 +135,8 @@ pub struct SinkOptions {
 pub struct CommitterOptions {
     /// Where the brokers are, for messages.
     pub bootstrap: String,
+    /// Consumer group that the source offsets are kept under.
+    pub group_id: String,
     /// Topic of the journal.
     pub journal_topic: String,
     /// How long a transaction may take.
@@ -143,7 +145,7 @@ pub struct CommitterOptions {
     pub sinks: Vec<SinkOptions>,
     /// Settings of clients that neither read nor write.
     pub admin: ClientConfig,
-    /// Settings for reading the journal; its group is the one that the source offsets are kept under.
+    /// Settings for reading the journal.
     pub reader: ClientConfig,
     /// Settings of the transactional producer.
     pub producer: ClientConfig,
@@ -205,44 +207,42 @@ impl CommitterOptions {
             ));
         };
         let what = format!("job '{job}'");
-        let default_journal = format!("tidemill.journal.{job}");
-        let journal_topic = topic(
-            &what,
-            "journal.topic",
-            shared
-                .get("journal.topic")
-                .map_or(&*default_journal, String::as_str),
-        )?;
+        let journal_topic = match shared.get("journal.topic") {
+            Some(name) => topic(&what, "journal.topic", name)?,
+            None => topic(&what, "journal.topic", &format!("tidemill.journal.{job}"))?,
+        };
         if let Some(sink) = sinks.iter().find(|sink| sink.topic == journal_topic) {
             return Err(invalid(format!(
                 "sink '{}' writes to '{journal_topic}', the job's journal; give it another topic",
                 sink.name
             )));
         }
-        let client_id = format!("tidemill-{job}");
-        let mut admin = client_config(bootstrap);
-        admin.set("client.id", &client_id);
-        copy(&shared, &[&CONNECTION], &mut admin);
-        let mut reader = consumer_config(bootstrap);
-        reader
-            .set("client.id", &client_id)
-            .set("group.id", group_id(job));
-        copy(&shared, &[&CONNECTION, &["group.id"]], &mut reader);
-        let mut producer = producer_config(bootstrap);
-        producer
-            .set("client.id", &client_id)
-            .set("transactional.id", format!("tidemill-{job}"));
-        producer.set(
-            "transaction.timeout.ms",
-            TRANSACTION_TIMEOUT.as_millis().to_string(),
-        );
-        copy(&shared, &[&CONNECTION, &PRODUCER], &mut producer);
         let transaction_timeout = match shared.get("transaction.timeout.ms") {
             Some(text) => duration(&what, "transaction.timeout.ms", &format!("{text} ms"))?,
             None => TRANSACTION_TIMEOUT,
         };
+        let group_id = shared
+            .get("group.id")
+            .cloned()
+            .unwrap_or_else(|| group_id(job));
+        let client_id = format!("tidemill-{job}");
+        let mut admin = client_config(bootstrap);
+        let mut reader = consumer_config(bootstrap);
+        let mut producer = producer_config(bootstrap);
+        reader.set("group.id", &group_id);
+        producer.set("transactional.id", &client_id).set(
+            "transaction.timeout.ms",
+            transaction_timeout.as_millis().to_string(),
+        );
+        for config in [&mut admin, &mut reader, &mut producer] {
+            config.set("client.id", &client_id);
+            copy(&shared, &[&CONNECTION], config);
+        }
+        copy(&shared, &[&PRODUCER], &mut producer);
+        let bootstrap = bootstrap.clone();
         Ok(Self {
-            bootstrap: bootstrap.clone(),
+            bootstrap,
+            group_id,
             journal_topic,
             transaction_timeout,
             sinks,
@@ -302,7 +302,9 @@ pub fn client_config(bootstrap: &str) -> ClientConfig {
     // A broker that restarts is found again within a second rather than ten.
     config
         .set("reconnect.backoff.max.ms", "1000")
-        .set("socket.keepalive.enable", "true");
+        .set("socket.keepalive.enable", "true")
+        // Nothing is told to the brokers about this client.
+        .set("enable.metrics.push", "false");
     config
 }
 
@@ -340,6 +342,8 @@ pub fn producer_config(bootstrap: &str) -> ClientConfig {
         // A delivered record costs no call back; what failed does.
         .set("delivery.report.only.error", "true")
         .set("compression.type", "lz4")
+        // The brokers still write the last transaction's markers when the next one begins, and ask to come again a moment later.
+        .set("retry.backoff.ms", "10")
         // A commit flushes, which cuts the lingering short.
         .set("linger.ms", "5")
         .set("batch.size", "1000000")

@@ -22,6 +22,8 @@ const ROOM_SLICE: Duration = Duration::from_millis(1);
 pub enum SendError {
     /// The brokers, or the client itself, refused it.
     Refused(DeliveryFailure),
+    /// The producer can write nothing any more, for instance because it was replaced.
+    Ended(RDKafkaErrorCode, String),
     /// It was not acknowledged in time.
     TimedOut,
 }
@@ -117,10 +119,14 @@ impl TopicProducer {
         }
     }
 
+    /// The first refused record, or else why the producer as a whole is at its end.
     fn check(&self) -> Result<(), SendError> {
-        self.client
-            .context()
-            .take_failure()
-            .map_or(Ok(()), |failure| Err(SendError::Refused(failure)))
+        if let Some(failure) = self.client.context().take_failure() {
+            return Err(SendError::Refused(failure));
+        }
+        match self.client.client().fatal_error() {
+            Some((code, text)) => Err(SendError::Ended(code, text)),
+            None => Ok(()),
+        }
     }
 }

@@ -60,21 +60,16 @@ impl Source for KafkaSource {
         let (topic, wait) = (self.options.topic.clone(), self.options.topic_wait);
         let fetcher = self.fetcher()?;
         fetcher.drain_events();
-        topics::required_partitions(fetcher.consumer(), &topic, wait)
+        topics::required_partitions(fetcher.client(), &topic, wait)
     }
 
     fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error> {
         let topic = self.options.topic.clone();
         let partitions = self.partitions()?;
-        let consumer = self.fetcher()?.consumer();
+        let client = self.fetcher()?.client();
         partitions
             .into_iter()
-            .map(|partition| {
-                Ok((
-                    partition,
-                    topics::watermarks(consumer, &topic, partition)?.1,
-                ))
-            })
+            .map(|partition| Ok((partition, topics::watermarks(client, &topic, partition)?.1)))
             .collect()
     }
 
@@ -84,7 +79,7 @@ impl Source for KafkaSource {
         for &(partition, position) in positions {
             // A position above the end is left to the brokers: just after a new leader was elected, its end may lag behind.
             let Some(position) = position else { continue };
-            let (low, _) = topics::watermarks(fetcher.consumer(), &topic, partition)?;
+            let (low, _) = topics::watermarks(fetcher.client(), &topic, partition)?;
             if position < low {
                 return Err(out_of_range(&topic, partition, position, low));
             }
@@ -274,7 +269,7 @@ impl Trouble {
             self.code,
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange
         ) {
-            return match topics::watermarks(fetcher.consumer(), topic, self.partition) {
+            return match topics::watermarks(fetcher.client(), topic, self.partition) {
                 Ok((low, _)) if self.offset < low => {
                     out_of_range(topic, self.partition, self.offset, low)
                 }

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use tidemill_connectors_api::Error;
 use tidemill_types::{Epoch, ErrorKind};
@@ -39,7 +38,7 @@ pub struct TopicRecord<'a> {
 /// `Invalid` if the brokers refuse, `Retry` if they don't answer.
 pub fn create_topics(bootstrap: &str, specs: &[TopicSpec<'_>]) -> Result<(), Error> {
     let reader = reader(bootstrap, true)?;
-    topics::create(&client_config(bootstrap), reader.consumer(), specs)
+    topics::create(&client_config(bootstrap), reader.client(), specs)
 }
 
 /// For every partition the offset after the last record that `read_committed` readers see.
@@ -48,13 +47,13 @@ pub fn create_topics(bootstrap: &str, specs: &[TopicSpec<'_>]) -> Result<(), Err
 /// `Invalid` if the topic doesn't exist, `Retry` if the brokers don't answer.
 pub fn end_offsets(bootstrap: &str, topic: &str) -> Result<Vec<(u32, i64)>, Error> {
     let reader = reader(bootstrap, true)?;
-    let partitions = topics::required_partitions(reader.consumer(), topic, Duration::ZERO)?;
+    let partitions = topics::required_partitions(reader.client(), topic, Duration::ZERO)?;
     partitions
         .into_iter()
         .map(|partition| {
             Ok((
                 partition,
-                topics::watermarks(reader.consumer(), topic, partition)?.1,
+                topics::watermarks(reader.client(), topic, partition)?.1,
             ))
         })
         .collect()
@@ -71,6 +70,79 @@ pub fn read_topic(
     on_record: impl FnMut(TopicRecord<'_>),
 ) -> Result<(), Error> {
     read_to_end(&mut reader(bootstrap, read_committed)?, topic, on_record)
+}
+
+/// Follows a topic: the committed records that become visible after it was opened.
+pub struct Tail {
+    reader: Fetcher,
+    topic: String,
+}
+
+impl Tail {
+    /// Opens a topic at its end.
+    ///
+    /// # Errors
+    /// `Invalid` if the topic doesn't exist, `Retry` if the brokers don't answer.
+    pub fn open(bootstrap: &str, topic: &str) -> Result<Self, Error> {
+        let reader = reader(bootstrap, true)?;
+        let mut positions = Vec::new();
+        for partition in topics::required_partitions(reader.client(), topic, Duration::ZERO)? {
+            let (_, end) = topics::watermarks(reader.client(), topic, partition)?;
+            positions.push((partition, Some(end)));
+        }
+        reader
+            .assign(topic, &positions)
+            .map_err(|e| failed(&format!("read topic '{topic}'"), &e))?;
+        Ok(Self {
+            reader,
+            topic: topic.to_owned(),
+        })
+    }
+
+    /// Waits up to `max_wait` for records, and calls `on_record` for all that are there; those of a partition in order.
+    ///
+    /// # Errors
+    /// `Corrupt` if a record cannot be read; a connection that is lost is made again.
+    pub fn poll(
+        &mut self,
+        max_wait: Duration,
+        mut on_record: impl FnMut(TopicRecord<'_>),
+    ) -> Result<(), Error> {
+        let mut trouble = None;
+        let mut take = |message: &FetchedMessage<'_>| match message.error() {
+            None => on_record(TopicRecord {
+                partition: message.partition(),
+                offset: message.offset(),
+                key: message.key().unwrap_or_default(),
+                value: message.value(),
+                epoch: message.epoch(),
+            }),
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
+            Some(code) => {
+                trouble.get_or_insert_with(|| (code, message.error_text()));
+            }
+        };
+        self.reader.drain_events();
+        if self.reader.fetch(max_wait, 1, &mut take) > 0 {
+            while self
+                .reader
+                .fetch(Duration::ZERO, FETCH_MESSAGES_MAX, &mut take)
+                > 0
+            {}
+        }
+        let Some((code, text)) = trouble else {
+            return Ok(());
+        };
+        let kind = kind_of(code);
+        Err(Error::new(
+            kind,
+            format!(
+                "cannot go on reading topic '{}': {code} {text}; {}",
+                self.topic,
+                advice(kind)
+            ),
+        ))
+    }
 }
 
 fn reader(bootstrap: &str, read_committed: bool) -> Result<Fetcher, Error> {
@@ -93,7 +165,7 @@ pub(crate) fn read_to_end(
     mut on_record: impl FnMut(TopicRecord<'_>),
 ) -> Result<(), Error> {
     let action = |e| failed(&format!("read topic '{topic}'"), &e);
-    let partitions = topics::required_partitions(reader.consumer(), topic, Duration::ZERO)?;
+    let partitions = topics::required_partitions(reader.client(), topic, Duration::ZERO)?;
     let mut progress = Progress {
         ends: vec![None; partitions.iter().max().map_or(0, |&last| last as usize + 1)],
         unfinished: 0,
@@ -101,7 +173,7 @@ pub(crate) fn read_to_end(
     };
     let mut positions = Vec::with_capacity(partitions.len());
     for partition in partitions {
-        let (low, high) = topics::watermarks(reader.consumer(), topic, partition)?;
+        let (low, high) = topics::watermarks(reader.client(), topic, partition)?;
         if low < high {
             progress.ends[partition as usize] = Some(high);
             progress.unfinished += 1;
@@ -120,7 +192,7 @@ pub(crate) fn read_to_end(
         } else if last_arrival.elapsed() > PROGRESS_WAIT_MAX {
             progress.trouble = Some((
                 RDKafkaErrorCode::OperationTimedOut,
-                reader.consumer().context().problem(),
+                reader.client().context().problem(),
             ));
         }
         while count > 0 && progress.goes_on() {
@@ -247,6 +319,13 @@ fn bulk_error(error: &SendError) -> Error {
             ErrorKind::Retry,
             "the brokers did not acknowledge records in time; look at their logs",
         ),
+        SendError::Ended(code, text) => {
+            let kind = kind_of(*code);
+            Error::new(
+                kind,
+                format!("cannot write to kafka: {text}; {}", advice(kind)),
+            )
+        }
         SendError::Refused(failure) => {
             let kind = kind_of(failure.code);
             Error::new(

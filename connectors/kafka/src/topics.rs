@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::bindings::rd_kafka_resp_err_t;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tidemill_connectors_api::Error;
 use tidemill_types::ErrorKind;
@@ -36,13 +36,10 @@ pub struct TopicSpec<'a> {
 
 /// The partitions of a topic; `None` if it doesn't exist.
 ///
-/// Asks as a consumer, because a producer's question can create the topic.
-pub fn partitions(
-    consumer: &BaseConsumer<Context>,
-    topic: &str,
-) -> Result<Option<Vec<u32>>, Error> {
-    let action = || format!("look up topic '{topic}'{}", consumer.context().problem());
-    let metadata = consumer
+/// The client must be a consumer's: a producer's question can create the topic.
+pub fn partitions(client: &Client<Context>, topic: &str) -> Result<Option<Vec<u32>>, Error> {
+    let action = || format!("look up topic '{topic}'{}", client.context().problem());
+    let metadata = client
         .fetch_metadata(Some(topic), ANSWER_WAIT_MAX)
         .map_err(|e| failed(&action(), &e))?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
@@ -68,13 +65,13 @@ pub fn partitions(
 
 /// The partitions of a topic that must exist, or come to exist within `wait`.
 pub fn required_partitions(
-    consumer: &BaseConsumer<Context>,
+    client: &Client<Context>,
     topic: &str,
     wait: Duration,
 ) -> Result<Vec<u32>, Error> {
     let since = Instant::now();
     loop {
-        if let Some(partitions) = partitions(consumer, topic)? {
+        if let Some(partitions) = partitions(client, topic)? {
             return Ok(partitions);
         }
         if since.elapsed() >= wait {
@@ -92,17 +89,17 @@ pub fn required_partitions(
 
 /// The lowest retained offset of a partition and the one after its last readable record.
 pub fn watermarks(
-    consumer: &BaseConsumer<Context>,
+    client: &Client<Context>,
     topic: &str,
     partition: u32,
 ) -> Result<(i64, i64), Error> {
-    consumer
+    client
         .fetch_watermarks(topic, wire_partition(partition), ANSWER_WAIT_MAX)
         .map_err(|e| {
             failed(
                 &format!(
                     "ask for the offsets of partition {partition} of topic '{topic}'{}",
-                    consumer.context().problem()
+                    client.context().problem()
                 ),
                 &e,
             )
@@ -112,7 +109,7 @@ pub fn watermarks(
 /// Creates topics, and waits until the brokers know them. One that exists already is fine as it is.
 pub fn create(
     admin: &ClientConfig,
-    consumer: &BaseConsumer<Context>,
+    client: &Client<Context>,
     specs: &[TopicSpec<'_>],
 ) -> Result<(), Error> {
     if specs.is_empty() {
@@ -124,7 +121,7 @@ pub fn create(
         .collect::<Vec<_>>()
         .join("', '");
     let action = format!("create topic '{names}'");
-    let client: AdminClient<Context> = admin
+    let admin: AdminClient<Context> = admin
         .create_with_context(Context::default())
         .map_err(|e| failed(&action, &e))?;
     let topics: Vec<NewTopic<'_>> = specs
@@ -139,7 +136,7 @@ pub fn create(
     let options = AdminOptions::new()
         .operation_timeout(Some(ANSWER_WAIT_MAX))
         .request_timeout(Some(CREATED_WAIT_MAX));
-    let results = pollster::block_on(client.create_topics(&topics, &options))
+    let results = pollster::block_on(admin.create_topics(&topics, &options))
         .map_err(|e| failed(&action, &e))?;
     for result in results {
         match result {
@@ -155,7 +152,7 @@ pub fn create(
         }
     }
     for spec in specs {
-        required_partitions(consumer, spec.name, CREATED_WAIT_MAX)?;
+        required_partitions(client, spec.name, CREATED_WAIT_MAX)?;
     }
     Ok(())
 }

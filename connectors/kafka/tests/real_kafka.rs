@@ -1,5 +1,10 @@
 //! The connector against a real Kafka.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed, also in its helpers"
+)]
+
 mod broker;
 
 use std::collections::BTreeMap;
@@ -101,6 +106,12 @@ fn epochs(broker: &Broker, topic: &str) -> Vec<u64> {
     epochs.sort_unstable();
     epochs.dedup();
     epochs
+}
+
+/// Waits until what was committed is visible: a commit returns when its outcome is certain, the brokers write the transaction's markers
+/// just after.
+fn settle(committer: &mut dyn Committer) {
+    committer.fence().unwrap();
 }
 
 /// Polls until every partition stands at `ends`; the records as `(partition, offset, bytes)`.
@@ -223,6 +234,7 @@ fn a_commit_makes_all_sinks_the_journal_and_the_offsets_visible_together() {
     ];
     committer.commit(&[epoch(1, 2, 0..100), second]).unwrap();
     committer.commit(&[epoch(3, 2, 0..50)]).unwrap();
+    settle(&mut *committer);
     let journal: Vec<_> = (1..=3)
         .map(|number| format!("journal {number}").into_bytes())
         .collect();
@@ -289,6 +301,7 @@ fn a_source_learns_the_position_behind_transaction_markers() {
     for number in 1..=5 {
         committer.commit(&[epoch(number, 1, 0..10)]).unwrap();
     }
+    settle(&mut *committer);
     let mut source = source(broker, "markers");
     let ends = source.end_offsets().unwrap();
     assert_eq!(ends, [(0, 60)], "11 records and a marker, five times");
@@ -323,6 +336,7 @@ fn an_owner_that_was_replaced_commits_nothing_any_more() {
         "{error}"
     );
     newer.commit(&[epoch(2, 1, 0..5)]).unwrap();
+    settle(&mut *newer);
     assert_eq!(newer.read_journal().unwrap(), [b"journal 1", b"journal 2"]);
     assert_eq!(records(broker, "fenced", true).len(), 11 + 6);
 }
@@ -356,6 +370,7 @@ fn an_owner_that_is_replaced_in_the_middle_of_a_transaction_leaves_nothing_visib
     next.fence().unwrap();
     assert_eq!(next.read_journal().unwrap(), Vec::<Vec<u8>>::new());
     next.commit(&[epoch(1, 1, 0..10)]).unwrap();
+    settle(&mut *next);
     assert_eq!(next.read_journal().unwrap(), [b"journal 1"]);
     assert_eq!(records(broker, "replaced", true).len(), 11);
     assert_eq!(records(broker, "replaced", false).len(), 12);
@@ -396,10 +411,11 @@ fn a_record_that_cannot_be_written_is_named_and_its_commit_undone() {
             ErrorKind::Retry
         );
 
-        let before = records(broker, "narrow", true).len();
         committer.fence().unwrap();
+        let before = records(broker, "narrow", true).len();
         assert_eq!(committer.read_journal().unwrap(), Vec::<Vec<u8>>::new());
         committer.commit(&[epoch(1, 1, 0..10)]).unwrap();
+        settle(&mut *committer);
         assert_eq!(records(broker, "narrow", true).len(), before + 11);
         assert_eq!(committer.read_journal().unwrap(), [b"journal 1"]);
     }
@@ -420,6 +436,7 @@ fn a_message_of_ten_megabytes_goes_through_both_ways() {
     output.sinks[0].push(b"large", Some(&large));
     output.sinks[0].push(b"after", Some(b"x"));
     committer.commit(&[output]).unwrap();
+    settle(&mut *committer);
     let mut source = source(broker, "large");
     source.open(&[(0, None)]).unwrap();
     let records = read_until(&mut *source, &source_ends(broker, "large"));
@@ -538,6 +555,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
                     }
                 });
             }
+            settle(&mut *committer);
             committer.read_journal().unwrap().len()
         });
         broker.script("start");

@@ -104,7 +104,7 @@ impl Graph {
                 true
             }
             NodeOp::Join { kind, .. } if *kind != JoinKind::Inner => true,
-            _ => inputs(op).iter().any(|input| self.node(*input).retracts),
+            _ => op.inputs().iter().any(|input| self.node(*input).retracts),
         }
     }
 
@@ -333,7 +333,7 @@ impl Graph {
 }
 
 fn mark(drafts: &[Draft], id: NodeId, needed: &mut [bool]) {
-    for input in inputs(&drafts[id].op) {
+    for input in drafts[id].op.inputs() {
         if !needed[input] {
             needed[input] = true;
             mark(drafts, input, needed);
@@ -364,25 +364,6 @@ impl Names {
         } else {
             format!("{stem}-{count}")
         }
-    }
-}
-
-/// What an operation reads.
-pub fn inputs(op: &NodeOp) -> Vec<NodeId> {
-    match op {
-        NodeOp::Source { .. } | NodeOp::DeadLetters => Vec::new(),
-        NodeOp::Late { inputs } | NodeOp::UnionAll { inputs } => inputs.clone(),
-        NodeOp::Join { left, right, .. } => vec![*left, *right],
-        NodeOp::Dedup { input, .. }
-        | NodeOp::Table { input, .. }
-        | NodeOp::Resequence { input, .. }
-        | NodeOp::Project { input, .. }
-        | NodeOp::Filter { input, .. }
-        | NodeOp::Tumble { input, .. }
-        | NodeOp::Aggregate { input, .. }
-        | NodeOp::WindowAggregate { input, .. }
-        | NodeOp::Distinct { input }
-        | NodeOp::Image { input } => vec![*input],
     }
 }
 

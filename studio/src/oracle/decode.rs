@@ -20,7 +20,7 @@ pub enum Reason {
     WrongEntity,
     /// A type that is none of the four.
     UnknownType,
-    /// A create or an update without the object `data`.
+    /// A create or an update without the object `data`, or something else in its place.
     MissingData,
     /// Its time is more than a day ahead of now.
     FarFuture,
@@ -111,19 +111,15 @@ pub fn decode<T: Entity>(
     if entity != T::TOPIC.entity() {
         return Err(Reason::WrongEntity);
     }
-    let with_data = match &*kind {
-        "create" | "update" => true,
-        "delete" | "read" => false,
-        _ => return Err(Reason::UnknownType),
+    let data = match envelope.data {
+        Some(data) if !data.get().starts_with('{') => return Err(Reason::MissingData),
+        data => data,
     };
-    let state = if with_data {
-        let data = envelope
-            .data
-            .filter(|data| data.get().starts_with('{'))
-            .ok_or(Reason::MissingData)?;
-        Some(T::from_data(data.get(), texts)?)
-    } else {
-        None
+    let state = match (&*kind, data) {
+        ("create" | "update", Some(data)) => Some(T::from_data(data.get(), texts)?),
+        ("create" | "update", None) => return Err(Reason::MissingData),
+        ("delete" | "read", _) => None,
+        _ => return Err(Reason::UnknownType),
     };
     // A time may be any i64: saturate, it is far ahead either way.
     if state

@@ -184,77 +184,54 @@ fn of_one_uuid_the_first_counts_and_reads_count_for_nothing() {
     );
 }
 
+/// A production with three budget lines and three payments, and a payment of no production.
+fn small_studio() -> Books {
+    let mut inputs = Inputs::default();
+    let mut create = |topic, id: u32, data: &str| {
+        inputs.push(
+            topic,
+            0,
+            event(topic, id, "create", TS, i64::from(id), data),
+        );
+    };
+    create(Topic::Production, 1, r#"{"title":"Tide","region":"UK"}"#);
+    create(
+        Topic::Budget,
+        1,
+        r#"{"production_id":1,"department":"vfx","amount":"10.00"}"#,
+    );
+    create(
+        Topic::Budget,
+        2,
+        r#"{"production_id":1,"department":"vfx","amount":null}"#,
+    );
+    create(Topic::Budget, 3, r#"{"production_id":1,"amount":0.5}"#);
+    create(
+        Topic::Payment,
+        1,
+        r#"{"production_id":1,"budget_id":2,"amount":"11.25","due_on":"2026-05-01"}"#,
+    );
+    create(
+        Topic::Payment,
+        2,
+        r#"{"production_id":1,"budget_id":9,"due_on":"2026-06-01"}"#,
+    );
+    create(
+        Topic::Payment,
+        3,
+        r#"{"production_id":1,"amount":1,"due_on":"2027-01-01"}"#,
+    );
+    create(Topic::Payment, 4, r#"{"production_id":77,"amount":"5.00"}"#);
+    books(&inputs).0
+}
+
 #[test]
 fn totals_leave_nulls_out_but_count_their_rows() {
-    let mut inputs = Inputs::default();
-    inputs.push(
-        Topic::Production,
-        0,
-        event(
-            Topic::Production,
-            1,
-            "create",
-            TS,
-            1,
-            r#"{"title":"Tide","region":"UK"}"#,
-        ),
-    );
-    for (id, amount) in [(1, "\"10.00\""), (2, "null"), (3, "0.5")] {
-        let budget = format!(r#"{{"production_id":1,"department":"vfx","amount":{amount}}}"#);
-        inputs.push(
-            Topic::Budget,
-            0,
-            event(Topic::Budget, id, "create", TS, i64::from(id), &budget),
-        );
-    }
-    for (id, budget, amount, due) in [
-        (1, "2", "\"11.25\"", "2026-05-01"),
-        (2, "9", "null", "2026-06-01"),
-        (3, "null", "1", "2027-01-01"),
-    ] {
-        let payment = format!(
-            r#"{{"production_id":1,"budget_id":{budget},"amount":{amount},"due_on":"{due}"}}"#
-        );
-        inputs.push(
-            Topic::Payment,
-            0,
-            event(Topic::Payment, id, "create", TS, i64::from(id), &payment),
-        );
-    }
-    inputs.push(
-        Topic::Payment,
-        0,
-        event(
-            Topic::Payment,
-            4,
-            "create",
-            TS,
-            4,
-            r#"{"production_id":77,"amount":"5.00"}"#,
-        ),
-    );
-    let (books, ..) = books(&inputs);
+    let books = small_studio();
     let row = books.production(1).expect("is there");
     assert_eq!((row.budget_total, row.budget_lines), (Money(1_050), 3));
     assert_eq!((row.paid_total, row.payments), (Money(1_225), 3));
     assert_eq!((row.variance, row.over_budget), (Money(-175), true));
-
-    let payment = books.payment(1).expect("is there");
-    assert_eq!(
-        (
-            payment.department.expect("is joined").0.as_ref(),
-            payment.budget_amount
-        ),
-        ("vfx", None)
-    );
-    assert_eq!(
-        books.payment(2).expect("is there").department,
-        None,
-        "its budget does not exist"
-    );
-    assert!(books.payment(4).is_none(), "its production does not exist");
-    assert_eq!(books.payment_ids().count(), 3);
-
     let spend = |year| {
         books
             .spend(&(Some("UK".to_owned()), Some(year)))
@@ -262,6 +239,21 @@ fn totals_leave_nulls_out_but_count_their_rows() {
     };
     assert_eq!(spend(2026), Some((2, Some(Money(1_125)))));
     assert_eq!(spend(2027), Some((1, Some(Money(100)))));
+}
+
+#[test]
+fn a_payment_needs_its_production_but_not_its_budget() {
+    let books = small_studio();
+    let payment = books.payment(1).expect("is there");
+    assert_eq!(payment.department.expect("is joined").0, "vfx");
+    assert_eq!(payment.budget_amount, None);
+    assert_eq!(
+        books.payment(2).expect("is there").department,
+        None,
+        "its budget does not exist"
+    );
+    assert!(books.payment(4).is_none(), "its production does not exist");
+    assert_eq!(books.payment_ids().count(), 3);
 }
 
 #[test]
@@ -285,76 +277,63 @@ fn cash_flows_are_summed_by_day_of_booking() {
     assert_eq!(books.daily_keys().count(), 2);
 }
 
+fn payment(data: &str) -> String {
+    event(Topic::Payment, 1, "create", TS, 1, data)
+}
+
 #[test]
-fn each_breach_of_the_contract_has_its_reason() {
-    let payment = |data: &str| event(Topic::Payment, 1, "create", TS, 1, data);
+fn each_breach_of_the_envelope_has_its_reason() {
     let good = payment(r#"{"production_id":1,"amount":"1.00"}"#);
     assert!(decode::decode::<Payment>(good.as_bytes(), NOW_MS, &mut Texts::default()).is_ok());
+    let with = |from: &str, to: &str| good.replace(from, to);
     let cases = [
-        (b"\xff\xfe".to_vec(), Reason::NotAnObject),
+        (good[..good.len() - 1].to_owned(), Reason::NotAnObject),
+        ("[1,2]".to_owned(), Reason::NotAnObject),
+        ("null".to_owned(), Reason::NotAnObject),
+        (String::new(), Reason::NotAnObject),
+        (with("\"id\":1,", ""), Reason::MissingField),
         (
-            good.as_bytes()[..good.len() - 1].to_vec(),
-            Reason::NotAnObject,
-        ),
-        (b"[1,2]".to_vec(), Reason::NotAnObject),
-        (b"null".to_vec(), Reason::NotAnObject),
-        (
-            good.replace("\"id\":1,", "").into_bytes(),
+            with(&format!("\"{}\"", uuid(1)), "null"),
             Reason::MissingField,
         ),
+        (with(&uuid(1), "not-a-uuid"), Reason::WrongType),
         (
-            good.replace(&format!("\"{}\"", uuid(1)), "null")
-                .into_bytes(),
-            Reason::MissingField,
-        ),
-        (
-            good.replace(&uuid(1), "not-a-uuid").into_bytes(),
-            Reason::WrongType,
-        ),
-        (
-            good.replace("\"entity\":\"payment\"", "\"entity\":\"budget\"")
-                .into_bytes(),
+            with("\"entity\":\"payment\"", "\"entity\":\"budget\""),
             Reason::WrongEntity,
         ),
+        (with("create", "upsert"), Reason::UnknownType),
         (
-            good.replace("create", "upsert").into_bytes(),
-            Reason::UnknownType,
-        ),
-        (payment("").into_bytes(), Reason::MissingData),
-        (payment("[]").into_bytes(), Reason::MissingData),
-        (
-            payment(r#"{"production_id":"1"}"#).into_bytes(),
-            Reason::WrongType,
-        ),
-        (
-            payment(r#"{"production_id":1.5}"#).into_bytes(),
-            Reason::WrongType,
-        ),
-        (
-            payment(r#"{"amount":"1.005"}"#).into_bytes(),
-            Reason::WrongType,
-        ),
-        (
-            payment(r#"{"amount":"10000000000000000.00"}"#).into_bytes(),
-            Reason::WrongType,
-        ),
-        (
-            payment(r#"{"due_on":"June"}"#).into_bytes(),
-            Reason::WrongType,
-        ),
-        (payment(r#"{"status":7}"#).into_bytes(), Reason::WrongType),
-        (
-            good.replace(&TS.to_string(), &(NOW_MS + 86_400_001).to_string())
-                .into_bytes(),
+            with(&TS.to_string(), &(NOW_MS + 86_400_001).to_string()),
             Reason::FarFuture,
         ),
+        (payment(""), Reason::MissingData),
+        (payment("[]"), Reason::MissingData),
+        (
+            event(Topic::Payment, 1, "delete", TS, 1, "7"),
+            Reason::MissingData,
+        ),
     ];
-    for (bytes, expected) in cases {
+    for (text, expected) in cases {
+        assert_eq!(reason::<Payment>(text.as_bytes()), expected, "{text}");
+    }
+    assert_eq!(reason::<Payment>(b"\xff\xfe"), Reason::NotAnObject);
+}
+
+#[test]
+fn a_field_of_another_type_is_refused() {
+    for data in [
+        r#"{"production_id":"1"}"#,
+        r#"{"production_id":1.5}"#,
+        r#"{"amount":"1.005"}"#,
+        r#"{"amount":"10000000000000000.00"}"#,
+        r#"{"amount":true}"#,
+        r#"{"due_on":"June"}"#,
+        r#"{"status":7}"#,
+    ] {
         assert_eq!(
-            reason::<Payment>(&bytes),
-            expected,
-            "{}",
-            String::from_utf8_lossy(&bytes)
+            reason::<Payment>(payment(data).as_bytes()),
+            Reason::WrongType,
+            "{data}"
         );
     }
 }

@@ -87,7 +87,11 @@ fn outputs(inputs: &Inputs) -> Outputs {
             ledger_row(*topic, *partition, *offset, bytes),
         );
     }
-    let books = Books::new(tables, loader.texts);
+    push_upserts(&mut outputs, &Books::new(tables, loader.texts));
+    outputs
+}
+
+fn push_upserts(outputs: &mut Outputs, books: &Books) {
     for id in books.production_ids() {
         outputs.push(topic::PRODUCTION, 1, id, Some("{}".to_owned()));
         outputs.push(topic::PRODUCTION, 2, id, json(&books.production(id)));
@@ -120,7 +124,6 @@ fn outputs(inputs: &Inputs) -> Outputs {
         );
         outputs.push(topic::CASH_FLOW_DAILY, 2, columns, json(&books.daily(&key)));
     }
-    outputs
 }
 
 fn check(inputs: &Inputs, outputs: &Outputs) -> Report {

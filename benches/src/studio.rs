@@ -1,0 +1,1 @@
+//! The finance job of the studio on a real Kafka.

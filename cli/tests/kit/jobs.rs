@@ -1,0 +1,59 @@
+//! Command lines of `tidemill run`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process::tidemill;
+
+/// A job over files below a folder: its SQL, its state, its topics.
+pub struct FilesJob {
+    /// Its SQL.
+    pub sql: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Its state directory.
+    pub state: PathBuf,
+    /// The folder of its topics.
+    pub data: PathBuf,
+}
+
+impl FilesJob {
+    /// A job that keeps everything below `folder`.
+    pub fn below(folder: &Path, sql: &Path, name: &str) -> Self {
+        Self {
+            sql: sql.to_owned(),
+            name: name.to_owned(),
+            state: folder.join("state"),
+            data: folder.join("data"),
+        }
+    }
+
+    /// `tidemill run`, with more options.
+    pub fn run(&self, workers: usize, more: &[&str]) -> Command {
+        let (sql, state, workers) = (text(&self.sql), text(&self.state), workers.to_string());
+        let arguments = [
+            "run",
+            sql,
+            "--name",
+            &self.name,
+            "--state-dir",
+            state,
+            "--workers",
+            &workers,
+            "--json",
+        ];
+        let mut command = tidemill(&[&arguments, more].concat());
+        command.env("TIDEMILL_DATA", &self.data);
+        command
+    }
+}
+
+/// The job that we ship.
+pub fn flagship() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../jobs/catalog/studio_finance.sql")
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}

@@ -1,0 +1,158 @@
+//! Sink against a map of the rows before and after the epoch.
+//!
+//! Catches: a key written that did not change or not written that did, a tombstone for a row that is there, records out of key order, keys
+//! and values that are not each other's, bytes that depend on the order or on the batches of an epoch. Cannot catch: a wrong JSON form of a
+//! value (see the formats crate: the oracle writes with the same encoders, row by row).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_schema::{DataType, SchemaRef};
+use proptest::prelude::*;
+use tidemill_formats::json::{Encoder, KeyEncoder};
+use tidemill_operators::Counter;
+use tidemill_operators::sink::{Settings, Sink};
+use tidemill_types::{ChangeBatch, OutputRecords};
+
+use crate::common::{MONEY, Value, Values, batches, record_batch, schema, shuffle};
+
+/// The key is `(region, id)`, in another order than the columns.
+fn columns() -> SchemaRef {
+    schema(&[("id", DataType::Int64), ("amount", MONEY), ("region", DataType::Utf8), ("name", DataType::Utf8)])
+}
+
+const KEY: [usize; 2] = [2, 0];
+
+type Key = (Value, Value);
+
+/// Amount and name.
+type State = (Value, Value);
+
+fn row((region, id): &Key, (amount, name): &State) -> Values {
+    vec![id.clone(), amount.clone(), region.clone(), name.clone()]
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    (prop_oneof![Just("EU"), Just(""), Just("US")], prop::option::weighted(0.9, -2..3_i64)).prop_map(|(region, id)| (Value::text(region), id.into()))
+}
+
+fn state() -> impl Strategy<Value = State> {
+    (prop::option::of(-2..3_i64), prop::option::of("[a-c]{0,2}")).prop_map(|(amount, name)| (amount.into(), name.map_or(Value::Null, |name| Value::text(&name))))
+}
+
+fn sink(key: &[usize], upsert: bool, conflicts: &Counter) -> Sink {
+    let key = key.iter().map(|&i| columns().field(i).name().clone()).collect();
+    Sink::new(Settings { name: "finance".to_owned(), key, upsert }, &columns(), conflicts.clone()).expect("the schema has the columns")
+}
+
+/// A record: key and value as written.
+type Record = (Vec<u8>, Option<Vec<u8>>);
+
+fn records(output: &OutputRecords) -> Vec<Record> {
+    output.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect()
+}
+
+fn write(sink: &mut Sink, input: &[ChangeBatch]) -> Vec<Record> {
+    records(&sink.on_epoch(input).expect("the rows are of the schema"))
+}
+
+fn value_bytes(row: &Values) -> Vec<u8> {
+    let (mut bytes, mut bounds) = (Vec::new(), Vec::new());
+    let rows = record_batch(&columns(), std::slice::from_ref(row));
+    Encoder::new(&columns()).expect("types have a form").encode(&rows, &mut bytes, &mut bounds).expect("of the schema");
+    bytes
+}
+
+fn key_bytes(row: &Values) -> Vec<u8> {
+    let (mut bytes, mut bounds) = (Vec::new(), Vec::new());
+    let types = KEY.map(|i| columns().field(i).clone());
+    let types: Vec<_> = types.iter().map(|field| (field.name().as_str(), field.data_type().clone())).collect();
+    let rows = record_batch(&columns(), std::slice::from_ref(row));
+    KeyEncoder::new(&types).expect("types have a form").encode(&rows, &mut bytes, &mut bounds).expect("of the schema");
+    bytes
+}
+
+/// What an upsert sink writes, by key.
+fn oracle(before: &BTreeMap<Key, State>, after: &BTreeMap<Key, State>) -> Vec<Record> {
+    let keys: BTreeSet<&Key> = before.keys().chain(after.keys()).collect();
+    let changed = keys.into_iter().filter(|key| before.get(key) != after.get(key));
+    changed
+        .map(|key| {
+            let row_of = |rows: &BTreeMap<Key, State>| rows.get(key).map(|state| row(key, state));
+            let any = row_of(after).or_else(|| row_of(before)).expect("a changed key has a row on one side");
+            (key_bytes(&any), row_of(after).map(|row| value_bytes(&row)))
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn an_upsert_sink_writes_each_changed_key_once_in_order_whatever_the_order_and_batches(
+        before in prop::collection::btree_map(key(), state(), 0..8),
+        after in prop::collection::btree_map(key(), state(), 0..8),
+        passing in prop::collection::vec((key(), state()), 0..6),
+        order: u64,
+        batch_rows in 1..6_usize,
+    ) {
+        let mut changes: Vec<(Values, i64)> = before.iter().map(|(key, state)| (row(key, state), -1)).collect();
+        changes.extend(after.iter().map(|(key, state)| (row(key, state), 1)));
+        // Rows that came and went within the epoch.
+        changes.extend(passing.iter().flat_map(|(key, state)| [(row(key, state), 1), (row(key, state), -1)]));
+        let conflicts = Counter::default();
+        let mut sink = sink(&KEY, true, &conflicts);
+        let straight = write(&mut sink, &batches(&columns(), &changes, 1000));
+        assert_eq!(straight, oracle(&before, &after));
+        shuffle(&mut changes, order);
+        assert_eq!(write(&mut sink, &batches(&columns(), &changes, batch_rows)), straight);
+        assert_eq!(conflicts.get(), 0);
+    }
+
+    #[test]
+    fn an_append_sink_writes_every_row_by_key_and_in_order_within_a_key(
+        rows in prop::collection::vec((key(), state()), 0..12), batch_rows in 1..6_usize,
+    ) {
+        let changes: Vec<(Values, i64)> = rows.iter().map(|(key, state)| (row(key, state), 1)).collect();
+        let mut by_key = rows.clone();
+        by_key.sort_by(|a, b| a.0.cmp(&b.0));
+        let expected: Vec<Record> = by_key.iter().map(|(key, state)| row(key, state)).map(|row| (key_bytes(&row), Some(value_bytes(&row)))).collect();
+        let mut sink = sink(&KEY, false, &Counter::default());
+        assert_eq!(write(&mut sink, &batches(&columns(), &changes, batch_rows)), expected);
+    }
+
+    #[test]
+    fn an_append_sink_without_a_key_writes_the_same_bytes_whatever_the_order_and_batches(
+        rows in prop::collection::vec((key(), state()), 0..12), order: u64, batch_rows in 1..6_usize,
+    ) {
+        let mut rows: Vec<Values> = rows.iter().map(|(key, state)| row(key, state)).collect();
+        let mut changes: Vec<(Values, i64)> = rows.iter().map(|row| (row.clone(), 1)).collect();
+        shuffle(&mut changes, order);
+        rows.sort();
+        let expected: Vec<Record> = rows.iter().map(|row| (Vec::new(), Some(value_bytes(row)))).collect();
+        let mut sink = sink(&[], false, &Counter::default());
+        assert_eq!(write(&mut sink, &batches(&columns(), &changes, batch_rows)), expected);
+    }
+}
+
+fn eu(name: &str) -> Values {
+    row(&(Value::text("EU"), Value::int(1)), &(Value::Null, Value::text(name)))
+}
+
+#[test]
+fn of_two_rows_with_one_key_the_greater_is_written_and_the_conflict_counted() {
+    let conflicts = Counter::default();
+    let mut sink = sink(&KEY, true, &conflicts);
+    for changes in [[(eu("a"), 1), (eu("b"), 1)], [(eu("b"), 1), (eu("a"), 1)]] {
+        let written = write(&mut sink, &batches(&columns(), &changes, 1));
+        assert_eq!(written, [(key_bytes(&eu("b")), Some(value_bytes(&eu("b"))))]);
+    }
+    assert_eq!(conflicts.get(), 2);
+}
+
+#[test]
+fn an_append_sink_writes_a_row_as_often_as_it_was_added() {
+    let mut sink = sink(&KEY, false, &Counter::default());
+    let written = write(&mut sink, &batches(&columns(), &[(eu("a"), 2), (eu("b"), 1)], 8));
+    let names: Vec<_> = written.into_iter().map(|(_, value)| value).collect();
+    assert_eq!(names, [Some(value_bytes(&eu("a"))), Some(value_bytes(&eu("a"))), Some(value_bytes(&eu("b")))]);
+}
