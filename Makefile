@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test demo demo-kafka bench-studio clean-cache
+.PHONY: help setup build lint test demo demo-kafka bench-studio bench-stages clean-cache
 
 cargo := . scripts/env.sh && cargo
 
@@ -33,8 +33,11 @@ demo-kafka: build ## The same through a real Kafka, with real film titles
 	@scripts/setup.sh kafka slate
 	@scripts/demo.sh kafka
 
-bench-studio: build ## How many events a second the studio's finance job takes
-	@scripts/bench.sh
+bench-studio: ## The studio's finance job on a real Kafka: events a second, freshness, recovery from a kill -9
+	@scripts/bench.sh studio
+
+bench-stages: ## What each stage of that job costs per record
+	@scripts/bench.sh stages
 
 clean-cache: ## Deletes everything that was built or fetched; the next build takes some 20 minutes
 	@. scripts/env.sh && echo "deleting $$TIDEMILL_CACHE" && rm -rf "$${TIDEMILL_CACHE:?}"

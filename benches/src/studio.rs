@@ -1,1 +1,307 @@
-//! The finance job of the studio on a real Kafka.
+//! The finance job of the studio on a real Kafka, in three phases on one broker:
+//!
+//! 1. **Catch up.** The events lie in the broker; the job reads all of them from nothing, with all its sinks exactly once.
+//! 2. **Live.** The job goes on, with all that state; payments come at a steady rate; how long until each is visible?
+//! 3. **Recovery.** Under the same load the job is killed with `kill -9` and started again at once; how long until the first new commit?
+//!
+//! At the end everything that was committed, kills included, is held against the studio's oracle.
+
+mod broker;
+mod figures;
+mod job;
+mod live;
+mod process;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use broker::Broker;
+use job::{Launch, Line};
+use live::Live;
+use process::Usage;
+
+pub use figures::{CatchUp, Figures, Freshness, Recovery};
+
+/// A job that says nothing for so long is stuck.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
+/// How long a job may take to recover.
+const LIVE_WAIT_MAX: Duration = Duration::from_secs(300);
+/// How long after a restart the first new commit may take.
+const COMMIT_WAIT_MAX: Duration = Duration::from_secs(120);
+/// After the start of the load, what is left out of the measurement.
+const WARM_UP: Duration = Duration::from_secs(5);
+/// How long what was produced may take to become visible, after the last that did.
+const VISIBLE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long after it went live a job is killed, in turns: with checkpoints every 10 s, soon after one, between two, shortly before one.
+const KILL_AFTER: [Duration; 3] = [
+    Duration::from_secs(12),
+    Duration::from_secs(15),
+    Duration::from_secs(19),
+];
+
+/// Settings of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Events to catch up with.
+    pub events: u64,
+    /// Seed of the generator.
+    pub seed: u64,
+    /// Payments a second while live.
+    pub rate: u64,
+    /// How long latency is measured.
+    pub live: Duration,
+    /// How often the job is killed.
+    pub kills: usize,
+    /// Workers of the job.
+    pub workers: usize,
+    /// Interval of checkpoints.
+    pub checkpoint_interval: Duration,
+    /// Root of the workspace.
+    pub root: PathBuf,
+    /// The `tidemill` binary.
+    pub tidemill: PathBuf,
+}
+
+/// Runs all phases and says what goes on meanwhile.
+///
+/// # Errors
+/// If something does not run at all. A figure that falls short is none.
+pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
+    // In this order: first goes the load, then the job, then the broker, then their files.
+    let work = tempfile::Builder::new()
+        .prefix("tidemill-bench.")
+        .tempdir()?;
+    say("starting Kafka");
+    let broker = Broker::start(&settings.root, work.path().join("kafka"))?;
+    let launch = Launch {
+        tidemill: settings.tidemill.clone(),
+        root: settings.root.clone(),
+        work: work.path().to_owned(),
+        bootstrap: broker.bootstrap(),
+        workers: settings.workers,
+        checkpoint_interval: settings.checkpoint_interval,
+    };
+    say(&format!("writing {} events", settings.events));
+    let generated = launch.generate(settings.events, settings.seed)?;
+
+    say("1. catching up");
+    let catch_up = catch_up(&launch, &broker, settings.events)?;
+    say(&catch_up.to_string());
+
+    say(&format!("2. live, at {} payments/s", settings.rate));
+    let mut job = launch.run(false)?;
+    job.wait_for("live", LIVE_WAIT_MAX, job::Status::is_live)?;
+    let mut live = Live::start(&broker.bootstrap(), settings.rate)?;
+    let freshness = freshness(&mut live, &job, &broker, settings.live)?;
+    say(&freshness.to_string());
+
+    let mut recoveries = Vec::new();
+    let mut resident_peak_bytes = job.usage().resident_peak_bytes;
+    for (kill, after) in (1..=settings.kills).zip(KILL_AFTER.into_iter().cycle()) {
+        say(&format!("3. kill -9, {kill} of {}", settings.kills));
+        sleep_while(&mut live, after)?;
+        let (restarted, recovery) = recover(&launch, job, &live)?;
+        say(&recovery.to_string());
+        recoveries.push(recovery);
+        job = restarted;
+        resident_peak_bytes = resident_peak_bytes.max(job.usage().resident_peak_bytes);
+    }
+
+    let totals = live.finish(VISIBLE_WAIT_MAX)?;
+    resident_peak_bytes = resident_peak_bytes.max(job.usage().resident_peak_bytes);
+    job.stop()?;
+    say("comparing everything that was committed with the oracle");
+    let verified = launch.verify()?;
+    Ok(Figures {
+        generated,
+        catch_up,
+        freshness,
+        recoveries,
+        live_resident_peak_bytes: resident_peak_bytes,
+        totals,
+        verified,
+    })
+}
+
+/// From nothing to the last event that there was at the start.
+fn catch_up(launch: &Launch, broker: &Broker, events: u64) -> Result<CatchUp> {
+    let broker_before_s = process::cpu_s(broker.process()?);
+    let mut job = launch.run(true)?;
+    let mut lines = Vec::new();
+    while let Some(line) = job.next_line(SILENCE_MAX)? {
+        lines.push(line);
+    }
+    job.ended()?;
+    let wall = job.started.elapsed();
+    let broker_cpu_s = process::cpu_s(broker.process()?) - broker_before_s;
+    let (first_read, last_commit) = bounds(&lines, job.started)?;
+    let last = &lines.last().context("the job wrote no status")?.status;
+    ensure!(
+        last.records_in == events,
+        "the job read {} of {events} events",
+        last.records_in
+    );
+    Ok(CatchUp {
+        events,
+        took: last_commit - first_read,
+        wall,
+        epochs: last.epoch,
+        checkpoints: checkpoints(&lines),
+        records_out: last.records_out,
+        usage: job.usage(),
+        broker_cpu_s,
+    })
+}
+
+/// When the first record was read, and when the last commit was made, both to the disadvantage of the job: the last line without a record,
+/// and the first line with the last epoch.
+fn bounds(lines: &[Line], started: Instant) -> Result<(Instant, Instant)> {
+    let epoch = lines
+        .last()
+        .context("the job wrote no status")?
+        .status
+        .epoch;
+    let idle = lines.iter().take_while(|line| line.status.records_in == 0);
+    let committed = lines.iter().find(|line| line.status.epoch == epoch);
+    Ok((
+        idle.last().map_or(started, |line| line.at),
+        committed.context("the last line has the last epoch")?.at,
+    ))
+}
+
+/// How many checkpoints were finished between the first and the last line.
+fn checkpoints(lines: &[Line]) -> usize {
+    let mut epochs: Vec<u64> = lines
+        .iter()
+        .map(|line| line.status.checkpoint_epoch)
+        .collect();
+    epochs.dedup();
+    epochs.len().saturating_sub(1)
+}
+
+/// Latencies over a span of steady load.
+fn freshness(
+    live: &mut Live,
+    job: &job::Job,
+    broker: &Broker,
+    span: Duration,
+) -> Result<Freshness> {
+    sleep_while(live, WARM_UP)?;
+    drop(job.lines_so_far());
+    let (from, before) = (
+        live.mark(),
+        (job.usage(), process::cpu_s(broker.process()?)),
+    );
+    let started = Instant::now();
+    sleep_while(live, span)?;
+    let (to, seconds) = (live.mark(), started.elapsed().as_secs_f64());
+    let used = |after: &Usage, before: &Usage| (after.cpu_s - before.cpu_s) / seconds;
+    let lines = job.lines_so_far();
+    let broker_cpus = (process::cpu_s(broker.process()?) - before.1) / seconds;
+    // What was due last may take a moment.
+    sleep_while(live, WARM_UP)?;
+    let (latencies, missing) = live.latencies(from..to);
+    Ok(Freshness {
+        rate: live.rate(),
+        seconds,
+        latencies,
+        missing,
+        checkpoints: checkpoints(&lines),
+        job_cpus: used(&job.usage(), &before.0),
+        broker_cpus,
+    })
+}
+
+/// Kills the job, starts it again at once, and waits for its first new commit.
+fn recover(launch: &Launch, job: job::Job, live: &Live) -> Result<(job::Job, Recovery)> {
+    let killed = Instant::now();
+    job.kill()?;
+    let job = launch.run(false)?;
+    // The first line that knows the journal's last epoch: the job commits nothing before it has written that line.
+    let known = job.wait_for("past its journal", LIVE_WAIT_MAX, |status| status.epoch > 0)?;
+    let committed = known.status.epoch;
+    let checkpoint = known.status.checkpoint_epoch;
+    let since = Instant::now();
+    let (first, last_before) = loop {
+        match live.around(committed) {
+            (Some(first), last) => break (first, last),
+            (None, _) => {
+                ensure!(
+                    since.elapsed() < COMMIT_WAIT_MAX,
+                    "nothing was committed within {COMMIT_WAIT_MAX:?} of a restart"
+                );
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    };
+    let live_line = job.wait_for("live", LIVE_WAIT_MAX, job::Status::is_live)?;
+    let recovery = Recovery {
+        start_to_commit: first.at.saturating_duration_since(job.started),
+        outage: first
+            .at
+            .saturating_duration_since(last_before.map_or(killed, |last| last.at)),
+        recovery_ms: live_line.status.recovery_ms.unwrap_or(-1),
+        replayed_epochs: committed.saturating_sub(checkpoint),
+    };
+    Ok((job, recovery))
+}
+
+/// Sleeps, and looks after the load meanwhile.
+fn sleep_while(live: &mut Live, span: Duration) -> Result<()> {
+    let since = Instant::now();
+    while since.elapsed() < span {
+        live.check()?;
+        let rest = span.saturating_sub(since.elapsed());
+        std::thread::sleep(rest.min(Duration::from_millis(200)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use job::Status;
+
+    fn lines(started: Instant, readings: &[(u64, u64, u64, u64)]) -> Vec<Line> {
+        let line = |&(ms, records_in, epoch, checkpoint_epoch): &(u64, u64, u64, u64)| Line {
+            at: started + Duration::from_millis(ms),
+            status: Status {
+                state: "running".to_owned(),
+                epoch,
+                records_in,
+                records_out: 0,
+                checkpoint_epoch,
+                recovery_ms: None,
+            },
+        };
+        readings.iter().map(line).collect()
+    }
+
+    #[test]
+    fn time_runs_from_the_last_line_without_a_record_to_the_first_with_the_last_epoch() {
+        let started = Instant::now();
+        let lines = lines(
+            started,
+            &[
+                (20, 0, 0, 0),
+                (200, 0, 0, 0),
+                (400, 50, 1, 0),
+                (600, 90, 3, 2),
+                (800, 90, 3, 3),
+            ],
+        );
+        let (first, last) = bounds(&lines, started).unwrap();
+        assert_eq!(first, started + Duration::from_millis(200));
+        assert_eq!(last, started + Duration::from_millis(600));
+        assert_eq!(checkpoints(&lines), 2);
+    }
+
+    #[test]
+    fn a_job_that_reads_at_once_is_timed_from_its_start() {
+        let started = Instant::now();
+        let lines = lines(started, &[(20, 7, 0, 0), (40, 9, 1, 0)]);
+        assert_eq!(bounds(&lines, started).unwrap().0, started);
+    }
+}

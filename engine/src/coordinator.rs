@@ -46,6 +46,17 @@ pub struct Channels {
     pub complete: Option<Sender<CompleteEpoch>>,
 }
 
+/// What the coordinator waits for, beside the passing of time.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// What threads report.
+    Events,
+    /// That, and input.
+    AllSources,
+    /// That, and input of one source, which replay misses.
+    Source(usize),
+}
+
 /// A checkpoint that is being made.
 struct Checkpoint {
     manifest: Manifest,
@@ -156,13 +167,14 @@ impl<'a> Coordinator<'a> {
         }
         self.went_live();
         while !stop.load(Ordering::Relaxed) && !self.is_done() {
-            self.wait(self.waiting_bytes < self.settings.epoch_bytes_max)?;
+            let full = self.waiting_bytes >= self.settings.epoch_bytes_max;
+            self.wait(if full { Wanted::Events } else { Wanted::AllSources })?;
             if self.is_epoch_due() {
                 if self.epochs_in_flight() < self.settings.epochs_in_flight_max {
                     self.close_epoch();
                 } else {
                     self.status.backpressure_waits.add(1);
-                    self.wait(false)?;
+                    self.wait(Wanted::Events)?;
                 }
             }
             self.checkpoint_if_due();
@@ -190,9 +202,9 @@ impl<'a> Coordinator<'a> {
             if stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }
-            let before = self.waiting_records;
-            self.wait(true)?;
-            if self.waiting_records != before {
+            let before = self.read_positions.clone();
+            self.wait(Wanted::Source(source))?;
+            if self.read_positions != before {
                 waited = Instant::now();
             } else if waited.elapsed() > REPLAY_PATIENCE {
                 let source_name = self.plan.sources[source].name.clone();
@@ -200,13 +212,14 @@ impl<'a> Coordinator<'a> {
             }
         }
         while self.epochs_in_flight() >= self.settings.epochs_in_flight_max {
-            self.wait(false)?;
+            self.wait(Wanted::Events)?;
         }
         let mut input = BTreeMap::new();
         for (source, plan) in self.plan.sources.iter().enumerate() {
             for (&partition, &end) in record.positions.get(&plan.name).into_iter().flatten() {
                 let batches = self.waiting[source].take_until(partition, end);
-                self.waiting_bytes -= batches.iter().map(|batch| batch.arena.len()).sum::<usize>().min(self.waiting_bytes);
+                self.waiting_bytes -= batches.iter().map(|batch| batch.arena.len()).sum::<usize>();
+                self.waiting_records -= batches.iter().map(SourceBatch::len).sum::<usize>();
                 input.entry(source).or_insert_with(Vec::new).extend(batches);
             }
         }
@@ -247,15 +260,18 @@ impl<'a> Coordinator<'a> {
         self.in_flight.len() + self.committing.len()
     }
 
-    /// Waits for an event, for input if wanted, or until the epoch is due; then takes what is there.
-    fn wait(&mut self, input: bool) -> Result<(), Error> {
+    /// Waits for what is wanted, or until the epoch is due; then takes what is there.
+    fn wait(&mut self, wanted: Wanted) -> Result<(), Error> {
+        let sources = match wanted {
+            Wanted::Events => 0..0,
+            Wanted::AllSources => 0..self.channels.batches.len(),
+            Wanted::Source(source) => source..source + 1,
+        };
         let mut select = Select::new();
         select.recv(&self.channels.events);
-        if input {
-            self.channels.batches.iter().for_each(|batches| {
-                select.recv(batches);
-            });
-        }
+        self.channels.batches[sources.clone()].iter().for_each(|batches| {
+            select.recv(batches);
+        });
         let interval = Duration::from_millis(self.settings.epoch_interval_ms);
         let due = interval.saturating_sub(self.closed_at.elapsed());
         let timeout = if self.waiting_records > 0 && !due.is_zero() { due } else { LOOK_AGAIN };
@@ -266,15 +282,15 @@ impl<'a> Coordinator<'a> {
         while let Ok(event) = self.channels.events.try_recv() {
             self.handle(event)?;
         }
-        if input {
-            self.gather();
-        }
+        // Replay takes what it misses, whatever else waits: the journal says how far it has to read.
+        let bytes_max = if matches!(wanted, Wanted::Source(_)) { usize::MAX } else { self.settings.epoch_bytes_max };
+        self.gather(sources, bytes_max);
         Ok(())
     }
 
-    fn gather(&mut self) {
-        for source in 0..self.channels.batches.len() {
-            while self.waiting_bytes < self.settings.epoch_bytes_max
+    fn gather(&mut self, sources: std::ops::Range<usize>, bytes_max: usize) {
+        for source in sources {
+            while self.waiting_bytes < bytes_max
                 && let Ok(batches) = self.channels.batches[source].try_recv()
             {
                 let (status, plan) = (&self.status.sources[source], &self.plan.sources[source]);
@@ -485,12 +501,12 @@ impl<'a> Coordinator<'a> {
     /// Commits what is in flight, and takes a last checkpoint.
     fn finish(&mut self) -> Result<(), Error> {
         while self.epochs_in_flight() > 0 || self.checkpoint.is_some() {
-            self.wait(false)?;
+            self.wait(Wanted::Events)?;
         }
         if self.newest > self.checkpoint_epoch {
             self.begin_checkpoint();
             while self.checkpoint.is_some() {
-                self.wait(false)?;
+                self.wait(Wanted::Events)?;
             }
         }
         Ok(())

@@ -77,9 +77,25 @@ impl Launch {
     /// If the generator fails.
     pub fn generate(&self, events: u64, seed: u64) -> Result<Value> {
         let (events, seed) = (events.to_string(), seed.to_string());
-        let options = ["--events", &events, "--seed", &seed, "--into", "kafka", "--bootstrap", &self.bootstrap];
-        let output = self.command(&["generate", "studio", "--json"]).args(options).output()?;
-        ensure!(output.status.success(), "'tidemill generate' failed: {}", String::from_utf8_lossy(&output.stderr));
+        let options = [
+            "--events",
+            &events,
+            "--seed",
+            &seed,
+            "--into",
+            "kafka",
+            "--bootstrap",
+            &self.bootstrap,
+        ];
+        let output = self
+            .command(&["generate", "studio", "--json"])
+            .args(options)
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "'tidemill generate' failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
@@ -89,13 +105,27 @@ impl Launch {
     /// If the process cannot be started.
     pub fn run(&self, until_caught_up: bool) -> Result<Job> {
         let log = self.work.join("job.log");
-        let (workers, interval) = (self.workers.to_string(), format!("{} ms", self.checkpoint_interval.as_millis()));
-        let mut command = self.command(&["run", "jobs/catalog/studio_finance.sql", "--profile", "kafka", "--json"]);
-        command.args(["--workers", &workers, "--checkpoint-interval", &interval]).arg("--state-dir").arg(self.work.join("state"));
+        let (workers, interval) = (
+            self.workers.to_string(),
+            format!("{} ms", self.checkpoint_interval.as_millis()),
+        );
+        let mut command = self.command(&[
+            "run",
+            "jobs/catalog/studio_finance.sql",
+            "--profile",
+            "kafka",
+            "--json",
+        ]);
+        command
+            .args(["--workers", &workers, "--checkpoint-interval", &interval])
+            .arg("--state-dir")
+            .arg(self.work.join("state"));
         if until_caught_up {
             command.arg("--until-caught-up");
         }
-        command.stdout(Stdio::piped()).stderr(OpenOptions::new().create(true).append(true).open(&log)?);
+        command
+            .stdout(Stdio::piped())
+            .stderr(OpenOptions::new().create(true).append(true).open(&log)?);
         Job::start(command, log)
     }
 
@@ -104,14 +134,32 @@ impl Launch {
     /// # Errors
     /// If it cannot be compared. Rows that are wrong are no error here: `verified` in the answer tells.
     pub fn verify(&self) -> Result<Value> {
-        let output = self.command(&["verify", "studio", "--json", "--from", "kafka", "--bootstrap", &self.bootstrap]).output()?;
-        serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("'tidemill verify' failed: {}", String::from_utf8_lossy(&output.stderr)))
+        let output = self
+            .command(&[
+                "verify",
+                "studio",
+                "--json",
+                "--from",
+                "kafka",
+                "--bootstrap",
+                &self.bootstrap,
+            ])
+            .output()?;
+        serde_json::from_slice(&output.stdout).with_context(|| {
+            format!(
+                "'tidemill verify' failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.tidemill);
-        command.args(arguments).current_dir(&self.root).env("TIDEMILL_KAFKA", &self.bootstrap).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(&self.root)
+            .env("TIDEMILL_KAFKA", &self.bootstrap)
+            .stdin(Stdio::null());
         command
     }
 }
@@ -129,22 +177,36 @@ pub struct Job {
 impl Job {
     fn start(mut command: Command, log: PathBuf) -> Result<Self> {
         let started = Instant::now();
-        let mut child = command.spawn().with_context(|| format!("cannot run '{}'", command.get_program().display()))?;
-        let output = child.stdout.take().context("the job's output was asked for")?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot run '{}'", command.get_program().display()))?;
+        let output = child
+            .stdout
+            .take()
+            .context("the job's output was asked for")?;
         let (sender, lines) = channel();
         let usage = Arc::new(Mutex::new(Usage::default()));
         let (process, sampled) = (child.id(), Arc::clone(&usage));
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let at = Instant::now();
-                sampled.lock().unwrap_or_else(PoisonError::into_inner).sample(process);
+                sampled
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .sample(process);
                 let status = serde_json::from_str(&line);
                 if status.is_ok_and(|status| sender.send(Line { at, status }).is_err()) {
                     break;
                 }
             }
         });
-        Ok(Self { started, child, lines, usage, log })
+        Ok(Self {
+            started,
+            child,
+            lines,
+            usage,
+            log,
+        })
     }
 
     /// The next line, or `None` if there will be no more; fails if none comes for so long.
@@ -155,7 +217,10 @@ impl Job {
         match self.lines.recv_timeout(wait) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => bail!("the job has said nothing for {wait:?}; its last words:\n{}", self.last_words()),
+            Err(RecvTimeoutError::Timeout) => bail!(
+                "the job has said nothing for {wait:?}; its last words:\n{}",
+                self.last_words()
+            ),
         }
     }
 
@@ -163,16 +228,27 @@ impl Job {
     ///
     /// # Errors
     /// If the job ends before, or takes longer than `wait_max`.
-    pub fn wait_for(&self, what: &str, wait_max: Duration, is_wanted: impl Fn(&Status) -> bool) -> Result<Line> {
+    pub fn wait_for(
+        &self,
+        what: &str,
+        wait_max: Duration,
+        is_wanted: impl Fn(&Status) -> bool,
+    ) -> Result<Line> {
         let since = Instant::now();
         while since.elapsed() < wait_max {
             match self.next_line(wait_max)? {
                 Some(line) if is_wanted(&line.status) => return Ok(line),
                 Some(_) => {}
-                None => bail!("the job ended before it was {what}; its last words:\n{}", self.last_words()),
+                None => bail!(
+                    "the job ended before it was {what}; its last words:\n{}",
+                    self.last_words()
+                ),
             }
         }
-        bail!("the job was not {what} within {wait_max:?}; its last words:\n{}", self.last_words())
+        bail!(
+            "the job was not {what} within {wait_max:?}; its last words:\n{}",
+            self.last_words()
+        )
     }
 
     /// The lines that have come and that nobody took.
@@ -183,7 +259,10 @@ impl Job {
     /// What it has used as of its last line.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.usage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// `kill -9`.
@@ -191,7 +270,11 @@ impl Job {
     /// # Errors
     /// If it had ended by itself.
     pub fn kill(mut self) -> Result<()> {
-        ensure!(self.child.try_wait()?.is_none(), "the job had ended before it was killed; its last words:\n{}", self.last_words());
+        ensure!(
+            self.child.try_wait()?.is_none(),
+            "the job had ended before it was killed; its last words:\n{}",
+            self.last_words()
+        );
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
@@ -203,7 +286,13 @@ impl Job {
     /// If it fails, or does not end.
     pub fn stop(mut self) -> Result<()> {
         let process = self.child.id().to_string();
-        ensure!(Command::new("kill").args(["-TERM", &process]).status()?.success(), "the job had ended before it was stopped");
+        ensure!(
+            Command::new("kill")
+                .args(["-TERM", &process])
+                .status()?
+                .success(),
+            "the job had ended before it was stopped"
+        );
         let since = Instant::now();
         while self.next_line(END_WAIT_MAX)?.is_some() {
             ensure!(since.elapsed() < END_WAIT_MAX, "the job does not stop");
@@ -217,7 +306,11 @@ impl Job {
     /// If it failed.
     pub fn ended(&mut self) -> Result<()> {
         let status = self.child.wait()?;
-        ensure!(status.success(), "the job failed ({status}); its last words:\n{}", self.last_words());
+        ensure!(
+            status.success(),
+            "the job failed ({status}); its last words:\n{}",
+            self.last_words()
+        );
         Ok(())
     }
 
@@ -235,7 +328,9 @@ impl Drop for Job {
 }
 
 fn last_lines(path: &Path, count: usize) -> String {
-    let Ok(file) = File::open(path) else { return String::new() };
+    let Ok(file) = File::open(path) else {
+        return String::new();
+    };
     let lines: Vec<String> = BufReader::new(file).lines().map_while(Result::ok).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

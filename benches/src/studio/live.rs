@@ -13,12 +13,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use serde::Deserialize;
 use tidemill_connectors_kafka::tools::{Bulk, Tail, read_topic};
+use tidemill_studio::Topic;
 use tidemill_studio::generator::WallClock;
 use tidemill_studio::topic::{PAYMENT_ENRICHED, PRODUCTION};
-use tidemill_studio::Topic;
 
 use crate::report::Latencies;
 
@@ -48,7 +48,9 @@ struct Schedule {
 
 impl Schedule {
     fn due(&self, payment: u64) -> Instant {
-        self.start + TICK * u32::try_from(payment / self.per_tick).expect("a run has fewer than 2^32 ticks")
+        self.start
+            + TICK
+                * u32::try_from(payment / self.per_tick).expect("a run has fewer than 2^32 ticks")
     }
 
     /// How many payments are due by now.
@@ -97,8 +99,11 @@ impl Live {
         let references = references(bootstrap)?;
         let tail = Tail::open(bootstrap, PAYMENT_ENRICHED)?;
         let bulk = Bulk::new(bootstrap)?;
-        let schedule = Schedule { start: Instant::now() + Duration::from_millis(100), per_tick: (rate / TICKS_PER_S).max(1) };
-        let live = Self {
+        let schedule = Schedule {
+            start: Instant::now() + Duration::from_millis(100),
+            per_tick: (rate / TICKS_PER_S).max(1),
+        };
+        let mut live = Self {
             schedule,
             seen: Arc::default(),
             produced: Arc::default(),
@@ -108,10 +113,14 @@ impl Live {
             reader: None,
         };
         let (produced, stop) = (Arc::clone(&live.produced), Arc::clone(&live.stop_producer));
-        let producer = std::thread::spawn(move || produce(bulk, &schedule, &references, &produced, &stop));
+        live.producer = Some(std::thread::spawn(move || {
+            produce(bulk, &schedule, &references, &produced, &stop)
+        }));
         let (seen, stop) = (Arc::clone(&live.seen), Arc::clone(&live.stop_reader));
-        let reader = std::thread::spawn(move || read(tail, &schedule, &seen, &stop));
-        Ok(Self { producer: Some(producer), reader: Some(reader), ..live })
+        live.reader = Some(std::thread::spawn(move || {
+            read(tail, &schedule, &seen, &stop)
+        }));
+        Ok(live)
     }
 
     /// Payments a second.
@@ -130,7 +139,13 @@ impl Live {
     #[must_use]
     pub fn latencies(&self, marks: std::ops::Range<u64>) -> (Latencies, u64) {
         let seen = self.seen();
-        let of = |payment: u64| usize::try_from(payment).ok().and_then(|i| seen.latency_us.get(i)).copied().filter(|&us| us != u32::MAX);
+        let of = |payment: u64| {
+            usize::try_from(payment)
+                .ok()
+                .and_then(|i| seen.latency_us.get(i))
+                .copied()
+                .filter(|&us| us != u32::MAX)
+        };
         let visible: Vec<u32> = marks.clone().filter_map(of).collect();
         let missing = (marks.end - marks.start) - visible.len() as u64;
         (Latencies::new(visible), missing)
@@ -141,7 +156,14 @@ impl Live {
     pub fn around(&self, epoch: u64) -> (Option<SeenEpoch>, Option<SeenEpoch>) {
         let seen = self.seen();
         let next = seen.epochs.iter().find(|seen| seen.epoch > epoch).copied();
-        (next, seen.epochs.iter().rev().find(|seen| seen.epoch <= epoch).copied())
+        (
+            next,
+            seen.epochs
+                .iter()
+                .rev()
+                .find(|seen| seen.epoch <= epoch)
+                .copied(),
+        )
     }
 
     /// Ends the producer, and waits until all it produced is visible, or nothing new was for `wait_max`.
@@ -163,7 +185,11 @@ impl Live {
         self.stop_reader.store(true, Ordering::Relaxed);
         join(self.reader.take(), "reader")?;
         let seen = self.seen();
-        Ok(Totals { produced, missing: produced.saturating_sub(seen.count), repeated: seen.repeated })
+        Ok(Totals {
+            produced,
+            missing: produced.saturating_sub(seen.count),
+            repeated: seen.repeated,
+        })
     }
 
     /// Fails if one of the two threads has ended.
@@ -205,7 +231,10 @@ pub struct Totals {
 
 fn join(thread: Option<JoinHandle<Result<()>>>, name: &str) -> Result<()> {
     let Some(thread) = thread else { return Ok(()) };
-    thread.join().map_err(|_| anyhow::anyhow!("the {name} panicked"))?.with_context(|| format!("the {name} of payments"))
+    thread
+        .join()
+        .map_err(|_| anyhow::anyhow!("the {name} panicked"))?
+        .with_context(|| format!("the {name} of payments"))
 }
 
 /// What the newest payments refer to, of which the production is still there.
@@ -213,7 +242,11 @@ fn references(bootstrap: &str) -> Result<Vec<Reference>> {
     let mut productions = std::collections::HashSet::new();
     read_topic(bootstrap, PRODUCTION, true, |record| {
         if let Some(id) = number(record.key) {
-            if record.value.is_some() { productions.insert(id) } else { productions.remove(&id) };
+            if record.value.is_some() {
+                productions.insert(id)
+            } else {
+                productions.remove(&id)
+            };
         }
     })?;
     let mut newest = std::collections::VecDeque::with_capacity(REFERENCES_MAX);
@@ -225,14 +258,29 @@ fn references(bootstrap: &str) -> Result<Vec<Reference>> {
             newest.push_back(value.to_vec());
         }
     })?;
-    let parsed = newest.iter().filter_map(|value| serde_json::from_slice::<Reference>(value).ok());
-    let references: Vec<Reference> = parsed.filter(|reference| u64::try_from(reference.production_id).is_ok_and(|id| productions.contains(&id))).collect();
-    ensure!(!references.is_empty(), "the job has committed no payment; generate more events");
+    let parsed = newest
+        .iter()
+        .filter_map(|value| serde_json::from_slice::<Reference>(value).ok());
+    let references: Vec<Reference> = parsed
+        .filter(|reference| {
+            u64::try_from(reference.production_id).is_ok_and(|id| productions.contains(&id))
+        })
+        .collect();
+    ensure!(
+        !references.is_empty(),
+        "the job has committed no payment; generate more events"
+    );
     Ok(references)
 }
 
-fn produce(mut bulk: Bulk, schedule: &Schedule, references: &[Reference], produced: &AtomicU64, stop: &AtomicBool) -> Result<()> {
-    let mut random = StdRng::seed_from_u64(7);
+fn produce(
+    mut bulk: Bulk,
+    schedule: &Schedule,
+    references: &[Reference],
+    produced: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(7);
     let (mut next, mut key, mut value) = (0, Vec::new(), Vec::new());
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(schedule.due(next).saturating_duration_since(Instant::now()));
@@ -242,7 +290,13 @@ fn produce(mut bulk: Bulk, schedule: &Schedule, references: &[Reference], produc
             key.clear();
             value.clear();
             write!(key, "{}", FIRST_ID + next)?;
-            write_payment(&mut value, next, ts, reference, random.random_range(100_00..10_000_00))?;
+            write_payment(
+                &mut value,
+                next,
+                ts,
+                reference,
+                random.random_range(100_00..10_000_00),
+            )?;
             bulk.produce(Topic::Payment.name(), None, Some(&key), Some(&value))?;
             next += 1;
         }
@@ -253,7 +307,13 @@ fn produce(mut bulk: Bulk, schedule: &Schedule, references: &[Reference], produc
     Ok(())
 }
 
-fn write_payment(out: &mut Vec<u8>, payment: u64, ts: i64, reference: Reference, cents: u64) -> std::io::Result<()> {
+fn write_payment(
+    out: &mut Vec<u8>,
+    payment: u64,
+    ts: i64,
+    reference: Reference,
+    cents: u64,
+) -> std::io::Result<()> {
     let id = FIRST_ID + payment;
     write!(
         out,
@@ -267,7 +327,10 @@ fn write_payment(out: &mut Vec<u8>, payment: u64, ts: i64, reference: Reference,
         write!(out, ",\"talent_id\":{talent}")?;
     }
     let (day, whole, part) = (1 + payment % 28, cents / 100, cents % 100);
-    write!(out, ",\"amount\":\"{whole}.{part:02}\",\"currency\":\"USD\",\"due_on\":\"2027-05-{day:02}\",\"status\":\"planned\"}}}}")
+    write!(
+        out,
+        ",\"amount\":\"{whole}.{part:02}\",\"currency\":\"USD\",\"due_on\":\"2027-05-{day:02}\",\"status\":\"planned\"}}}}"
+    )
 }
 
 fn read(mut tail: Tail, schedule: &Schedule, seen: &Mutex<Seen>, stop: &AtomicBool) -> Result<()> {
@@ -301,7 +364,9 @@ impl Seen {
             self.repeated += 1;
             return;
         }
-        let us = at.saturating_duration_since(schedule.due(payment)).as_micros();
+        let us = at
+            .saturating_duration_since(schedule.due(payment))
+            .as_micros();
         self.latency_us[index] = u32::try_from(us).unwrap_or(u32::MAX - 1);
         self.count += 1;
     }
@@ -318,7 +383,10 @@ mod tests {
 
     #[test]
     fn a_payment_is_due_at_its_tick_and_latency_counts_from_there() {
-        let schedule = Schedule { start: Instant::now(), per_tick: 50 };
+        let schedule = Schedule {
+            start: Instant::now(),
+            per_tick: 50,
+        };
         assert_eq!(schedule.due(49), schedule.start);
         assert_eq!(schedule.due(50), schedule.start + TICK);
         assert_eq!(schedule.count(schedule.start), 50);
@@ -331,18 +399,35 @@ mod tests {
 
     #[test]
     fn a_payment_that_comes_again_is_counted_and_changes_nothing() {
-        let schedule = Schedule { start: Instant::now(), per_tick: 50 };
+        let schedule = Schedule {
+            start: Instant::now(),
+            per_tick: 50,
+        };
         let mut seen = Seen::default();
         for ticks in [1, 2] {
             seen.take(&schedule, Some(0), Some(9), schedule.start + ticks * TICK);
         }
-        assert_eq!((seen.count, seen.repeated, seen.latency_us[0]), (1, 1, 10_000));
+        assert_eq!(
+            (seen.count, seen.repeated, seen.latency_us[0]),
+            (1, 1, 10_000)
+        );
     }
 
     #[test]
     fn a_payment_is_json_with_the_studios_envelope() {
         let mut bytes = Vec::new();
-        write_payment(&mut bytes, 31, 1_767_225_600_000, Reference { production_id: 5, budget_id: None, talent_id: Some(9) }, 12_305).unwrap();
+        write_payment(
+            &mut bytes,
+            31,
+            1_767_225_600_000,
+            Reference {
+                production_id: 5,
+                budget_id: None,
+                talent_id: Some(9),
+            },
+            12_305,
+        )
+        .unwrap();
         let event: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(event["id"], 1_000_000_031);
         assert_eq!(event["data"]["amount"], "123.05");

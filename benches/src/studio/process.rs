@@ -27,7 +27,10 @@ impl Usage {
         let folder = format!("/proc/{process}/task");
         for entry in read_dir(folder).into_iter().flatten().flatten() {
             let stat = read_to_string(entry.path().join("stat")).unwrap_or_default();
-            let thread = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let thread = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
             if let (Some(thread), Some(reading)) = (thread, parse_stat(&stat)) {
                 self.threads.insert(thread, reading);
             }
@@ -42,7 +45,10 @@ impl Usage {
             let kind = name.trim_end_matches(|c: char| c.is_ascii_digit() || "-:#/ ".contains(c));
             *sums.entry(kind).or_default() += seconds;
         }
-        let mut sums: Vec<_> = sums.into_iter().map(|(name, s)| (name.to_owned(), s)).collect();
+        let mut sums: Vec<_> = sums
+            .into_iter()
+            .map(|(name, s)| (name.to_owned(), s))
+            .collect();
         sums.sort_by(|a, b| b.1.total_cmp(&a.1));
         sums
     }
@@ -57,7 +63,9 @@ pub fn cpu_s(process: u32) -> f64 {
 
 fn resident_peak_bytes(process: u32) -> Option<u64> {
     let status = read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
 }
@@ -77,17 +85,30 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let stat = "7 (rdk:(main) 1) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 9 0 100 1000 200";
+        let stat =
+            "7 (rdk:(main) 1) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 9 0 100 1000 200";
         assert_eq!(parse_stat(stat), Some(("rdk:(main) 1".to_owned(), 3.0)));
         assert_eq!(parse_stat(""), None);
     }
 
     #[test]
     fn threads_that_differ_in_a_number_are_one_kind() {
-        let threads = [("timely:work-0", 2.0), ("timely:work-1", 3.0), ("commit", 1.0)];
-        let threads = (1..).zip(threads.map(|(name, s)| (name.to_owned(), s))).collect();
-        let usage = Usage { threads, ..Usage::default() };
-        assert_eq!(usage.by_thread(), [("timely:work".to_owned(), 5.0), ("commit".to_owned(), 1.0)]);
+        let threads = [
+            ("timely:work-0", 2.0),
+            ("timely:work-1", 3.0),
+            ("commit", 1.0),
+        ];
+        let threads = (1..)
+            .zip(threads.map(|(name, s)| (name.to_owned(), s)))
+            .collect();
+        let usage = Usage {
+            threads,
+            ..Usage::default()
+        };
+        assert_eq!(
+            usage.by_thread(),
+            [("timely:work".to_owned(), 5.0), ("commit".to_owned(), 1.0)]
+        );
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Live {
         }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The first status line from now on of which `fact` is true.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, fact: impl Fn(&Value) -> bool) -> Value {

@@ -37,9 +37,21 @@ pub struct Run {
 pub type Contents = Vec<Vec<Multiset>>;
 
 /// Builds the dataflow from the inputs.
-pub trait Build: for<'scope> Fn(Vec<Changes<'scope>>, Ticks<'scope>, &Failure) -> Vec<Changes<'scope>> + Send + Sync + 'static {}
+pub trait Build:
+    for<'scope> Fn(Vec<Changes<'scope>>, Ticks<'scope>, &Failure) -> Vec<Changes<'scope>>
+    + Send
+    + Sync
+    + 'static
+{
+}
 
-impl<B> Build for B where B: for<'scope> Fn(Vec<Changes<'scope>>, Ticks<'scope>, &Failure) -> Vec<Changes<'scope>> + Send + Sync + 'static {}
+impl<B> Build for B where
+    B: for<'scope> Fn(Vec<Changes<'scope>>, Ticks<'scope>, &Failure) -> Vec<Changes<'scope>>
+        + Send
+        + Sync
+        + 'static
+{
+}
 
 /// Tells the other workers of a panic: they would wait for ever.
 #[derive(Clone, Default)]
@@ -60,8 +72,17 @@ type Collected = Arc<Mutex<BTreeMap<(usize, u64), Multiset>>>;
 pub fn run(run: &Run, feeds: &[Feed], outputs: usize, build: impl Build) -> Contents {
     let epochs = feeds[0].epochs.len();
     let collected = Collected::default();
-    let (alarm, sink, feeds, of_run) = (Alarm::default(), Arc::clone(&collected), feeds.to_vec(), run.clone());
-    let config = if run.workers == 1 { Config::thread() } else { Config::process(run.workers) };
+    let (alarm, sink, feeds, of_run) = (
+        Alarm::default(),
+        Arc::clone(&collected),
+        feeds.to_vec(),
+        run.clone(),
+    );
+    let config = if run.workers == 1 {
+        Config::thread()
+    } else {
+        Config::process(run.workers)
+    };
     let workers = timely::execute(config, move |worker| {
         let alarm = alarm.clone();
         let (mut driver, probe, failure) = install(worker, &of_run, &feeds, &build, &sink);
@@ -80,12 +101,20 @@ pub fn run(run: &Run, feeds: &[Feed], outputs: usize, build: impl Build) -> Cont
             }
         }
     });
-    workers.expect("workers start").join().into_iter().for_each(|worker| worker.expect("no worker panics"));
+    workers
+        .expect("workers start")
+        .join()
+        .into_iter()
+        .for_each(|worker| worker.expect("no worker panics"));
     let mut changes = std::mem::take(&mut *collected.lock().expect("no worker panicked"));
     let contents = |output: usize| {
         let mut rows = Multiset::new();
         let mut after = |epoch: u64| {
-            changes.remove(&(output, epoch)).unwrap_or_default().into_iter().for_each(|(row, diff)| add(&mut rows, row, diff));
+            changes
+                .remove(&(output, epoch))
+                .unwrap_or_default()
+                .into_iter()
+                .for_each(|(row, diff)| add(&mut rows, row, diff));
             rows.clone()
         };
         (1..=epochs as u64).map(&mut after).collect()
@@ -93,12 +122,21 @@ pub fn run(run: &Run, feeds: &[Feed], outputs: usize, build: impl Build) -> Cont
     (0..outputs).map(contents).collect()
 }
 
-fn install(worker: &mut Worker, run: &Run, feeds: &[Feed], build: &impl Build, sink: &Collected) -> (Driver, probe::Handle<u64>, Failure) {
+fn install(
+    worker: &mut Worker,
+    run: &Run,
+    feeds: &[Feed],
+    build: &impl Build,
+    sink: &Collected,
+) -> (Driver, probe::Handle<u64>, Failure) {
     let (probe, failure) = (probe::Handle::new(), Failure::default());
     let (index, peers) = (worker.index(), worker.peers());
     let driver = worker.dataflow::<u64, _, _>(|scope| {
         let (ticks_handle, ticks) = scope.new_input::<Vec<Tick>>();
-        let (handles, streams): (Vec<_>, Vec<_>) = feeds.iter().map(|_| scope.new_input::<Vec<Packet>>()).unzip();
+        let (handles, streams): (Vec<_>, Vec<_>) = feeds
+            .iter()
+            .map(|_| scope.new_input::<Vec<Packet>>())
+            .unzip();
         for (output, stream) in build(streams, ticks, &failure).into_iter().enumerate() {
             let sink = Arc::clone(sink);
             stream
@@ -106,21 +144,42 @@ fn install(worker: &mut Worker, run: &Run, feeds: &[Feed], build: &impl Build, s
                     if let Ok((stamp, packets)) = event {
                         let mut sink = sink.lock().expect("no worker panicked");
                         let changes = sink.entry((output, stamp.elements()[0])).or_default();
-                        packets.iter().for_each(|packet| add_batches(changes, std::slice::from_ref(&packet.changes)));
+                        packets.iter().for_each(|packet| {
+                            add_batches(changes, std::slice::from_ref(&packet.changes))
+                        });
                     }
                 })
                 .probe_with(&probe);
         }
-        let own = |feed: &Feed| Feed { schema: feed.schema.clone(), epochs: feed.epochs.iter().map(|changes| share(changes, index, peers)).collect() };
+        let own = |feed: &Feed| Feed {
+            schema: feed.schema.clone(),
+            epochs: feed
+                .epochs
+                .iter()
+                .map(|changes| share(changes, index, peers))
+                .collect(),
+        };
         let feeds: Vec<Feed> = feeds.iter().map(own).collect();
-        Driver { done: vec![0; feeds.len() + 1], epochs: feeds[0].epochs.len(), feeds, handles, ticks: ticks_handle, batch_rows: run.batch_rows }
+        Driver {
+            done: vec![0; feeds.len() + 1],
+            epochs: feeds[0].epochs.len(),
+            feeds,
+            handles,
+            ticks: ticks_handle,
+            batch_rows: run.batch_rows,
+        }
     });
     (driver, probe, failure)
 }
 
 /// A worker's part of an epoch's changes.
 fn share(changes: &[(Values, i64)], worker: usize, workers: usize) -> Vec<(Values, i64)> {
-    changes.iter().skip(worker).step_by(workers).cloned().collect()
+    changes
+        .iter()
+        .skip(worker)
+        .step_by(workers)
+        .cloned()
+        .collect()
 }
 
 struct Driver {
@@ -155,7 +214,9 @@ impl Driver {
         } else {
             let (handle, feed) = (&mut self.handles[input], &self.feeds[input]);
             handle.advance_to(epoch);
-            batches(&feed.schema, &feed.epochs[done], self.batch_rows).into_iter().for_each(|changes| handle.send(Packet::from(changes)));
+            batches(&feed.schema, &feed.epochs[done], self.batch_rows)
+                .into_iter()
+                .for_each(|changes| handle.send(Packet::from(changes)));
             handle.advance_to(epoch + 1);
         }
     }

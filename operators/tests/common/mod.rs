@@ -9,8 +9,13 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, FixedSizeBinaryBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType, UInt8Type, UInt32Type};
-use arrow_array::{Array, ArrayRef, Decimal128Array, Float64Array, PrimitiveArray, RecordBatch, StringArray};
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType,
+    UInt8Type, UInt32Type,
+};
+use arrow_array::{
+    Array, ArrayRef, Decimal128Array, Float64Array, PrimitiveArray, RecordBatch, StringArray,
+};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -57,7 +62,9 @@ impl Value {
 
     pub fn as_int(&self) -> Option<i64> {
         match self {
-            Self::Int(number) => Some(i64::try_from(*number).expect("the tests' numbers are small")),
+            Self::Int(number) => {
+                Some(i64::try_from(*number).expect("the tests' numbers are small"))
+            }
             _ => None,
         }
     }
@@ -81,24 +88,44 @@ pub type Values = Vec<Value>;
 pub type Multiset = BTreeMap<Values, i64>;
 
 pub fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
-    Arc::new(Schema::new(fields.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        fields
+            .iter()
+            .map(|(name, data_type)| Field::new(*name, data_type.clone(), true))
+            .collect::<Vec<_>>(),
+    ))
 }
 
 /// The declared columns, then the system columns.
 pub fn with_system_columns(declared: &SchemaRef, with_bytes: bool) -> SchemaRef {
     let declared = declared.fields().iter().map(|field| field.as_ref().clone());
-    Arc::new(Schema::new(declared.chain(system_columns::fields(with_bytes)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        declared
+            .chain(system_columns::fields(with_bytes))
+            .collect::<Vec<_>>(),
+    ))
 }
 
 pub fn record_batch(schema: &SchemaRef, rows: &[Values]) -> RecordBatch {
-    let columns = schema.fields().iter().enumerate().map(|(i, field)| column(field.data_type(), rows.iter().map(|row| &row[i]))).collect();
+    let columns = schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(i, field)| column(field.data_type(), rows.iter().map(|row| &row[i])))
+        .collect();
     batch(schema, columns, rows.len()).expect("the rows are of the schema")
 }
 
 fn column<'a>(data_type: &DataType, values: impl Iterator<Item = &'a Value>) -> ArrayRef {
     macro_rules! integers {
         ($primitive:ty) => {
-            Arc::new(PrimitiveArray::<$primitive>::from_iter(values.map(|value| value.as_int().map(|number| number.try_into().expect("in range")))))
+            Arc::new(PrimitiveArray::<$primitive>::from_iter(values.map(
+                |value| {
+                    value
+                        .as_int()
+                        .map(|number| number.try_into().expect("in range"))
+                },
+            )))
         };
     }
     match data_type {
@@ -109,14 +136,36 @@ fn column<'a>(data_type: &DataType, values: impl Iterator<Item = &'a Value>) -> 
         DataType::UInt32 => integers!(UInt32Type),
         DataType::Timestamp(TimeUnit::Millisecond, None) => integers!(TimestampMillisecondType),
         DataType::Decimal128(precision, scale) => {
-            let numbers = values.map(|value| if let Value::Int(number) = value { Some(*number) } else { None });
-            Arc::new(Decimal128Array::from_iter(numbers).with_precision_and_scale(*precision, *scale).expect("valid"))
+            let numbers = values.map(|value| {
+                if let Value::Int(number) = value {
+                    Some(*number)
+                } else {
+                    None
+                }
+            });
+            Arc::new(
+                Decimal128Array::from_iter(numbers)
+                    .with_precision_and_scale(*precision, *scale)
+                    .expect("valid"),
+            )
         }
         DataType::Float64 => Arc::new(Float64Array::from_iter(values.map(Value::as_float))),
-        DataType::Utf8 => Arc::new(StringArray::from_iter(values.map(|value| if let Value::Text(text) = value { Some(text) } else { None }))),
+        DataType::Utf8 => Arc::new(StringArray::from_iter(values.map(|value| {
+            if let Value::Text(text) = value {
+                Some(text)
+            } else {
+                None
+            }
+        }))),
         DataType::Binary => {
             let mut builder = BinaryBuilder::new();
-            values.for_each(|value| builder.append_option(if let Value::Bytes(bytes) = value { Some(bytes) } else { None }));
+            values.for_each(|value| {
+                builder.append_option(if let Value::Bytes(bytes) = value {
+                    Some(bytes)
+                } else {
+                    None
+                })
+            });
             Arc::new(builder.finish())
         }
         DataType::FixedSizeBinary(size) => {
@@ -132,7 +181,15 @@ fn column<'a>(data_type: &DataType, values: impl Iterator<Item = &'a Value>) -> 
 }
 
 pub fn rows_of(batch: &RecordBatch) -> Vec<Values> {
-    (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| value(column, row)).collect()).collect()
+    (0..batch.num_rows())
+        .map(|row| {
+            batch
+                .columns()
+                .iter()
+                .map(|column| value(column, row))
+                .collect()
+        })
+        .collect()
 }
 
 fn value(column: &ArrayRef, row: usize) -> Value {
@@ -145,29 +202,43 @@ fn value(column: &ArrayRef, row: usize) -> Value {
         DataType::Date32 => Value::int(column.as_primitive::<Date32Type>().value(row)),
         DataType::UInt8 => Value::int(column.as_primitive::<UInt8Type>().value(row)),
         DataType::UInt32 => Value::int(column.as_primitive::<UInt32Type>().value(row)),
-        DataType::Timestamp(TimeUnit::Millisecond, None) => Value::int(column.as_primitive::<TimestampMillisecondType>().value(row)),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => {
+            Value::int(column.as_primitive::<TimestampMillisecondType>().value(row))
+        }
         DataType::Decimal128(..) => Value::Int(column.as_primitive::<Decimal128Type>().value(row)),
         DataType::Float64 => Value::float(column.as_primitive::<Float64Type>().value(row)),
         DataType::Utf8 => Value::text(column.as_string::<i32>().value(row)),
         DataType::Binary => Value::Bytes(column.as_binary::<i32>().value(row).to_vec()),
-        DataType::FixedSizeBinary(_) => Value::Bytes(column.as_fixed_size_binary().value(row).to_vec()),
+        DataType::FixedSizeBinary(_) => {
+            Value::Bytes(column.as_fixed_size_binary().value(row).to_vec())
+        }
         other => panic!("no test has a column of type {other}"),
     }
 }
 
 /// Rows with diffs as batches of at most `batch_rows` rows.
-pub fn batches(schema: &SchemaRef, changes: &[(Values, i64)], batch_rows: usize) -> Vec<ChangeBatch> {
+pub fn batches(
+    schema: &SchemaRef,
+    changes: &[(Values, i64)],
+    batch_rows: usize,
+) -> Vec<ChangeBatch> {
     let batch = |changes: &[(Values, i64)]| {
         let (rows, diffs): (Vec<_>, Vec<_>) = changes.iter().cloned().unzip();
         let rows = record_batch(schema, &rows);
-        if diffs.iter().all(|&diff| diff == 1) { ChangeBatch::inserts(rows) } else { ChangeBatch::new(rows, diffs) }
+        if diffs.iter().all(|&diff| diff == 1) {
+            ChangeBatch::inserts(rows)
+        } else {
+            ChangeBatch::new(rows, diffs)
+        }
     };
     changes.chunks(batch_rows).map(batch).collect()
 }
 
 /// Rows that are all added once, as batches of at most `batch_rows` rows.
 pub fn insert_batches(schema: &SchemaRef, rows: &[Values], batch_rows: usize) -> Vec<ChangeBatch> {
-    rows.chunks(batch_rows).map(|rows| ChangeBatch::inserts(record_batch(schema, rows))).collect()
+    rows.chunks(batch_rows)
+        .map(|rows| ChangeBatch::inserts(record_batch(schema, rows)))
+        .collect()
 }
 
 /// Adds changes to a multiset.
@@ -180,7 +251,10 @@ pub fn add(to: &mut Multiset, row: Values, diff: i64) {
 
 pub fn add_batches(to: &mut Multiset, batches: &[ChangeBatch]) {
     for batch in batches {
-        rows_of(&batch.rows).into_iter().enumerate().for_each(|(i, row)| add(to, row, batch.diff(i)));
+        rows_of(&batch.rows)
+            .into_iter()
+            .enumerate()
+            .for_each(|(i, row)| add(to, row, batch.diff(i)));
     }
 }
 
@@ -194,7 +268,9 @@ pub fn consolidated(batches: &[ChangeBatch]) -> Multiset {
 pub fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut state = seed;
     for i in (1..items.len()).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let upper = usize::try_from(state >> 33).expect("31 bits");
         items.swap(i, upper % (i + 1));
     }
@@ -214,11 +290,19 @@ impl Positions {
 }
 
 pub const fn tick(clock_ms: i64, watermark: Option<i64>) -> Tick {
-    Tick { clock_ms, restored: false, watermark }
+    Tick {
+        clock_ms,
+        restored: false,
+        watermark,
+    }
 }
 
 pub const fn restored_tick(clock_ms: i64, watermark: Option<i64>) -> Tick {
-    Tick { clock_ms, restored: true, watermark }
+    Tick {
+        clock_ms,
+        restored: true,
+        watermark,
+    }
 }
 
 /// One worker's state, and the checkpoints that it is restarted from.
@@ -234,10 +318,25 @@ impl Disk {
     pub fn new(roomy: bool) -> Self {
         let memory = Path::new("/dev/shm");
         // In memory where the system has such a folder: RocksDB syncs a lot, and no test here cuts the power.
-        let root = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a temporary folder");
-        let settings = Settings { cache_bytes_max: if roomy { 16 << 20 } else { 0 }, block_cache_bytes: 1 << 20, memtable_bytes: 1 << 20 };
-        let store = Store::open(&root.path().join("live-0"), &settings).expect("the folder is writable");
-        Self { root, settings, store, starts: 0 }
+        let root = if memory.is_dir() {
+            tempfile::tempdir_in(memory)
+        } else {
+            tempfile::tempdir()
+        }
+        .expect("a temporary folder");
+        let settings = Settings {
+            cache_bytes_max: if roomy { 16 << 20 } else { 0 },
+            block_cache_bytes: 1 << 20,
+            memtable_bytes: 1 << 20,
+        };
+        let store =
+            Store::open(&root.path().join("live-0"), &settings).expect("the folder is writable");
+        Self {
+            root,
+            settings,
+            store,
+            starts: 0,
+        }
     }
 
     /// The one table of the operator under test.
@@ -249,10 +348,15 @@ impl Disk {
     pub fn restart(&mut self) {
         self.starts += 1;
         let checkpoint = self.root.path().join(format!("checkpoint-{}", self.starts));
-        self.store.freeze().expect("no snapshot is outstanding").write(&checkpoint).expect("the folder is writable");
+        self.store
+            .freeze()
+            .expect("no snapshot is outstanding")
+            .write(&checkpoint)
+            .expect("the folder is writable");
         let live = self.root.path().join(format!("live-{}", self.starts));
         let same_layout = self.starts % 2 == 1;
-        self.store = Store::restore(&live, &[checkpoint], same_layout, &|_| true, &self.settings).expect("the checkpoint is whole");
+        self.store = Store::restore(&live, &[checkpoint], same_layout, &|_| true, &self.settings)
+            .expect("the checkpoint is whole");
     }
 }
 
@@ -260,7 +364,11 @@ impl Disk {
 pub type Ops = Vec<(Values, Option<Index>)>;
 
 /// Epochs of inserts, three quarters, and retractions.
-pub fn ops(row: impl Strategy<Value = Values>, epochs: std::ops::Range<usize>, per_epoch: usize) -> impl Strategy<Value = Vec<Ops>> {
+pub fn ops(
+    row: impl Strategy<Value = Values>,
+    epochs: std::ops::Range<usize>,
+    per_epoch: usize,
+) -> impl Strategy<Value = Vec<Ops>> {
     let op = (row, prop::option::weighted(0.4, any::<Index>()));
     prop::collection::vec(prop::collection::vec(op, 0..per_epoch), epochs)
 }
@@ -275,14 +383,19 @@ pub fn history(epochs: &[Ops]) -> Vec<Vec<(Values, i64)>> {
             (row.clone(), 1)
         }
     };
-    epochs.iter().map(|ops| ops.iter().map(&mut change).collect()).collect()
+    epochs
+        .iter()
+        .map(|ops| ops.iter().map(&mut change).collect())
+        .collect()
 }
 
 /// The rows that are there after each epoch.
 pub fn accumulated(history: &[Vec<(Values, i64)>]) -> Vec<Multiset> {
     let mut rows = Multiset::new();
     let after = |changes: &Vec<(Values, i64)>| {
-        changes.iter().for_each(|(row, diff)| add(&mut rows, row.clone(), *diff));
+        changes
+            .iter()
+            .for_each(|(row, diff)| add(&mut rows, row.clone(), *diff));
         rows.clone()
     };
     history.iter().map(after).collect()
@@ -290,10 +403,20 @@ pub fn accumulated(history: &[Vec<(Values, i64)>]) -> Vec<Multiset> {
 
 /// An aggregate over a list of rows, by definition.
 pub fn naive_aggregate(spec: &AggregateSpec, rows: &[&Values]) -> Value {
-    let Some(argument) = spec.argument else { return Value::int(rows.len() as i64) };
-    let mut arguments: Vec<&Value> = rows.iter().map(|row| &row[argument]).filter(|value| **value != Value::Null).collect();
+    let Some(argument) = spec.argument else {
+        return Value::int(rows.len() as i64);
+    };
+    let mut arguments: Vec<&Value> = rows
+        .iter()
+        .map(|row| &row[argument])
+        .filter(|value| **value != Value::Null)
+        .collect();
     if spec.distinct {
-        arguments = arguments.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        arguments = arguments
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
     }
     let count = arguments.len() as i128;
     match spec.function {
@@ -303,31 +426,74 @@ pub fn naive_aggregate(spec: &AggregateSpec, rows: &[&Values]) -> Value {
         Function::Sum | Function::Avg if count == 0 => Value::Null,
         Function::Sum | Function::Avg if spec.data_type == DataType::Float64 => {
             let sum: f64 = arguments.iter().filter_map(|value| value.as_float()).sum();
-            Value::float(if spec.function == Function::Sum { sum } else { sum / f64::from(i32::try_from(count).expect("few")) })
+            Value::float(if spec.function == Function::Sum {
+                sum
+            } else {
+                sum / f64::from(i32::try_from(count).expect("few"))
+            })
         }
         Function::Sum => Value::Int(exact_sum(&arguments)),
         Function::Avg => {
-            let scale = |data_type: &DataType| if let DataType::Decimal128(_, scale) = data_type { i32::from(*scale) } else { 0 };
-            let shift = scale(&spec.data_type) - scale(spec.argument_type.as_ref().expect("an average has an argument"));
-            Value::Int(exact_sum(&arguments) * 10_i128.pow(u32::try_from(shift).expect("an average has more digits")) / count)
+            let scale = |data_type: &DataType| {
+                if let DataType::Decimal128(_, scale) = data_type {
+                    i32::from(*scale)
+                } else {
+                    0
+                }
+            };
+            let shift = scale(&spec.data_type)
+                - scale(
+                    spec.argument_type
+                        .as_ref()
+                        .expect("an average has an argument"),
+                );
+            Value::Int(
+                exact_sum(&arguments)
+                    * 10_i128.pow(u32::try_from(shift).expect("an average has more digits"))
+                    / count,
+            )
         }
     }
 }
 
 fn exact_sum(arguments: &[&Value]) -> i128 {
-    arguments.iter().map(|value| if let Value::Int(number) = value { *number } else { 0 }).sum()
+    arguments
+        .iter()
+        .map(|value| {
+            if let Value::Int(number) = value {
+                *number
+            } else {
+                0
+            }
+        })
+        .sum()
 }
 
 /// `function(argument)`, where the argument is a column of `input`; `None` counts rows.
-pub fn spec(function: Function, argument: Option<&str>, distinct: bool, data_type: DataType, input: &SchemaRef) -> AggregateSpec {
+pub fn spec(
+    function: Function,
+    argument: Option<&str>,
+    distinct: bool,
+    data_type: DataType,
+    input: &SchemaRef,
+) -> AggregateSpec {
     let argument = argument.map(|name| input.index_of(name).expect("a column of the input"));
-    AggregateSpec { function, argument, argument_type: argument.map(|i| input.field(i).data_type().clone()), distinct, data_type }
+    AggregateSpec {
+        function,
+        argument,
+        argument_type: argument.map(|i| input.field(i).data_type().clone()),
+        distinct,
+        data_type,
+    }
 }
 
 /// The columns of an aggregation: the group columns, then a column per aggregate.
 pub fn aggregate_schema(input: &SchemaRef, group: &[usize], specs: &[AggregateSpec]) -> SchemaRef {
     let keys = group.iter().map(|&i| input.field(i).clone());
-    let results = specs.iter().enumerate().map(|(i, spec)| Field::new(format!("aggregate_{i}"), spec.data_type.clone(), true));
+    let results = specs
+        .iter()
+        .enumerate()
+        .map(|(i, spec)| Field::new(format!("aggregate_{i}"), spec.data_type.clone(), true));
     Arc::new(Schema::new(keys.chain(results).collect::<Vec<_>>()))
 }
 
@@ -339,8 +505,18 @@ pub fn naive_group_by(rows: &Multiset, group: &[usize], specs: &[AggregateSpec])
     }
     for (row, &count) in rows {
         let key = group.iter().map(|&i| row[i].clone()).collect();
-        groups.entry(key).or_default().extend((0..count).map(|_| row));
+        groups
+            .entry(key)
+            .or_default()
+            .extend((0..count).map(|_| row));
     }
-    let result = |(key, rows): (Values, Vec<&Values>)| (key.into_iter().chain(specs.iter().map(|spec| naive_aggregate(spec, &rows))).collect(), 1);
+    let result = |(key, rows): (Values, Vec<&Values>)| {
+        (
+            key.into_iter()
+                .chain(specs.iter().map(|spec| naive_aggregate(spec, &rows)))
+                .collect(),
+            1,
+        )
+    };
     groups.into_iter().map(result).collect()
 }

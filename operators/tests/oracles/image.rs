@@ -7,14 +7,21 @@ use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
 use tidemill_operators::image::Image;
 
-use crate::common::{Disk, Multiset, Value, Values, accumulated, batches, consolidated, history, ops, restored_tick, schema, tick};
+use crate::common::{
+    Disk, Multiset, Value, Values, accumulated, batches, consolidated, history, ops, restored_tick,
+    schema, tick,
+};
 
 fn columns() -> SchemaRef {
     schema(&[("id", DataType::Int64), ("name", DataType::Utf8)])
 }
 
 fn row() -> impl Strategy<Value = Values> {
-    (prop::option::of(0..3_i64), prop_oneof![Just("July"), Just("June")]).prop_map(|(id, name)| vec![id.into(), Value::text(name)])
+    (
+        prop::option::of(0..3_i64),
+        prop_oneof![Just("July"), Just("June")],
+    )
+        .prop_map(|(id, name)| vec![id.into(), Value::text(name)])
 }
 
 proptest! {

@@ -17,24 +17,48 @@ use crate::common::{Multiset, Value, Values, accumulated, add, history, ops, sch
 const COLUMNS: usize = 3;
 
 fn left_schema() -> SchemaRef {
-    schema(&[("left_id", DataType::Int64), ("number", DataType::Int64), ("region", DataType::Utf8)])
+    schema(&[
+        ("left_id", DataType::Int64),
+        ("number", DataType::Int64),
+        ("region", DataType::Utf8),
+    ])
 }
 
 /// The key columns stand elsewhere than on the left.
 fn right_schema() -> SchemaRef {
-    schema(&[("right_region", DataType::Utf8), ("right_id", DataType::Int64), ("right_number", DataType::Int64)])
+    schema(&[
+        ("right_region", DataType::Utf8),
+        ("right_id", DataType::Int64),
+        ("right_number", DataType::Int64),
+    ])
 }
 
 fn both(left: &SchemaRef, right: &SchemaRef) -> SchemaRef {
     let fields = left.fields().iter().chain(right.fields()).enumerate();
-    let named: Vec<(String, DataType)> = fields.map(|(i, field)| (format!("{}_{i}", field.name()), field.data_type().clone())).collect();
-    schema(&named.iter().map(|(name, data_type)| (name.as_str(), data_type.clone())).collect::<Vec<_>>())
+    let named: Vec<(String, DataType)> = fields
+        .map(|(i, field)| (format!("{}_{i}", field.name()), field.data_type().clone()))
+        .collect();
+    schema(
+        &named
+            .iter()
+            .map(|(name, data_type)| (name.as_str(), data_type.clone()))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Id, number and region; few keys, many nulls, and duplicates.
 fn row() -> impl Strategy<Value = Values> {
-    let region = prop::option::weighted(0.8, prop_oneof![Just("EU"), Just("a region with a long name")]);
-    (0..4_i64, prop::option::weighted(0.8, 0..3_i64), region).prop_map(|(id, number, region)| vec![Value::int(id), number.into(), region.map_or(Value::Null, Value::text)])
+    let region = prop::option::weighted(
+        0.8,
+        prop_oneof![Just("EU"), Just("a region with a long name")],
+    );
+    (0..4_i64, prop::option::weighted(0.8, 0..3_i64), region).prop_map(|(id, number, region)| {
+        vec![
+            Value::int(id),
+            number.into(),
+            region.map_or(Value::Null, Value::text),
+        ]
+    })
 }
 
 fn right_row() -> impl Strategy<Value = Values> {
@@ -50,52 +74,145 @@ fn right_key(row: &Values) -> [&Value; 2] {
 }
 
 /// A join by definition.
-fn oracle(left: &Multiset, right: &Multiset, preserve: Preserve, right_key: fn(&Values) -> [&Value; 2]) -> Multiset {
-    let equal = |left: &Values, right: &Values| left_key(left) == right_key(right) && !left_key(left).contains(&&Value::Null);
+fn oracle(
+    left: &Multiset,
+    right: &Multiset,
+    preserve: Preserve,
+    right_key: fn(&Values) -> [&Value; 2],
+) -> Multiset {
+    let equal = |left: &Values, right: &Values| {
+        left_key(left) == right_key(right) && !left_key(left).contains(&&Value::Null)
+    };
     let nulls = || vec![Value::Null; COLUMNS];
     let mut joined = Multiset::new();
     for (left_row, left_count) in left {
-        for (right_row, right_count) in right.iter().filter(|(right_row, _)| equal(left_row, right_row)) {
-            add(&mut joined, [left_row.clone(), right_row.clone()].concat(), left_count * right_count);
+        for (right_row, right_count) in right
+            .iter()
+            .filter(|(right_row, _)| equal(left_row, right_row))
+        {
+            add(
+                &mut joined,
+                [left_row.clone(), right_row.clone()].concat(),
+                left_count * right_count,
+            );
         }
         if preserve.left && !right.keys().any(|right_row| equal(left_row, right_row)) {
-            add(&mut joined, [left_row.clone(), nulls()].concat(), *left_count);
+            add(
+                &mut joined,
+                [left_row.clone(), nulls()].concat(),
+                *left_count,
+            );
         }
     }
     for (right_row, right_count) in right {
         if preserve.right && !left.keys().any(|left_row| equal(left_row, right_row)) {
-            add(&mut joined, [nulls(), right_row.clone()].concat(), *right_count);
+            add(
+                &mut joined,
+                [nulls(), right_row.clone()].concat(),
+                *right_count,
+            );
         }
     }
     joined
 }
 
-const KINDS: [Preserve; 4] =
-    [Preserve { left: false, right: false }, Preserve { left: true, right: false }, Preserve { left: false, right: true }, Preserve { left: true, right: true }];
+const KINDS: [Preserve; 4] = [
+    Preserve {
+        left: false,
+        right: false,
+    },
+    Preserve {
+        left: true,
+        right: false,
+    },
+    Preserve {
+        left: false,
+        right: true,
+    },
+    Preserve {
+        left: true,
+        right: true,
+    },
+];
 
 /// All four kinds over shared arrangements, and the left side joined with itself.
-fn build<'scope>(mut inputs: Vec<Changes<'scope>>, _: Ticks<'scope>, failure: &Failure) -> Vec<Changes<'scope>> {
+fn build<'scope>(
+    mut inputs: Vec<Changes<'scope>>,
+    _: Ticks<'scope>,
+    failure: &Failure,
+) -> Vec<Changes<'scope>> {
     let key = |names: [&str; 2]| names.map(str::to_owned);
     let right = inputs.pop().expect("two inputs");
     let left = inputs.pop().expect("two inputs");
-    let left = arrange(left, &left_schema(), &key(["number", "region"]), "left", failure).expect("the schema has the columns");
-    let right = arrange(right, &right_schema(), &key(["right_number", "right_region"]), "right", failure).expect("the schema has the columns");
+    let left = arrange(
+        left,
+        &left_schema(),
+        &key(["number", "region"]),
+        "left",
+        failure,
+    )
+    .expect("the schema has the columns");
+    let right = arrange(
+        right,
+        &right_schema(),
+        &key(["right_number", "right_region"]),
+        "right",
+        failure,
+    )
+    .expect("the schema has the columns");
     let output = both(&left_schema(), &right_schema());
-    let kinds = KINDS.map(|preserve| join(left.clone(), right.clone(), preserve, &output, "join", failure).expect("types have encodings"));
+    let kinds = KINDS.map(|preserve| {
+        join(
+            left.clone(),
+            right.clone(),
+            preserve,
+            &output,
+            "join",
+            failure,
+        )
+        .expect("types have encodings")
+    });
     let output = both(&left_schema(), &left_schema());
-    let with_itself = join(left.clone(), left, KINDS[1], &output, "join with itself", failure).expect("types have encodings");
+    let with_itself = join(
+        left.clone(),
+        left,
+        KINDS[1],
+        &output,
+        "join with itself",
+        failure,
+    )
+    .expect("types have encodings");
     kinds.into_iter().chain([with_itself]).collect()
 }
 
 fn check(left: Vec<Vec<(Values, i64)>>, right: Vec<Vec<(Values, i64)>>, how: &Run) {
     let (left_rows, right_rows) = (accumulated(&left), accumulated(&right));
-    let feeds = [Feed { schema: left_schema(), epochs: left }, Feed { schema: right_schema(), epochs: right }];
+    let feeds = [
+        Feed {
+            schema: left_schema(),
+            epochs: left,
+        },
+        Feed {
+            schema: right_schema(),
+            epochs: right,
+        },
+    ];
     let contents = run(how, &feeds, KINDS.len() + 1, build);
     for (epoch, (left, right)) in left_rows.iter().zip(&right_rows).enumerate() {
         for (contents, preserve) in contents.iter().zip(KINDS) {
-            assert_eq!(contents[epoch], oracle(left, right, preserve, right_key), "{preserve:?} after epoch {}", epoch + 1);
+            assert_eq!(
+                contents[epoch],
+                oracle(left, right, preserve, right_key),
+                "{preserve:?} after epoch {}",
+                epoch + 1
+            );
         }
-        assert_eq!(contents[KINDS.len()][epoch], oracle(left, left, KINDS[1], left_key), "with itself after epoch {}", epoch + 1);
+        assert_eq!(
+            contents[KINDS.len()][epoch],
+            oracle(left, left, KINDS[1], left_key),
+            "with itself after epoch {}",
+            epoch + 1
+        );
     }
 }
 
@@ -128,28 +245,82 @@ fn right(id: i64) -> Values {
 #[test]
 fn a_side_that_is_epochs_ahead_waits_for_the_other() {
     const STEP: usize = 9;
-    let ahead = vec![vec![], vec![], vec![], vec![(left(1), 1)], vec![(left(1), -1)]];
-    let behind = vec![vec![], vec![(right(1), 1)], vec![(right(1), -1)], vec![(right(2), 1)], vec![(right(2), 1)]];
+    let ahead = vec![
+        vec![],
+        vec![],
+        vec![],
+        vec![(left(1), 1)],
+        vec![(left(1), -1)],
+    ];
+    let behind = vec![
+        vec![],
+        vec![(right(1), 1)],
+        vec![(right(1), -1)],
+        vec![(right(2), 1)],
+        vec![(right(2), 1)],
+    ];
     let steps = [STEP; 4];
     let one_by_one: Vec<usize> = (0..5).flat_map(|_| [1].into_iter().chain(steps)).collect();
     for workers in [1, 2] {
-        let schedule: Vec<usize> = [0; 5].into_iter().chain(steps).chain(one_by_one.clone()).collect();
-        check(ahead.clone(), behind.clone(), &Run { workers, batch_rows: 1, schedule });
+        let schedule: Vec<usize> = [0; 5]
+            .into_iter()
+            .chain(steps)
+            .chain(one_by_one.clone())
+            .collect();
+        check(
+            ahead.clone(),
+            behind.clone(),
+            &Run {
+                workers,
+                batch_rows: 1,
+                schedule,
+            },
+        );
     }
 }
 
 #[test]
 fn a_match_that_goes_and_comes_within_one_epoch_changes_no_padding() {
-    let epochs_left = vec![vec![(left(1), 1)], vec![], vec![(left(1), -1), (left(1), 1)]];
-    let epochs_right = vec![vec![(right(1), 1)], vec![(right(1), -1), (right(2), 1)], vec![(right(2), -1), (right(2), 1)]];
-    check(epochs_left, epochs_right, &Run { workers: 1, batch_rows: 2, schedule: Vec::new() });
+    let epochs_left = vec![
+        vec![(left(1), 1)],
+        vec![],
+        vec![(left(1), -1), (left(1), 1)],
+    ];
+    let epochs_right = vec![
+        vec![(right(1), 1)],
+        vec![(right(1), -1), (right(2), 1)],
+        vec![(right(2), -1), (right(2), 1)],
+    ];
+    check(
+        epochs_left,
+        epochs_right,
+        &Run {
+            workers: 1,
+            batch_rows: 2,
+            schedule: Vec::new(),
+        },
+    );
 }
 
 #[test]
 fn rows_without_a_key_match_nothing_and_are_padded_where_their_side_is_kept() {
     let null_keyed = |id: i64| vec![Value::int(id), Value::Null, Value::text("EU")];
     let null_right = |id: i64| vec![Value::text("EU"), Value::int(id), Value::Null];
-    let epochs_left = vec![vec![(null_keyed(1), 1), (left(2), 1)], vec![(null_keyed(1), -1)]];
-    let epochs_right = vec![vec![(null_right(1), 1), (null_right(1), 1)], vec![(null_right(1), -1)]];
-    check(epochs_left, epochs_right, &Run { workers: 2, batch_rows: 2, schedule: Vec::new() });
+    let epochs_left = vec![
+        vec![(null_keyed(1), 1), (left(2), 1)],
+        vec![(null_keyed(1), -1)],
+    ];
+    let epochs_right = vec![
+        vec![(null_right(1), 1), (null_right(1), 1)],
+        vec![(null_right(1), -1)],
+    ];
+    check(
+        epochs_left,
+        epochs_right,
+        &Run {
+            workers: 2,
+            batch_rows: 2,
+            schedule: Vec::new(),
+        },
+    );
 }

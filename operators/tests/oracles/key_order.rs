@@ -11,16 +11,28 @@ use tidemill_types::{Row, RowCodec};
 use crate::common::{MONEY, TIME, Value, Values, record_batch, rows_of, schema};
 
 fn columns() -> SchemaRef {
-    schema(&[("number", DataType::Int64), ("amount", MONEY), ("name", DataType::Utf8), ("day", DataType::Date32), ("small", DataType::Int32), ("ts", TIME)])
+    schema(&[
+        ("number", DataType::Int64),
+        ("amount", MONEY),
+        ("name", DataType::Utf8),
+        ("day", DataType::Date32),
+        ("small", DataType::Int32),
+        ("ts", TIME),
+    ])
 }
 
 fn codec(columns: &SchemaRef) -> RowCodec {
-    RowCodec::new(columns.fields().iter().map(|field| field.data_type())).expect("the types have an encoding")
+    RowCodec::new(columns.fields().iter().map(|field| field.data_type()))
+        .expect("the types have an encoding")
 }
 
 /// Few values, so that rows often share a beginning, and the extremes.
 fn number(min: i64, max: i64) -> impl Strategy<Value = Value> {
-    prop::option::weighted(0.8, prop_oneof![4 => -2..3_i64, 1 => Just(min), 1 => Just(max), 1 => min..=max]).prop_map(Value::from)
+    prop::option::weighted(
+        0.8,
+        prop_oneof![4 => -2..3_i64, 1 => Just(min), 1 => Just(max), 1 => min..=max],
+    )
+    .prop_map(Value::from)
 }
 
 fn text() -> impl Strategy<Value = Value> {
@@ -35,13 +47,26 @@ fn text() -> impl Strategy<Value = Value> {
 fn row() -> impl Strategy<Value = Values> {
     const CENTS: i64 = 999_999_999_999_999_999;
     let (small_min, small_max) = (i64::from(i32::MIN), i64::from(i32::MAX));
-    (number(i64::MIN, i64::MAX), number(-CENTS, CENTS), text(), number(small_min, small_max), number(small_min, small_max), number(i64::MIN, i64::MAX))
-        .prop_map(|(number, amount, name, day, small, ts)| vec![number, amount, name, day, small, ts])
+    (
+        number(i64::MIN, i64::MAX),
+        number(-CENTS, CENTS),
+        text(),
+        number(small_min, small_max),
+        number(small_min, small_max),
+        number(i64::MIN, i64::MAX),
+    )
+        .prop_map(|(number, amount, name, day, small, ts)| {
+            vec![number, amount, name, day, small, ts]
+        })
 }
 
 fn encoded(columns: &SchemaRef, rows: &[Values]) -> Vec<Row> {
-    let encoded = codec(columns).encode(record_batch(columns, rows).columns(), rows.len()).expect("the columns have the types");
-    (0..encoded.len()).map(|i| Row::from(encoded.bytes(i))).collect()
+    let encoded = codec(columns)
+        .encode(record_batch(columns, rows).columns(), rows.len())
+        .expect("the columns have the types");
+    (0..encoded.len())
+        .map(|i| Row::from(encoded.bytes(i)))
+        .collect()
 }
 
 proptest! {

@@ -12,7 +12,10 @@ use tidemill_operators::reduce::{Settings, aggregate, distinct};
 use tidemill_operators::{Changes, Failure, Ticks};
 
 use crate::common::dataflow::{Feed, Run, run};
-use crate::common::{MONEY, Multiset, Value, Values, accumulated, aggregate_schema, history, naive_group_by, ops, schema, spec};
+use crate::common::{
+    MONEY, Multiset, Value, Values, accumulated, aggregate_schema, history, naive_group_by, ops,
+    schema, spec,
+};
 
 fn input_schema() -> SchemaRef {
     schema(&[
@@ -26,15 +29,30 @@ fn input_schema() -> SchemaRef {
 }
 
 fn row() -> impl Strategy<Value = Values> {
-    let number = |range: std::ops::Range<i64>| prop::option::weighted(0.8, range).prop_map(Value::from);
-    let region = prop::option::weighted(0.8, prop_oneof![Just("EU"), Just("US")]).prop_map(|region| region.map_or(Value::Null, Value::text));
-    let weight = prop::option::weighted(0.8, -4..5_i32).prop_map(|halves| halves.map_or(Value::Null, |halves| Value::float(f64::from(halves) / 2.0)));
-    (number(0..3), region, number(-3..4), number(-2..3), weight, number(0..3)).prop_map(|(number, region, amount, small, weight, day)| vec![number, region, amount, small, weight, day])
+    let number =
+        |range: std::ops::Range<i64>| prop::option::weighted(0.8, range).prop_map(Value::from);
+    let region = prop::option::weighted(0.8, prop_oneof![Just("EU"), Just("US")])
+        .prop_map(|region| region.map_or(Value::Null, Value::text));
+    let weight = prop::option::weighted(0.8, -4..5_i32).prop_map(|halves| {
+        halves.map_or(Value::Null, |halves| Value::float(f64::from(halves) / 2.0))
+    });
+    (
+        number(0..3),
+        region,
+        number(-3..4),
+        number(-2..3),
+        weight,
+        number(0..3),
+    )
+        .prop_map(|(number, region, amount, small, weight, day)| {
+            vec![number, region, amount, small, weight, day]
+        })
 }
 
 /// Aggregates that are kept as sums.
 fn sums() -> Vec<AggregateSpec> {
-    let spec = |function, argument, data_type| spec(function, argument, false, data_type, &input_schema());
+    let spec =
+        |function, argument, data_type| spec(function, argument, false, data_type, &input_schema());
     vec![
         spec(Function::Sum, Some("amount"), DataType::Decimal128(28, 2)),
         spec(Function::Count, None, DataType::Int64),
@@ -46,50 +64,110 @@ fn sums() -> Vec<AggregateSpec> {
 
 /// Aggregates that need their arguments, some of them beside sums.
 fn others() -> Vec<AggregateSpec> {
-    let spec = |function, argument, distinct, data_type| spec(function, argument, distinct, data_type, &input_schema());
+    let spec = |function, argument, distinct, data_type| {
+        spec(function, argument, distinct, data_type, &input_schema())
+    };
     vec![
         spec(Function::Min, Some("amount"), false, MONEY),
         spec(Function::Max, Some("region"), false, DataType::Utf8),
         spec(Function::Count, None, false, DataType::Int64),
         spec(Function::Max, Some("day"), false, DataType::Date32),
         spec(Function::Count, Some("small"), true, DataType::Int64),
-        spec(Function::Sum, Some("amount"), true, DataType::Decimal128(28, 2)),
-        spec(Function::Avg, Some("amount"), true, DataType::Decimal128(22, 6)),
+        spec(
+            Function::Sum,
+            Some("amount"),
+            true,
+            DataType::Decimal128(28, 2),
+        ),
+        spec(
+            Function::Avg,
+            Some("amount"),
+            true,
+            DataType::Decimal128(22, 6),
+        ),
         spec(Function::Sum, Some("weight"), false, DataType::Float64),
         spec(Function::Avg, Some("weight"), false, DataType::Float64),
         spec(Function::Min, Some("weight"), false, DataType::Float64),
-        spec(Function::Sum, Some("amount"), false, DataType::Decimal128(28, 2)),
+        spec(
+            Function::Sum,
+            Some("amount"),
+            false,
+            DataType::Decimal128(28, 2),
+        ),
         spec(Function::Count, Some("weight"), false, DataType::Int64),
     ]
 }
 
 /// Group columns and aggregates.
 fn queries() -> Vec<(Vec<usize>, Vec<AggregateSpec>)> {
-    vec![(vec![1, 0], sums()), (vec![0], others()), (vec![], sums()), (vec![], others()), (vec![1], Vec::new())]
+    vec![
+        (vec![1, 0], sums()),
+        (vec![0], others()),
+        (vec![], sums()),
+        (vec![], others()),
+        (vec![1], Vec::new()),
+    ]
 }
 
-fn build<'scope>(mut inputs: Vec<Changes<'scope>>, ticks: Ticks<'scope>, failure: &Failure) -> Vec<Changes<'scope>> {
+fn build<'scope>(
+    mut inputs: Vec<Changes<'scope>>,
+    ticks: Ticks<'scope>,
+    failure: &Failure,
+) -> Vec<Changes<'scope>> {
     let input = inputs.pop().expect("one input");
     let query = |(group, aggregates): (Vec<usize>, Vec<AggregateSpec>)| {
         let output = aggregate_schema(&input_schema(), &group, &aggregates);
-        let settings = Settings { name: "finance".to_owned(), group, aggregates };
-        aggregate(input.clone(), ticks.clone(), settings, &input_schema(), &output, failure).expect("types have encodings")
+        let settings = Settings {
+            name: "finance".to_owned(),
+            group,
+            aggregates,
+        };
+        aggregate(
+            input.clone(),
+            ticks.clone(),
+            settings,
+            &input_schema(),
+            &output,
+            failure,
+        )
+        .expect("types have encodings")
     };
     let mut outputs: Vec<_> = queries().into_iter().map(query).collect();
-    outputs.push(distinct(input.clone(), &input_schema(), "distinct", failure).expect("types have encodings"));
+    outputs.push(
+        distinct(input.clone(), &input_schema(), "distinct", failure)
+            .expect("types have encodings"),
+    );
     outputs
 }
 
 fn check(changes: Vec<Vec<(Values, i64)>>, how: &Run) {
     let rows = accumulated(&changes);
     let queries = queries();
-    let contents = run(how, &[Feed { schema: input_schema(), epochs: changes }], queries.len() + 1, build);
+    let contents = run(
+        how,
+        &[Feed {
+            schema: input_schema(),
+            epochs: changes,
+        }],
+        queries.len() + 1,
+        build,
+    );
     for (epoch, rows) in rows.iter().enumerate() {
         for (contents, (group, aggregates)) in contents.iter().zip(&queries) {
-            assert_eq!(contents[epoch], naive_group_by(rows, group, aggregates), "by {group:?} after epoch {}", epoch + 1);
+            assert_eq!(
+                contents[epoch],
+                naive_group_by(rows, group, aggregates),
+                "by {group:?} after epoch {}",
+                epoch + 1
+            );
         }
         let set: Multiset = rows.keys().map(|row| (row.clone(), 1)).collect();
-        assert_eq!(contents[queries.len()][epoch], set, "the set of rows after epoch {}", epoch + 1);
+        assert_eq!(
+            contents[queries.len()][epoch],
+            set,
+            "the set of rows after epoch {}",
+            epoch + 1
+        );
     }
 }
 
@@ -110,14 +188,39 @@ proptest! {
 #[test]
 fn a_global_aggregate_has_one_row_from_the_first_epoch_on_even_without_input() {
     for workers in [1, 2] {
-        check(vec![vec![], vec![]], &Run { workers, batch_rows: 1, schedule: Vec::new() });
+        check(
+            vec![vec![], vec![]],
+            &Run {
+                workers,
+                batch_rows: 1,
+                schedule: Vec::new(),
+            },
+        );
     }
 }
 
 #[test]
 fn a_global_aggregate_whose_rows_all_went_still_has_its_row() {
-    let row = vec![Value::int(1), Value::text("EU"), Value::int(5), Value::int(1), Value::Null, Value::int(0)];
+    let row = vec![
+        Value::int(1),
+        Value::text("EU"),
+        Value::int(5),
+        Value::int(1),
+        Value::Null,
+        Value::int(0),
+    ];
     for workers in [1, 2] {
-        check(vec![vec![(row.clone(), 1)], vec![(row.clone(), -1)], vec![(row.clone(), 1)]], &Run { workers, batch_rows: 1, schedule: Vec::new() });
+        check(
+            vec![
+                vec![(row.clone(), 1)],
+                vec![(row.clone(), -1)],
+                vec![(row.clone(), 1)],
+            ],
+            &Run {
+                workers,
+                batch_rows: 1,
+                schedule: Vec::new(),
+            },
+        );
     }
 }

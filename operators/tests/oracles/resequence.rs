@@ -12,7 +12,10 @@ use tidemill_operators::Counter;
 use tidemill_operators::resequence::{Resequence, Settings};
 use tidemill_types::ChangeBatch;
 
-use crate::common::{Disk, Positions, TIME, Value, Values, insert_batches, restored_tick, rows_of, schema, shuffle, tick, with_system_columns};
+use crate::common::{
+    Disk, Positions, TIME, Value, Values, insert_batches, restored_tick, rows_of, schema, shuffle,
+    tick, with_system_columns,
+};
 
 const WITHIN_MS: i64 = 20;
 const DELAY_MS: i64 = 5;
@@ -35,26 +38,65 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let events = prop::collection::vec((0..3_i64, prop::option::weighted(0.95, 0..100_i64), 0..2_u32), 0..8);
-    let watermark_step_ms = prop::option::weighted(0.7, prop_oneof![2 => Just(0_i64), 3 => 0..30_i64]);
-    (watermark_step_ms, events, any::<u64>(), 1..5_usize, prop::bool::weighted(0.15))
-        .prop_map(|(watermark_step_ms, events, order, batch_rows, restart)| Step { watermark_step_ms, events, order, batch_rows, restart })
+    let events = prop::collection::vec(
+        (0..3_i64, prop::option::weighted(0.95, 0..100_i64), 0..2_u32),
+        0..8,
+    );
+    let watermark_step_ms =
+        prop::option::weighted(0.7, prop_oneof![2 => Just(0_i64), 3 => 0..30_i64]);
+    (
+        watermark_step_ms,
+        events,
+        any::<u64>(),
+        1..5_usize,
+        prop::bool::weighted(0.15),
+    )
+        .prop_map(
+            |(watermark_step_ms, events, order, batch_rows, restart)| Step {
+                watermark_step_ms,
+                events,
+                order,
+                batch_rows,
+                restart,
+            },
+        )
 }
 
 fn input_schema() -> SchemaRef {
-    with_system_columns(&schema(&[("id", DataType::Int64), ("at", TIME), ("name", DataType::Utf8)]), true)
-        .project(&[ID, AT, 2, 3, PARTITION, OFFSET, BYTES])
-        .map(std::sync::Arc::new)
-        .expect("these are the columns")
+    with_system_columns(
+        &schema(&[
+            ("id", DataType::Int64),
+            ("at", TIME),
+            ("name", DataType::Utf8),
+        ]),
+        true,
+    )
+    .project(&[ID, AT, 2, 3, PARTITION, OFFSET, BYTES])
+    .map(std::sync::Arc::new)
+    .expect("these are the columns")
 }
 
 fn ledger_schema() -> SchemaRef {
-    schema(&[("topic", DataType::Utf8), ("partition", DataType::UInt32), ("offset", DataType::Int64), ("reason", DataType::Utf8), ("bytes", DataType::Binary)])
+    schema(&[
+        ("topic", DataType::Utf8),
+        ("partition", DataType::UInt32),
+        ("offset", DataType::Int64),
+        ("reason", DataType::Utf8),
+        ("bytes", DataType::Binary),
+    ])
 }
 
 fn event(id: i64, at: Option<i64>, partition: u32, offset: i64) -> Values {
     let bytes = format!("record {partition}/{offset}").into_bytes();
-    vec![Value::int(id), at.into(), Value::text("Dune"), Value::int(1), Value::int(partition), Value::int(offset), Value::Bytes(bytes)]
+    vec![
+        Value::int(id),
+        at.into(),
+        Value::text("Dune"),
+        Value::int(1),
+        Value::int(partition),
+        Value::int(offset),
+        Value::Bytes(bytes),
+    ]
 }
 
 fn position(event: &Values) -> (Value, Value) {
@@ -71,7 +113,11 @@ impl Subject {
     fn new(roomy: bool) -> Self {
         let (disk, late) = (Disk::new(roomy), Counter::default());
         let operator = Self::operator(&disk, &late);
-        Self { disk, late, operator }
+        Self {
+            disk,
+            late,
+            operator,
+        }
     }
 
     fn operator(disk: &Disk, late: &Counter) -> Resequence {
@@ -83,7 +129,14 @@ impl Subject {
             watermark_delay_ms: DELAY_MS,
             topic: "studio.payment".to_owned(),
         };
-        Resequence::new(settings, &input_schema(), ledger_schema(), disk.table(), late.clone()).expect("the schema has the columns")
+        Resequence::new(
+            settings,
+            &input_schema(),
+            ledger_schema(),
+            disk.table(),
+            late.clone(),
+        )
+        .expect("the schema has the columns")
     }
 
     /// A restart in an epoch that brings nothing out, whatever is put in.
@@ -92,16 +145,41 @@ impl Subject {
         self.operator = Self::operator(&self.disk, &self.late);
         let foreign = insert_batches(&input_schema(), &[event(9, Some(0), 9, 9)], 1);
         let (mut output, mut late) = (Vec::new(), Vec::new());
-        self.operator.on_epoch(&restored_tick(0, watermark), &foreign, &mut output, &mut late).expect("state is readable");
+        self.operator
+            .on_epoch(
+                &restored_tick(0, watermark),
+                &foreign,
+                &mut output,
+                &mut late,
+            )
+            .expect("state is readable");
         assert!(output.is_empty() && late.is_empty());
     }
 
-    fn epoch(&mut self, watermark: Option<i64>, events: &[Values], batch_rows: usize) -> (Vec<Values>, Vec<Values>) {
+    fn epoch(
+        &mut self,
+        watermark: Option<i64>,
+        events: &[Values],
+        batch_rows: usize,
+    ) -> (Vec<Values>, Vec<Values>) {
         let (mut output, mut late) = (Vec::new(), Vec::new());
         let input = insert_batches(&input_schema(), events, batch_rows);
-        self.operator.on_epoch(&tick(0, watermark), &input, &mut output, &mut late).expect("state is usable");
-        let rows = |batches: &[ChangeBatch]| batches.iter().flat_map(|batch| rows_of(&batch.rows)).collect();
-        assert!(output.iter().chain(&late).all(|batch| batch.diffs.is_none()), "a resequencer only adds");
+        self.operator
+            .on_epoch(&tick(0, watermark), &input, &mut output, &mut late)
+            .expect("state is usable");
+        let rows = |batches: &[ChangeBatch]| {
+            batches
+                .iter()
+                .flat_map(|batch| rows_of(&batch.rows))
+                .collect()
+        };
+        assert!(
+            output
+                .iter()
+                .chain(&late)
+                .all(|batch| batch.diffs.is_none()),
+            "a resequencer only adds"
+        );
         (rows(&output), rows(&late))
     }
 }
@@ -118,33 +196,78 @@ struct Model {
 }
 
 impl Model {
-    fn check(&mut self, watermark: Option<i64>, events: &[Values], output: &[Values], late: &[Values]) {
-        self.input.extend(events.iter().map(|event| (position(event), event.clone())));
+    fn check(
+        &mut self,
+        watermark: Option<i64>,
+        events: &[Values],
+        output: &[Values],
+        late: &[Values],
+    ) {
+        self.input
+            .extend(events.iter().map(|event| (position(event), event.clone())));
         let before = self.horizon;
-        self.horizon = self.horizon.max(watermark.map(|watermark| watermark + DELAY_MS - WITHIN_MS));
+        self.horizon = self
+            .horizon
+            .max(watermark.map(|watermark| watermark + DELAY_MS - WITHIN_MS));
         self.check_late(before, events, late);
         for event in output {
-            assert_eq!(self.input.get(&position(event)), Some(event), "an event leaves as it came");
+            assert_eq!(
+                self.input.get(&position(event)),
+                Some(event),
+                "an event leaves as it came"
+            );
             assert!(self.left.insert(position(event)), "and once");
-            assert!(event[AT].as_int() <= self.horizon, "nothing leaves above the horizon");
-            let place = (event[AT].clone(), event[PARTITION].clone(), event[OFFSET].clone());
+            assert!(
+                event[AT].as_int() <= self.horizon,
+                "nothing leaves above the horizon"
+            );
+            let place = (
+                event[AT].clone(),
+                event[PARTITION].clone(),
+                event[OFFSET].clone(),
+            );
             let last = self.last.insert(event[ID].clone(), place.clone());
-            assert!(last.is_none_or(|last| last < place), "a key's events leave in order");
+            assert!(
+                last.is_none_or(|last| last < place),
+                "a key's events leave in order"
+            );
         }
         self.waiting.extend(events.iter().cloned());
-        self.waiting.retain(|event| !self.left.contains(&position(event)));
-        assert!(self.waiting.iter().all(|event| event[AT].as_int() > self.horizon), "what the horizon has passed does not wait");
+        self.waiting
+            .retain(|event| !self.left.contains(&position(event)));
+        assert!(
+            self.waiting
+                .iter()
+                .all(|event| event[AT].as_int() > self.horizon),
+            "what the horizon has passed does not wait"
+        );
     }
 
     fn check_late(&mut self, before: Option<i64>, events: &[Values], late: &[Values]) {
-        let is_late = |event: &&Values| event[AT].as_int().is_none_or(|at| before.is_some_and(|horizon| at <= horizon));
+        let is_late = |event: &&Values| {
+            event[AT]
+                .as_int()
+                .is_none_or(|at| before.is_some_and(|horizon| at <= horizon))
+        };
         let expected: BTreeSet<_> = events.iter().filter(is_late).map(position).collect();
-        let found: BTreeSet<_> = late.iter().map(|letter| (letter[1].clone(), letter[2].clone())).collect();
-        assert_eq!((found.len(), &found), (late.len(), &expected), "late is what came at or below the horizon before");
+        let found: BTreeSet<_> = late
+            .iter()
+            .map(|letter| (letter[1].clone(), letter[2].clone()))
+            .collect();
+        assert_eq!(
+            (found.len(), &found),
+            (late.len(), &expected),
+            "late is what came at or below the horizon before"
+        );
         for letter in late {
             let event = &self.input[&(letter[1].clone(), letter[2].clone())];
-            assert_eq!((&letter[0], &letter[4]), (&Value::text("studio.payment"), &event[BYTES]));
-            let Value::Text(reason) = &letter[3] else { panic!("a reason is text") };
+            assert_eq!(
+                (&letter[0], &letter[4]),
+                (&Value::text("studio.payment"), &event[BYTES])
+            );
+            let Value::Text(reason) = &letter[3] else {
+                panic!("a reason is text")
+            };
             assert!(reason.contains("'at'"), "{reason}");
         }
         self.left.extend(found);
@@ -158,15 +281,26 @@ fn run(steps: &[Step], roomy: bool) {
         if step.restart {
             subject.restart(watermark);
         }
-        watermark = step.watermark_step_ms.map(|ms| watermark.unwrap_or(0) + ms).or(watermark);
-        let mut events: Vec<Values> = step.events.iter().map(|&(id, at, partition)| event(id, at, partition, positions.next(partition))).collect();
+        watermark = step
+            .watermark_step_ms
+            .map(|ms| watermark.unwrap_or(0) + ms)
+            .or(watermark);
+        let mut events: Vec<Values> = step
+            .events
+            .iter()
+            .map(|&(id, at, partition)| event(id, at, partition, positions.next(partition)))
+            .collect();
         shuffle(&mut events, step.order);
         let (output, late) = subject.epoch(watermark, &events, step.batch_rows);
         model.check(watermark, &events, &output, &late);
     }
     let (output, late) = subject.epoch(Some(1_000_000), &[], 1);
     model.check(Some(1_000_000), &[], &output, &late);
-    assert_eq!(model.left.len(), model.input.len(), "output and late ledger together are the input");
+    assert_eq!(
+        model.left.len(),
+        model.input.len(),
+        "output and late ledger together are the input"
+    );
 }
 
 proptest! {
@@ -181,12 +315,29 @@ proptest! {
 #[test]
 fn june_that_arrives_between_july_and_july_leaves_in_its_place() {
     let mut subject = Subject::new(true);
-    let [july, june, july_again] = [(10, 1), (20, 3), (30, 2)].map(|(at, offset)| event(1, Some(at), 0, offset));
-    assert_eq!(subject.epoch(Some(5), &[july.clone(), july_again.clone()], 2).0, Vec::<Values>::new());
+    let [july, june, july_again] =
+        [(10, 1), (20, 3), (30, 2)].map(|(at, offset)| event(1, Some(at), 0, offset));
+    assert_eq!(
+        subject
+            .epoch(Some(5), &[july.clone(), july_again.clone()], 2)
+            .0,
+        Vec::<Values>::new()
+    );
     subject.restart(Some(5));
-    assert_eq!(subject.epoch(Some(24), std::slice::from_ref(&june), 1).0, Vec::<Values>::new());
-    assert_eq!(subject.epoch(Some(36), &[], 1).0, [july, june], "the horizon is at 21");
+    assert_eq!(
+        subject.epoch(Some(24), std::slice::from_ref(&june), 1).0,
+        Vec::<Values>::new()
+    );
+    assert_eq!(
+        subject.epoch(Some(36), &[], 1).0,
+        [july, june],
+        "the horizon is at 21"
+    );
     assert_eq!(subject.epoch(Some(45), &[], 1).0, [july_again]);
     let (output, late) = subject.epoch(Some(45), &[event(1, Some(30), 0, 4)], 1);
-    assert_eq!((output.len(), late.len(), subject.late.get()), (0, 1, 1), "at the horizon is late");
+    assert_eq!(
+        (output.len(), late.len(), subject.late.get()),
+        (0, 1, 1),
+        "at the horizon is late"
+    );
 }

@@ -17,7 +17,12 @@ use crate::common::{MONEY, Value, Values, batches, record_batch, schema, shuffle
 
 /// The key is `(region, id)`, in another order than the columns.
 fn columns() -> SchemaRef {
-    schema(&[("id", DataType::Int64), ("amount", MONEY), ("region", DataType::Utf8), ("name", DataType::Utf8)])
+    schema(&[
+        ("id", DataType::Int64),
+        ("amount", MONEY),
+        ("region", DataType::Utf8),
+        ("name", DataType::Utf8),
+    ])
 }
 
 const KEY: [usize; 2] = [2, 0];
@@ -32,23 +37,47 @@ fn row((region, id): &Key, (amount, name): &State) -> Values {
 }
 
 fn key() -> impl Strategy<Value = Key> {
-    (prop_oneof![Just("EU"), Just(""), Just("US")], prop::option::weighted(0.9, -2..3_i64)).prop_map(|(region, id)| (Value::text(region), id.into()))
+    (
+        prop_oneof![Just("EU"), Just(""), Just("US")],
+        prop::option::weighted(0.9, -2..3_i64),
+    )
+        .prop_map(|(region, id)| (Value::text(region), id.into()))
 }
 
 fn state() -> impl Strategy<Value = State> {
-    (prop::option::of(-2..3_i64), prop::option::of("[a-c]{0,2}")).prop_map(|(amount, name)| (amount.into(), name.map_or(Value::Null, |name| Value::text(&name))))
+    (prop::option::of(-2..3_i64), prop::option::of("[a-c]{0,2}")).prop_map(|(amount, name)| {
+        (
+            amount.into(),
+            name.map_or(Value::Null, |name| Value::text(&name)),
+        )
+    })
 }
 
 fn sink(key: &[usize], upsert: bool, conflicts: &Counter) -> Sink {
-    let key = key.iter().map(|&i| columns().field(i).name().clone()).collect();
-    Sink::new(Settings { name: "finance".to_owned(), key, upsert }, &columns(), conflicts.clone()).expect("the schema has the columns")
+    let key = key
+        .iter()
+        .map(|&i| columns().field(i).name().clone())
+        .collect();
+    Sink::new(
+        Settings {
+            name: "finance".to_owned(),
+            key,
+            upsert,
+        },
+        &columns(),
+        conflicts.clone(),
+    )
+    .expect("the schema has the columns")
 }
 
 /// A record: key and value as written.
 type Record = (Vec<u8>, Option<Vec<u8>>);
 
 fn records(output: &OutputRecords) -> Vec<Record> {
-    output.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect()
+    output
+        .iter()
+        .map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)))
+        .collect()
 }
 
 fn write(sink: &mut Sink, input: &[ChangeBatch]) -> Vec<Record> {
@@ -58,27 +87,40 @@ fn write(sink: &mut Sink, input: &[ChangeBatch]) -> Vec<Record> {
 fn value_bytes(row: &Values) -> Vec<u8> {
     let (mut bytes, mut bounds) = (Vec::new(), Vec::new());
     let rows = record_batch(&columns(), std::slice::from_ref(row));
-    Encoder::new(&columns()).expect("types have a form").encode(&rows, &mut bytes, &mut bounds).expect("of the schema");
+    Encoder::new(&columns())
+        .expect("types have a form")
+        .encode(&rows, &mut bytes, &mut bounds)
+        .expect("of the schema");
     bytes
 }
 
 fn key_bytes(row: &Values) -> Vec<u8> {
     let (mut bytes, mut bounds) = (Vec::new(), Vec::new());
     let types = KEY.map(|i| columns().field(i).clone());
-    let types: Vec<_> = types.iter().map(|field| (field.name().as_str(), field.data_type().clone())).collect();
+    let types: Vec<_> = types
+        .iter()
+        .map(|field| (field.name().as_str(), field.data_type().clone()))
+        .collect();
     let rows = record_batch(&columns(), std::slice::from_ref(row));
-    KeyEncoder::new(&types).expect("types have a form").encode(&rows, &mut bytes, &mut bounds).expect("of the schema");
+    KeyEncoder::new(&types)
+        .expect("types have a form")
+        .encode(&rows, &mut bytes, &mut bounds)
+        .expect("of the schema");
     bytes
 }
 
 /// What an upsert sink writes, by key.
 fn oracle(before: &BTreeMap<Key, State>, after: &BTreeMap<Key, State>) -> Vec<Record> {
     let keys: BTreeSet<&Key> = before.keys().chain(after.keys()).collect();
-    let changed = keys.into_iter().filter(|key| before.get(key) != after.get(key));
+    let changed = keys
+        .into_iter()
+        .filter(|key| before.get(key) != after.get(key));
     changed
         .map(|key| {
             let row_of = |rows: &BTreeMap<Key, State>| rows.get(key).map(|state| row(key, state));
-            let any = row_of(after).or_else(|| row_of(before)).expect("a changed key has a row on one side");
+            let any = row_of(after)
+                .or_else(|| row_of(before))
+                .expect("a changed key has a row on one side");
             (key_bytes(&any), row_of(after).map(|row| value_bytes(&row)))
         })
         .collect()
@@ -135,7 +177,10 @@ proptest! {
 }
 
 fn eu(name: &str) -> Values {
-    row(&(Value::text("EU"), Value::int(1)), &(Value::Null, Value::text(name)))
+    row(
+        &(Value::text("EU"), Value::int(1)),
+        &(Value::Null, Value::text(name)),
+    )
 }
 
 #[test]
@@ -144,7 +189,10 @@ fn of_two_rows_with_one_key_the_greater_is_written_and_the_conflict_counted() {
     let mut sink = sink(&KEY, true, &conflicts);
     for changes in [[(eu("a"), 1), (eu("b"), 1)], [(eu("b"), 1), (eu("a"), 1)]] {
         let written = write(&mut sink, &batches(&columns(), &changes, 1));
-        assert_eq!(written, [(key_bytes(&eu("b")), Some(value_bytes(&eu("b"))))]);
+        assert_eq!(
+            written,
+            [(key_bytes(&eu("b")), Some(value_bytes(&eu("b"))))]
+        );
     }
     assert_eq!(conflicts.get(), 2);
 }
@@ -152,7 +200,17 @@ fn of_two_rows_with_one_key_the_greater_is_written_and_the_conflict_counted() {
 #[test]
 fn an_append_sink_writes_a_row_as_often_as_it_was_added() {
     let mut sink = sink(&KEY, false, &Counter::default());
-    let written = write(&mut sink, &batches(&columns(), &[(eu("a"), 2), (eu("b"), 1)], 8));
+    let written = write(
+        &mut sink,
+        &batches(&columns(), &[(eu("a"), 2), (eu("b"), 1)], 8),
+    );
     let names: Vec<_> = written.into_iter().map(|(_, value)| value).collect();
-    assert_eq!(names, [Some(value_bytes(&eu("a"))), Some(value_bytes(&eu("a"))), Some(value_bytes(&eu("b")))]);
+    assert_eq!(
+        names,
+        [
+            Some(value_bytes(&eu("a"))),
+            Some(value_bytes(&eu("a"))),
+            Some(value_bytes(&eu("b")))
+        ]
+    );
 }

@@ -14,12 +14,19 @@ use tidemill_types::ChangeBatch;
 use tidemill_types::system_columns::{OP_CREATE, OP_DELETE, OP_UPDATE};
 
 use crate::common::{
-    Disk, MONEY, Multiset, Positions, TIME, Value, Values, add_batches, consolidated, insert_batches, restored_tick, schema, shuffle, tick, with_system_columns,
+    Disk, MONEY, Multiset, Positions, TIME, Value, Values, add_batches, consolidated,
+    insert_batches, restored_tick, schema, shuffle, tick, with_system_columns,
 };
 
 /// Output columns; the key is `(region, id)`, in another order than the columns.
 fn output_schema() -> SchemaRef {
-    schema(&[("amount", MONEY), ("id", DataType::Int64), ("name", DataType::Utf8), ("region", DataType::Utf8), ("ts", TIME)])
+    schema(&[
+        ("amount", MONEY),
+        ("id", DataType::Int64),
+        ("name", DataType::Utf8),
+        ("region", DataType::Utf8),
+        ("ts", TIME),
+    ])
 }
 
 const ID: usize = 1;
@@ -41,26 +48,74 @@ struct Step {
 
 fn event() -> impl Strategy<Value = Values> {
     let op = prop_oneof![2 => Just(OP_CREATE), 4 => Just(OP_UPDATE), 3 => Just(OP_DELETE)];
-    let state = (prop::option::of(-2..3_i64), prop::option::of(prop_oneof![Just("Dune"), Just("a name that does not fit a block")]));
-    (0..3_i64, prop_oneof![Just("EU"), Just("")], prop::option::weighted(0.9, 0..40_i64), op, 0..3_u32, state).prop_map(
-        |(id, region, ts, op, partition, (amount, name))| {
-            let (amount, name) = if op == OP_DELETE { (None, None) } else { (amount, name) };
-            let name = name.map_or(Value::Null, Value::text);
-            vec![amount.into(), Value::int(id), name, Value::text(region), ts.into(), Value::int(op), Value::int(partition)]
-        },
+    let state = (
+        prop::option::of(-2..3_i64),
+        prop::option::of(prop_oneof![
+            Just("Dune"),
+            Just("a name that does not fit a block")
+        ]),
+    );
+    (
+        0..3_i64,
+        prop_oneof![Just("EU"), Just("")],
+        prop::option::weighted(0.9, 0..40_i64),
+        op,
+        0..3_u32,
+        state,
     )
+        .prop_map(|(id, region, ts, op, partition, (amount, name))| {
+            let (amount, name) = if op == OP_DELETE {
+                (None, None)
+            } else {
+                (amount, name)
+            };
+            let name = name.map_or(Value::Null, Value::text);
+            vec![
+                amount.into(),
+                Value::int(id),
+                name,
+                Value::text(region),
+                ts.into(),
+                Value::int(op),
+                Value::int(partition),
+            ]
+        })
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    (0..300_i64, prop::collection::vec(event(), 0..8), any::<u64>(), 1..5_usize, prop::bool::weighted(0.15))
-        .prop_map(|(clock_step_ms, events, order, batch_rows, restart)| Step { clock_step_ms, events, order, batch_rows, restart })
+    (
+        0..300_i64,
+        prop::collection::vec(event(), 0..8),
+        any::<u64>(),
+        1..5_usize,
+        prop::bool::weighted(0.15),
+    )
+        .prop_map(|(clock_step_ms, events, order, batch_rows, restart)| Step {
+            clock_step_ms,
+            events,
+            order,
+            batch_rows,
+            restart,
+        })
 }
 
 fn table(disk: &Disk, tombstone_ms: i64, version: Option<&str>, stale: &Counter) -> Table {
     let key = vec!["region".to_owned(), "id".to_owned()];
-    let settings = Settings { name: "payment".to_owned(), key, version: version.map(str::to_owned), tombstone_ms };
+    let settings = Settings {
+        name: "payment".to_owned(),
+        key,
+        version: version.map(str::to_owned),
+        tombstone_ms,
+    };
     let input = with_system_columns(&output_schema(), false);
-    Table::new(settings, &input, &output_schema(), disk.table(), stale.clone()).expect("the schema has the columns")
+    Table::new(
+        settings,
+        &input,
+        &output_schema(),
+        disk.table(),
+        stale.clone(),
+    )
+    .expect("the schema has the columns")
 }
 
 /// What happened in each epoch: its clock and its events.
@@ -69,7 +124,11 @@ type History = Vec<(i64, Vec<Values>)>;
 /// Version, partition, offset.
 fn rank(event: &Values) -> (i64, i64, i64) {
     let number = |i: usize| event[i].as_int();
-    (number(TS).unwrap_or(i64::MIN), number(PARTITION).expect("not null"), number(OFFSET).expect("not null"))
+    (
+        number(TS).unwrap_or(i64::MIN),
+        number(PARTITION).expect("not null"),
+        number(OFFSET).expect("not null"),
+    )
 }
 
 fn key(event: &Values) -> (Value, Value) {
@@ -91,14 +150,20 @@ fn newest_of_all(history: &History) -> Multiset {
         let best = newest.entry(key(event)).or_insert(event);
         *best = std::cmp::max_by_key(*best, event, |event| rank(event));
     }
-    newest.into_values().filter(|event| !is_delete(event)).map(|event| (row(event), 1)).collect()
+    newest
+        .into_values()
+        .filter(|event| !is_delete(event))
+        .map(|event| (row(event), 1))
+        .collect()
 }
 
 /// The rows where a tombstone is forgotten after its bound, events taken one by one.
 fn one_by_one(history: &History, tombstone_ms: i64) -> Multiset {
     let mut held: BTreeMap<_, (&Values, i64)> = BTreeMap::new();
     for (clock_ms, events) in history {
-        held.retain(|_, (event, since_ms)| !is_delete(event) || *since_ms + tombstone_ms > *clock_ms);
+        held.retain(|_, (event, since_ms)| {
+            !is_delete(event) || *since_ms + tombstone_ms > *clock_ms
+        });
         for event in events {
             match held.get(&key(event)) {
                 Some((newer, _)) if rank(newer) >= rank(event) => {}
@@ -108,7 +173,10 @@ fn one_by_one(history: &History, tombstone_ms: i64) -> Multiset {
             }
         }
     }
-    held.into_values().filter(|(event, _)| !is_delete(event)).map(|(event, _)| (row(event), 1)).collect()
+    held.into_values()
+        .filter(|(event, _)| !is_delete(event))
+        .map(|(event, _)| (row(event), 1))
+        .collect()
 }
 
 /// Drives a table through the steps and compares its rows with the oracle's after each.
@@ -116,25 +184,38 @@ fn run(steps: &[Step], roomy: bool, tombstone_ms: i64, oracle: impl Fn(&History)
     let (mut disk, stale) = (Disk::new(roomy), Counter::default());
     let mut operator = table(&disk, tombstone_ms, Some("ts"), &stale);
     let input = with_system_columns(&output_schema(), false);
-    let (mut history, mut positions, mut rows, mut clock_ms) = (History::new(), Positions::default(), Multiset::new(), 0);
+    let (mut history, mut positions, mut rows, mut clock_ms) =
+        (History::new(), Positions::default(), Multiset::new(), 0);
     for step in steps {
         if step.restart {
             disk.restart();
             operator = table(&disk, tombstone_ms, Some("ts"), &stale);
-            let foreign = history.last().map(|(_, events)| insert_batches(&input, events, 3)).unwrap_or_default();
+            let foreign = history
+                .last()
+                .map(|(_, events)| insert_batches(&input, events, 3))
+                .unwrap_or_default();
             let mut image = Vec::new();
-            operator.on_epoch(&restored_tick(clock_ms, None), &foreign, &mut image).expect("state is readable");
+            operator
+                .on_epoch(&restored_tick(clock_ms, None), &foreign, &mut image)
+                .expect("state is readable");
             assert_eq!(consolidated(&image), rows, "the image is the current rows");
         }
         clock_ms += step.clock_step_ms;
         let mut events = step.events.clone();
         events.iter_mut().for_each(|event| {
-            let partition = u32::try_from(event[PARTITION].as_int().expect("not null")).expect("small");
+            let partition =
+                u32::try_from(event[PARTITION].as_int().expect("not null")).expect("small");
             event.push(Value::int(positions.next(partition)));
         });
         shuffle(&mut events, step.order);
         let mut output = Vec::new();
-        operator.on_epoch(&tick(clock_ms, None), &insert_batches(&input, &events, step.batch_rows), &mut output).expect("state is usable");
+        operator
+            .on_epoch(
+                &tick(clock_ms, None),
+                &insert_batches(&input, &events, step.batch_rows),
+                &mut output,
+            )
+            .expect("state is usable");
         history.push((clock_ms, events));
         check_changes(&output, &mut rows);
         assert_eq!(rows, oracle(&history));
@@ -144,13 +225,28 @@ fn run(steps: &[Step], roomy: bool, tombstone_ms: i64, oracle: impl Fn(&History)
 /// Applies an epoch's changes: a row is retracted only if it is there, added only if it is not, and each key changes once.
 fn check_changes(output: &[ChangeBatch], rows: &mut Multiset) {
     let changes = consolidated(output);
-    assert_eq!(changes.len(), output.iter().map(ChangeBatch::len).sum::<usize>(), "an unchanged row emits nothing");
+    assert_eq!(
+        changes.len(),
+        output.iter().map(ChangeBatch::len).sum::<usize>(),
+        "an unchanged row emits nothing"
+    );
     for diff in [-1, 1] {
-        let of_diff: Vec<_> = changes.iter().filter(|(_, count)| **count == diff).map(|(row, _)| key(row)).collect();
-        assert_eq!(of_diff.iter().collect::<BTreeSet<_>>().len(), of_diff.len(), "a key has one row before and one after");
+        let of_diff: Vec<_> = changes
+            .iter()
+            .filter(|(_, count)| **count == diff)
+            .map(|(row, _)| key(row))
+            .collect();
+        assert_eq!(
+            of_diff.iter().collect::<BTreeSet<_>>().len(),
+            of_diff.len(),
+            "a key has one row before and one after"
+        );
     }
     add_batches(rows, output);
-    assert!(changes.values().all(|diff| diff.abs() == 1) && rows.values().all(|&count| count == 1), "{changes:?} → {rows:?}");
+    assert!(
+        changes.values().all(|diff| diff.abs() == 1) && rows.values().all(|&count| count == 1),
+        "{changes:?} → {rows:?}"
+    );
 }
 
 proptest! {
@@ -169,30 +265,63 @@ proptest! {
 
 /// Months that a launch date was set to, in order of event time.
 const LAUNCH: [(&str, i64); 3] = [("July", 1), ("June", 2), ("July", 3)];
-const ARRIVALS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+const ARRIVALS: [[usize; 3]; 6] = [
+    [0, 1, 2],
+    [0, 2, 1],
+    [1, 0, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+    [2, 1, 0],
+];
 const CUTS: [&[usize]; 4] = [&[1, 1, 1], &[1, 2], &[2, 1], &[3]];
 
 fn launch(month: &str, ts: Option<i64>, op: u8, partition: u32, offset: i64) -> Values {
-    let month = if op == OP_DELETE { Value::Null } else { Value::text(month) };
-    vec![Value::Null, Value::int(1), month, Value::text("EU"), ts.into(), Value::int(op), Value::int(partition), Value::int(offset)]
+    let month = if op == OP_DELETE {
+        Value::Null
+    } else {
+        Value::text(month)
+    };
+    vec![
+        Value::Null,
+        Value::int(1),
+        month,
+        Value::text("EU"),
+        ts.into(),
+        Value::int(op),
+        Value::int(partition),
+        Value::int(offset),
+    ]
 }
 
 /// The month and event time of the one row after each epoch; a restart follows each epoch.
-fn months_after_each_epoch(epochs: &[Vec<Values>], version: Option<&str>) -> Vec<Option<(Value, Value)>> {
+fn months_after_each_epoch(
+    epochs: &[Vec<Values>],
+    version: Option<&str>,
+) -> Vec<Option<(Value, Value)>> {
     let (mut disk, stale) = (Disk::new(true), Counter::default());
     let mut operator = table(&disk, i64::MAX, version, &stale);
     let input = with_system_columns(&output_schema(), false);
     let mut rows = Multiset::new();
     let mut after = |events: &Vec<Values>| {
         let mut output = Vec::new();
-        operator.on_epoch(&tick(0, None), &insert_batches(&input, events, 1), &mut output).expect("state is usable");
+        operator
+            .on_epoch(
+                &tick(0, None),
+                &insert_batches(&input, events, 1),
+                &mut output,
+            )
+            .expect("state is usable");
         check_changes(&output, &mut rows);
         disk.restart();
         operator = table(&disk, i64::MAX, version, &stale);
         let mut image = Vec::new();
-        operator.on_epoch(&restored_tick(0, None), &[], &mut image).expect("state is readable");
+        operator
+            .on_epoch(&restored_tick(0, None), &[], &mut image)
+            .expect("state is readable");
         assert_eq!(consolidated(&image), rows);
-        rows.keys().next().map(|row| (row[2].clone(), row[TS].clone()))
+        rows.keys()
+            .next()
+            .map(|row| (row[2].clone(), row[TS].clone()))
     };
     epochs.iter().map(&mut after).collect()
 }
@@ -201,19 +330,33 @@ fn months_after_each_epoch(epochs: &[Vec<Values>], version: Option<&str>) -> Vec
 fn july_then_june_then_july_is_july_in_every_order_of_arrival_and_every_cut_into_epochs() {
     for arrival in ARRIVALS {
         let arrived: Vec<(&str, i64)> = arrival.iter().map(|&i| LAUNCH[i]).collect();
-        let events: Vec<Values> = (0..).zip(&arrived).map(|(offset, &(month, ts))| launch(month, Some(ts), OP_UPDATE, 0, offset)).collect();
+        let events: Vec<Values> = (0..)
+            .zip(&arrived)
+            .map(|(offset, &(month, ts))| launch(month, Some(ts), OP_UPDATE, 0, offset))
+            .collect();
         for cut in CUTS {
-            let (mut rest, mut epochs, mut expected, mut seen) = (events.as_slice(), Vec::new(), Vec::new(), 0);
+            let (mut rest, mut epochs, mut expected, mut seen) =
+                (events.as_slice(), Vec::new(), Vec::new(), 0);
             for &len in cut {
                 let (epoch, behind) = rest.split_at(len);
                 epochs.push(epoch.to_vec());
                 rest = behind;
                 seen += len;
-                let newest = arrived[..seen].iter().max_by_key(|(_, ts)| *ts).expect("at least one");
+                let newest = arrived[..seen]
+                    .iter()
+                    .max_by_key(|(_, ts)| *ts)
+                    .expect("at least one");
                 expected.push(Some((Value::text(newest.0), Value::int(newest.1))));
             }
-            assert_eq!(months_after_each_epoch(&epochs, Some("ts")), expected, "arrival {arrival:?} cut {cut:?}");
-            assert_eq!(expected.last(), Some(&Some((Value::text("July"), Value::int(3)))));
+            assert_eq!(
+                months_after_each_epoch(&epochs, Some("ts")),
+                expected,
+                "arrival {arrival:?} cut {cut:?}"
+            );
+            assert_eq!(
+                expected.last(),
+                Some(&Some((Value::text("July"), Value::int(3))))
+            );
         }
     }
 }
@@ -226,7 +369,10 @@ fn a_delete_between_july_and_july_is_undone_by_the_newer_july_in_every_order_and
         _ => launch("July", Some(3), OP_CREATE, 0, offset),
     };
     for arrival in ARRIVALS {
-        let events: Vec<Values> = (0..).zip(arrival).map(|(offset, i)| event(i, offset)).collect();
+        let events: Vec<Values> = (0..)
+            .zip(arrival)
+            .map(|(offset, i)| event(i, offset))
+            .collect();
         for cut in CUTS {
             let (mut rest, mut epochs) = (events.as_slice(), Vec::new());
             for &len in cut {
@@ -235,25 +381,47 @@ fn a_delete_between_july_and_july_is_undone_by_the_newer_july_in_every_order_and
                 rest = behind;
             }
             let months = months_after_each_epoch(&epochs, Some("ts"));
-            assert_eq!(months.last(), Some(&Some((Value::text("July"), Value::int(3)))), "arrival {arrival:?} cut {cut:?}");
+            assert_eq!(
+                months.last(),
+                Some(&Some((Value::text("July"), Value::int(3)))),
+                "arrival {arrival:?} cut {cut:?}"
+            );
         }
     }
 }
 
 #[test]
 fn a_tie_of_versions_goes_to_the_later_source_position() {
-    let (first, second) = (launch("July", Some(1), OP_UPDATE, 0, 9), launch("June", Some(1), OP_UPDATE, 1, 3));
+    let (first, second) = (
+        launch("July", Some(1), OP_UPDATE, 0, 9),
+        launch("June", Some(1), OP_UPDATE, 1, 3),
+    );
     let june = Some((Value::text("June"), Value::int(1)));
-    assert_eq!(months_after_each_epoch(&[vec![first.clone()], vec![second.clone()]], Some("ts")).last(), Some(&june));
-    assert_eq!(months_after_each_epoch(&[vec![second], vec![first]], Some("ts")).last(), Some(&june));
+    assert_eq!(
+        months_after_each_epoch(&[vec![first.clone()], vec![second.clone()]], Some("ts")).last(),
+        Some(&june)
+    );
+    assert_eq!(
+        months_after_each_epoch(&[vec![second], vec![first]], Some("ts")).last(),
+        Some(&june)
+    );
 }
 
 #[test]
 fn without_a_version_the_later_source_position_wins() {
-    let (first, second) = (launch("July", Some(3), OP_UPDATE, 0, 1), launch("June", Some(1), OP_UPDATE, 0, 2));
+    let (first, second) = (
+        launch("July", Some(3), OP_UPDATE, 0, 1),
+        launch("June", Some(1), OP_UPDATE, 0, 2),
+    );
     let june = Some((Value::text("June"), Value::int(1)));
-    assert_eq!(months_after_each_epoch(&[vec![second.clone(), first.clone()]], None), [june.clone()]);
-    assert_eq!(months_after_each_epoch(&[vec![first], vec![second]], None).last(), Some(&june));
+    assert_eq!(
+        months_after_each_epoch(&[vec![second.clone(), first.clone()]], None),
+        [june.clone()]
+    );
+    assert_eq!(
+        months_after_each_epoch(&[vec![first], vec![second]], None).last(),
+        Some(&june)
+    );
 }
 
 #[test]
@@ -262,13 +430,25 @@ fn events_that_change_nothing_are_counted_as_stale() {
     let mut operator = table(&disk, i64::MAX, Some("ts"), &stale);
     let input = with_system_columns(&output_schema(), false);
     let epochs = [
-        vec![launch("July", Some(5), OP_UPDATE, 0, 1), launch("June", Some(4), OP_UPDATE, 0, 2)],
-        vec![launch("May", Some(3), OP_UPDATE, 0, 3), launch("", Some(2), OP_DELETE, 0, 4)],
+        vec![
+            launch("July", Some(5), OP_UPDATE, 0, 1),
+            launch("June", Some(4), OP_UPDATE, 0, 2),
+        ],
+        vec![
+            launch("May", Some(3), OP_UPDATE, 0, 3),
+            launch("", Some(2), OP_DELETE, 0, 4),
+        ],
         vec![launch("July", Some(6), OP_UPDATE, 0, 5)],
     ];
     let mut output = Vec::new();
     for events in &epochs {
-        operator.on_epoch(&tick(0, None), &insert_batches(&input, events, 2), &mut output).expect("state is usable");
+        operator
+            .on_epoch(
+                &tick(0, None),
+                &insert_batches(&input, events, 2),
+                &mut output,
+            )
+            .expect("state is usable");
     }
     assert_eq!(stale.get(), 3);
 }

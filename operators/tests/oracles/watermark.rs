@@ -19,7 +19,12 @@ const DELAY_MS: i64 = 5;
 const IDLE_TIMEOUT_MS: i64 = 100;
 
 fn settings(partitions: &[u32]) -> Settings {
-    Settings { name: "payment_events".to_owned(), partitions: partitions.to_vec(), delay_ms: DELAY_MS, idle_timeout_ms: IDLE_TIMEOUT_MS }
+    Settings {
+        name: "payment_events".to_owned(),
+        partitions: partitions.to_vec(),
+        delay_ms: DELAY_MS,
+        idle_timeout_ms: IDLE_TIMEOUT_MS,
+    }
 }
 
 fn watermark(disk: &Disk, partitions: &[u32]) -> Watermark {
@@ -27,7 +32,10 @@ fn watermark(disk: &Disk, partitions: &[u32]) -> Watermark {
 }
 
 const fn fact(partition: u32, time_max_ms: i64) -> Fact {
-    Fact { partition, time_max_ms }
+    Fact {
+        partition,
+        time_max_ms,
+    }
 }
 
 /// Per epoch the clock, and the greatest time of some batches.
@@ -37,13 +45,33 @@ type History = Vec<(i64, Vec<Fact>)>;
 fn oracle(history: &History, partitions: &[u32]) -> Option<i64> {
     let after = |epochs: &[(i64, Vec<Fact>)]| {
         let clock_ms = epochs.last()?.0;
-        let of = |partition: u32| epochs.iter().flat_map(move |(clock, facts)| facts.iter().filter(move |fact| fact.partition == partition).map(|fact| (*clock, fact.time_max_ms)));
-        let active = |partition: u32| of(partition).map(|(clock, _)| clock).max().unwrap_or(epochs[0].0);
-        let live = partitions.iter().copied().filter(|&partition| clock_ms - active(partition) <= IDLE_TIMEOUT_MS);
-        let times: Option<Vec<i64>> = live.map(|partition| of(partition).map(|(_, time)| time).max()).collect();
+        let of = |partition: u32| {
+            epochs.iter().flat_map(move |(clock, facts)| {
+                facts
+                    .iter()
+                    .filter(move |fact| fact.partition == partition)
+                    .map(|fact| (*clock, fact.time_max_ms))
+            })
+        };
+        let active = |partition: u32| {
+            of(partition)
+                .map(|(clock, _)| clock)
+                .max()
+                .unwrap_or(epochs[0].0)
+        };
+        let live = partitions
+            .iter()
+            .copied()
+            .filter(|&partition| clock_ms - active(partition) <= IDLE_TIMEOUT_MS);
+        let times: Option<Vec<i64>> = live
+            .map(|partition| of(partition).map(|(_, time)| time).max())
+            .collect();
         times?.into_iter().min().map(|time| time - DELAY_MS)
     };
-    (1..=history.len()).map(|epochs| after(&history[..epochs])).max().flatten()
+    (1..=history.len())
+        .map(|epochs| after(&history[..epochs]))
+        .max()
+        .flatten()
 }
 
 proptest! {
@@ -79,11 +107,23 @@ proptest! {
 fn a_partition_without_events_holds_the_watermark_back_until_it_is_idle() {
     let disk = Disk::new(true);
     let mut subject = watermark(&disk, &[0, 1]);
-    let mut at = |clock_ms: i64, facts: &[Fact]| subject.on_epoch(&tick(clock_ms, None), facts).expect("state is usable");
+    let mut at = |clock_ms: i64, facts: &[Fact]| {
+        subject
+            .on_epoch(&tick(clock_ms, None), facts)
+            .expect("state is usable")
+    };
     assert_eq!(at(0, &[fact(0, 50)]), None);
-    assert_eq!(at(100, &[fact(0, 60)]), None, "silent for exactly the timeout is not idle");
+    assert_eq!(
+        at(100, &[fact(0, 60)]),
+        None,
+        "silent for exactly the timeout is not idle"
+    );
     assert_eq!(at(101, &[fact(0, 70)]), Some(65));
-    assert_eq!(at(102, &[fact(1, 40)]), Some(65), "a partition that wakes up behind does not pull it back");
+    assert_eq!(
+        at(102, &[fact(1, 40)]),
+        Some(65),
+        "a partition that wakes up behind does not pull it back"
+    );
     assert_eq!(at(103, &[fact(0, 90), fact(1, 80)]), Some(75));
 }
 
@@ -91,31 +131,56 @@ fn a_partition_without_events_holds_the_watermark_back_until_it_is_idle() {
 fn the_watermark_stays_while_every_partition_is_idle() {
     let disk = Disk::new(true);
     let mut subject = watermark(&disk, &[0]);
-    assert_eq!(subject.on_epoch(&tick(0, None), &[fact(0, 50)]).expect("usable"), Some(45));
-    assert_eq!(subject.on_epoch(&tick(10_000, None), &[]).expect("usable"), Some(45));
+    assert_eq!(
+        subject
+            .on_epoch(&tick(0, None), &[fact(0, 50)])
+            .expect("usable"),
+        Some(45)
+    );
+    assert_eq!(
+        subject.on_epoch(&tick(10_000, None), &[]).expect("usable"),
+        Some(45)
+    );
 }
 
 #[test]
 fn every_worker_sees_the_same_watermark_in_the_same_epoch_wherever_the_facts_come_in() {
     type Seen = BTreeMap<(usize, u64), Vec<Tick>>;
-    let facts = [vec![fact(0, 10)], vec![fact(1, 20)], vec![], vec![fact(0, 40)]];
+    let facts = [
+        vec![fact(0, 10)],
+        vec![fact(1, 20)],
+        vec![],
+        vec![fact(0, 40)],
+    ];
     for workers in [1, 2, 3] {
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let (sink, facts) = (Arc::clone(&seen), facts.clone());
-        let config = if workers == 1 { Config::thread() } else { Config::process(workers) };
+        let config = if workers == 1 {
+            Config::thread()
+        } else {
+            Config::process(workers)
+        };
         let threads = timely::execute(config, move |worker| {
             let (index, probe, sink) = (worker.index(), probe::Handle::new(), Arc::clone(&sink));
             let disk = Disk::new(true);
-            let owned = (owner("payment_events", worker.peers()) == index).then(|| watermark(&disk, &[0, 1]));
+            let owned = (owner("payment_events", worker.peers()) == index)
+                .then(|| watermark(&disk, &[0, 1]));
             let (mut fact_input, mut tick_input) = worker.dataflow::<u64, _, _>(|scope| {
                 let (fact_input, facts) = scope.new_input::<Vec<Fact>>();
                 let (tick_input, ticks) = scope.new_input::<Vec<Tick>>();
-                let collect = move |event: Result<(&timely::progress::Stamp<u64>, &Vec<Tick>), &[u64]>| {
-                    if let Ok((stamp, ticks)) = event {
-                        sink.lock().expect("no panic").entry((index, stamp.elements()[0])).or_default().extend(ticks);
-                    }
-                };
-                watermark_ticks(facts, ticks, owned, "payment_events", Failure::default()).inspect_core(collect).probe_with(&probe);
+                let collect =
+                    move |event: Result<(&timely::progress::Stamp<u64>, &Vec<Tick>), &[u64]>| {
+                        if let Ok((stamp, ticks)) = event {
+                            sink.lock()
+                                .expect("no panic")
+                                .entry((index, stamp.elements()[0]))
+                                .or_default()
+                                .extend(ticks);
+                        }
+                    };
+                watermark_ticks(facts, ticks, owned, "payment_events", Failure::default())
+                    .inspect_core(collect)
+                    .probe_with(&probe);
                 (fact_input, tick_input)
             });
             for (epoch, facts) in (1_u64..).zip(&facts) {
@@ -131,10 +196,21 @@ fn every_worker_sees_the_same_watermark_in_the_same_epoch_wherever_the_facts_com
                 worker.step();
             }
         });
-        threads.expect("workers start").join().into_iter().for_each(|worker| worker.expect("no panic"));
+        threads
+            .expect("workers start")
+            .join()
+            .into_iter()
+            .for_each(|worker| worker.expect("no panic"));
         let expected = [None, Some(5), Some(5), Some(15)];
         let expected: Seen = (0..workers)
-            .flat_map(|worker| (1..).zip(expected).map(move |(epoch, watermark)| ((worker, epoch), vec![tick(i64::try_from(epoch).expect("small"), watermark)])))
+            .flat_map(|worker| {
+                (1..).zip(expected).map(move |(epoch, watermark)| {
+                    (
+                        (worker, epoch),
+                        vec![tick(i64::try_from(epoch).expect("small"), watermark)],
+                    )
+                })
+            })
             .collect();
         assert_eq!(*seen.lock().expect("no panic"), expected);
     }

@@ -10,19 +10,26 @@ use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::window::{Settings, Window};
 
 use crate::common::{
-    Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add_batches, aggregate_schema, batches, consolidated, history, naive_group_by, ops, restored_tick,
-    schema, shuffle, spec, tick,
+    Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add_batches, aggregate_schema,
+    batches, consolidated, history, naive_group_by, ops, restored_tick, schema, shuffle, spec,
+    tick,
 };
 
 fn input_schema() -> SchemaRef {
-    schema(&[("amount", MONEY), ("region", DataType::Utf8), ("quantity", DataType::Int64), ("window_end", TIME)])
+    schema(&[
+        ("amount", MONEY),
+        ("region", DataType::Utf8),
+        ("quantity", DataType::Int64),
+        ("window_end", TIME),
+    ])
 }
 
 /// `region`, `window_end`.
 const GROUP: [usize; 2] = [1, 3];
 
 fn specs() -> Vec<AggregateSpec> {
-    let spec = |function, argument, data_type| spec(function, argument, false, data_type, &input_schema());
+    let spec =
+        |function, argument, data_type| spec(function, argument, false, data_type, &input_schema());
     vec![
         spec(Function::Count, None, DataType::Int64),
         spec(Function::Sum, Some("amount"), DataType::Decimal128(28, 2)),
@@ -36,19 +43,49 @@ fn specs() -> Vec<AggregateSpec> {
 fn row() -> impl Strategy<Value = Values> {
     let number = || prop::option::weighted(0.8, -3..4_i64);
     let region = prop::option::weighted(0.8, prop_oneof![Just("EU"), Just("US")]);
-    (number(), region, number(), prop::option::weighted(0.95, (1..6_i64).prop_map(|window| window * 10)))
-        .prop_map(|(amount, region, quantity, end)| vec![amount.into(), region.map_or(Value::Null, Value::text), quantity.into(), end.into()])
+    (
+        number(),
+        region,
+        number(),
+        prop::option::weighted(0.95, (1..6_i64).prop_map(|window| window * 10)),
+    )
+        .prop_map(|(amount, region, quantity, end)| {
+            vec![
+                amount.into(),
+                region.map_or(Value::Null, Value::text),
+                quantity.into(),
+                end.into(),
+            ]
+        })
 }
 
 fn window(disk: &Disk) -> Window {
-    let settings = Settings { name: "revenue".to_owned(), group: GROUP.to_vec(), window_end: 1, aggregates: specs() };
-    Window::new(settings, &input_schema(), &aggregate_schema(&input_schema(), &GROUP, &specs()), disk.table()).expect("the specs are sums")
+    let settings = Settings {
+        name: "revenue".to_owned(),
+        group: GROUP.to_vec(),
+        window_end: 1,
+        aggregates: specs(),
+    };
+    Window::new(
+        settings,
+        &input_schema(),
+        &aggregate_schema(&input_schema(), &GROUP, &specs()),
+        disk.table(),
+    )
+    .expect("the specs are sums")
 }
 
 /// The groups of closed windows; a window without end never closes.
 fn visible(rows: &Multiset, watermark: Option<i64>) -> Multiset {
-    let is_closed = |row: &Values| row[1].as_int().is_some_and(|end| watermark.is_some_and(|watermark| end <= watermark));
-    naive_group_by(rows, &GROUP, &specs()).into_iter().filter(|(row, _)| is_closed(row)).collect()
+    let is_closed = |row: &Values| {
+        row[1]
+            .as_int()
+            .is_some_and(|end| watermark.is_some_and(|watermark| end <= watermark))
+    };
+    naive_group_by(rows, &GROUP, &specs())
+        .into_iter()
+        .filter(|(row, _)| is_closed(row))
+        .collect()
 }
 
 /// Watermark step, order, restart.
@@ -59,20 +96,39 @@ fn run(epochs: &[Ops], beats: &[Beat], batch_rows: usize, roomy: bool) {
     let mut operator = window(&disk);
     let (mut rows, mut watermark) = (Multiset::new(), None);
     let changes = history(epochs);
-    for ((mut changes, contents), &(watermark_step_ms, order, restart)) in changes.clone().into_iter().zip(accumulated(&changes)).zip(beats) {
-        watermark = watermark_step_ms.map(|ms| watermark.unwrap_or(0) + ms).or(watermark);
+    for ((mut changes, contents), &(watermark_step_ms, order, restart)) in changes
+        .clone()
+        .into_iter()
+        .zip(accumulated(&changes))
+        .zip(beats)
+    {
+        watermark = watermark_step_ms
+            .map(|ms| watermark.unwrap_or(0) + ms)
+            .or(watermark);
         shuffle(&mut changes, order);
         let (mut output, input) = (Vec::new(), batches(&input_schema(), &changes, batch_rows));
-        operator.on_epoch(&tick(0, watermark), &input, &mut output).expect("state is usable");
+        operator
+            .on_epoch(&tick(0, watermark), &input, &mut output)
+            .expect("state is usable");
         add_batches(&mut rows, &output);
         assert_eq!(rows, visible(&contents, watermark));
         if restart {
             disk.restart();
             operator = window(&disk);
             let mut image = Vec::new();
-            operator.on_epoch(&restored_tick(0, watermark), &input, &mut image).expect("state is readable");
-            assert_eq!(consolidated(&image), rows, "the image is the visible groups");
-            assert!(image.iter().all(|batch| (0..batch.len()).all(|row| batch.diff(row) == 1)));
+            operator
+                .on_epoch(&restored_tick(0, watermark), &input, &mut image)
+                .expect("state is readable");
+            assert_eq!(
+                consolidated(&image),
+                rows,
+                "the image is the visible groups"
+            );
+            assert!(
+                image
+                    .iter()
+                    .all(|batch| (0..batch.len()).all(|row| batch.diff(row) == 1))
+            );
         }
     }
 }
@@ -94,9 +150,22 @@ proptest! {
 #[test]
 fn an_aggregate_that_cannot_be_retracted_is_refused() {
     let disk = Disk::new(true);
-    let greatest = spec(Function::Max, Some("quantity"), false, DataType::Int64, &input_schema());
+    let greatest = spec(
+        Function::Max,
+        Some("quantity"),
+        false,
+        DataType::Int64,
+        &input_schema(),
+    );
     let output = aggregate_schema(&input_schema(), &GROUP, std::slice::from_ref(&greatest));
-    let settings = Settings { name: "revenue".to_owned(), group: GROUP.to_vec(), window_end: 1, aggregates: vec![greatest] };
-    let error = Window::new(settings, &input_schema(), &output, disk.table()).err().expect("a maximum is no sum");
+    let settings = Settings {
+        name: "revenue".to_owned(),
+        group: GROUP.to_vec(),
+        window_end: 1,
+        aggregates: vec![greatest],
+    };
+    let error = Window::new(settings, &input_schema(), &output, disk.table())
+        .err()
+        .expect("a maximum is no sum");
     assert!(error.to_string().contains("'revenue'"), "{error}");
 }

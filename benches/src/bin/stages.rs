@@ -1,0 +1,44 @@
+//! `make bench-stages`: see benches/README.md.
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Parser;
+use tidemill_benches::{report, stages};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The stages of the studio's job alone: nanoseconds per record of each.
+#[derive(Debug, Parser)]
+#[command(args_override_self = true)]
+struct Arguments {
+    /// Events in all.
+    #[arg(long, value_name = "N", default_value_t = 300_000)]
+    events: u64,
+    /// Seed of the generator.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Events in an epoch: 6,000 are 100 ms at 60,000 a second.
+    #[arg(long, value_name = "N", default_value_t = 6_000)]
+    epoch_events: u64,
+    /// How often everything is run; the fastest of each stage counts.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    repeats: usize,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let load_before = report::load();
+    let costs = stages::run(&stages::Settings {
+        events: arguments.events,
+        seed: arguments.seed,
+        epoch_events: arguments.epoch_events,
+        repeats: arguments.repeats,
+        root: root.clone(),
+    })?;
+    println!("{costs}");
+    report::print_line(&root, "stages", &load_before, costs.to_json());
+    Ok(())
+}

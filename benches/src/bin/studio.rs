@@ -1,0 +1,84 @@
+//! `make bench-studio`: see benches/README.md.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use tidemill_benches::{report, studio};
+
+/// The studio's finance job on a real Kafka: how fast it catches up, how fresh its outputs are, how soon it is back after a kill -9.
+#[derive(Debug, Parser)]
+#[command(args_override_self = true)]
+struct Arguments {
+    /// Events to catch up with.
+    #[arg(long, value_name = "N", default_value_t = 2_300_000)]
+    events: u64,
+    /// Seed of the generator.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Payments a second while live.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 5_000)]
+    rate: u64,
+    /// How long latency is measured.
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    seconds: u64,
+    /// How often the job is killed.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    kills: usize,
+    /// Workers of the job.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    workers: usize,
+    /// Seconds between checkpoints.
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    checkpoint_seconds: u64,
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let load_before = report::load();
+    let settings = studio::Settings {
+        events: arguments.events,
+        seed: arguments.seed,
+        rate: arguments.rate,
+        live: Duration::from_secs(arguments.seconds),
+        kills: arguments.kills,
+        workers: arguments.workers,
+        checkpoint_interval: Duration::from_secs(arguments.checkpoint_seconds),
+        tidemill: binary()?,
+        root: root.clone(),
+    };
+    let started = Instant::now();
+    let figures = studio::run(&settings, |news| {
+        for line in news.lines() {
+            println!("[{:5.1} s] {line}", started.elapsed().as_secs_f64());
+        }
+    })?;
+    println!();
+    for target in figures.targets() {
+        println!("{target}");
+    }
+    println!();
+    report::print_line(&root, "studio", &load_before, figures.to_json());
+    if figures.is_correct() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!(
+        "what was committed is not what the events give: {}",
+        figures.verified
+    );
+    Ok(ExitCode::FAILURE)
+}
+
+/// The binary that was built beside this one.
+fn binary() -> Result<PathBuf> {
+    let tidemill = std::env::current_exe()?.with_file_name("tidemill");
+    anyhow::ensure!(
+        tidemill.is_file(),
+        "'{}' is not built; run 'cargo build --release -p tidemill-cli'",
+        tidemill.display()
+    );
+    tidemill.canonicalize().context("the binary is there")
+}

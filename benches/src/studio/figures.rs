@@ -1,0 +1,335 @@
+//! What a run has measured: for people, as it comes, and as the line of JSON at the end. Targets stand beside the figures; nothing is left out
+//! for falling short of one.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::live::Totals;
+use super::process::Usage;
+use crate::report::{Latencies, grouped, rounded};
+
+/// Events a second while catching up.
+const EVENTS_PER_S_MIN: f64 = 60_000.0;
+/// Resident memory of the job.
+const RESIDENT_MAX_BYTES: u64 = 2 << 30;
+/// From produced to visible, 99 of 100.
+const P99_MAX_MS: f64 = 250.0;
+/// From the start of a process to its first new commit.
+const RECOVERY_MAX: Duration = Duration::from_secs(3);
+/// Kinds of threads in the profile.
+const THREADS_SHOWN: usize = 12;
+
+/// All of a run.
+pub struct Figures {
+    /// What the generator says.
+    pub generated: Value,
+    /// Phase 1.
+    pub catch_up: CatchUp,
+    /// Phase 2.
+    pub freshness: Freshness,
+    /// Phase 3, a kill each.
+    pub recoveries: Vec<Recovery>,
+    /// Most memory of the job in phases 2 and 3.
+    pub live_resident_peak_bytes: u64,
+    /// What became of the payments.
+    pub totals: Totals,
+    /// What `tidemill verify` says.
+    pub verified: Value,
+}
+
+/// How a job caught up.
+pub struct CatchUp {
+    /// Events read.
+    pub events: u64,
+    /// From the first record read to the last commit.
+    pub took: Duration,
+    /// From the start of the process to its end, the last checkpoint included.
+    pub wall: Duration,
+    /// Epochs committed.
+    pub epochs: u64,
+    /// Checkpoints taken.
+    pub checkpoints: usize,
+    /// Records written by all sinks.
+    pub records_out: u64,
+    /// What the process used.
+    pub usage: Usage,
+    /// What the broker used meanwhile.
+    pub broker_cpu_s: f64,
+}
+
+/// How fresh outputs are under steady load.
+pub struct Freshness {
+    /// Payments a second.
+    pub rate: u64,
+    /// How long was measured.
+    pub seconds: f64,
+    /// From due to visible.
+    pub latencies: Latencies,
+    /// Payments that were not visible at the end.
+    pub missing: u64,
+    /// Checkpoints taken meanwhile.
+    pub checkpoints: usize,
+    /// Processors that the job kept busy.
+    pub job_cpus: f64,
+    /// Processors that the broker kept busy.
+    pub broker_cpus: f64,
+}
+
+/// How a job came back from a `kill -9`.
+pub struct Recovery {
+    /// From the start of the new process to its first new epoch being visible.
+    pub start_to_commit: Duration,
+    /// From the last epoch that was seen before to the first new one.
+    pub outage: Duration,
+    /// What the job says of its recovery, in milliseconds.
+    pub recovery_ms: i64,
+    /// Epochs between the checkpoint and the journal's end, done again.
+    pub replayed_epochs: u64,
+}
+
+impl CatchUp {
+    /// Events a second from the first record read to the last commit.
+    #[must_use]
+    pub fn events_per_s(&self) -> f64 {
+        self.per_s(self.took)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a rate to be read")]
+    fn per_s(&self, span: Duration) -> f64 {
+        self.events as f64 / span.as_secs_f64().max(1e-9)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a cost to be read")]
+    fn ns_per_event(&self, seconds: f64) -> f64 {
+        seconds * 1e9 / self.events as f64
+    }
+}
+
+impl Figures {
+    /// True if everything that was committed is as it must be.
+    #[must_use]
+    pub fn is_correct(&self) -> bool {
+        self.verified["verified"] == true && self.totals.missing == 0 && self.totals.repeated == 0
+    }
+
+    fn slowest_recovery(&self) -> Duration {
+        let spans = self
+            .recoveries
+            .iter()
+            .map(|recovery| recovery.start_to_commit);
+        spans.max().unwrap_or_default()
+    }
+
+    fn resident_peak_bytes(&self) -> u64 {
+        self.catch_up
+            .usage
+            .resident_peak_bytes
+            .max(self.live_resident_peak_bytes)
+    }
+
+    /// The line's figures.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let Self {
+            catch_up,
+            freshness,
+            totals,
+            ..
+        } = self;
+        let threads = catch_up.usage.by_thread().into_iter().take(THREADS_SHOWN);
+        let threads: Map<_, _> = threads
+            .map(|(name, s)| (name, rounded(catch_up.ns_per_event(s)).into()))
+            .collect();
+        let recoveries = self.recoveries.iter().map(|recovery| {
+            json!({
+                "start_to_commit_ms": recovery.start_to_commit.as_millis(),
+                "outage_ms": recovery.outage.as_millis(),
+                "recovery_ms": recovery.recovery_ms,
+                "replayed_epochs": recovery.replayed_epochs,
+            })
+        });
+        let mut live = freshness.latencies.to_json();
+        live["events_per_s"] = freshness.rate.into();
+        live["seconds"] = rounded(freshness.seconds).into();
+        live["missing"] = freshness.missing.into();
+        live["checkpoints"] = freshness.checkpoints.into();
+        live["job_processors"] = (rounded(freshness.job_cpus * 10.0) / 10.0).into();
+        live["broker_processors"] = (rounded(freshness.broker_cpus * 10.0) / 10.0).into();
+        json!({
+            "events": catch_up.events,
+            "bytes": self.generated["bytes"],
+            "events_per_s": catch_up.events_per_s().round(),
+            "events_per_s_of_process": catch_up.per_s(catch_up.wall).round(),
+            "catch_up_ms": catch_up.took.as_millis(),
+            "epochs": catch_up.epochs,
+            "checkpoints": catch_up.checkpoints,
+            "records_out": catch_up.records_out,
+            "resident_peak_mib": self.resident_peak_bytes() >> 20,
+            "job_ns_per_event": catch_up.ns_per_event(catch_up.usage.cpu_s).round(),
+            "broker_ns_per_event": catch_up.ns_per_event(catch_up.broker_cpu_s).round(),
+            "job_threads_ns_per_event": threads,
+            "live": live,
+            "recoveries": recoveries.collect::<Vec<_>>(),
+            "recovery_max_ms": self.slowest_recovery().as_millis(),
+            "payments": { "produced": totals.produced, "missing": totals.missing, "repeated": totals.repeated },
+            "rows_equal": self.verified["rows_equal"],
+            "rows_wrong": self.verified["rows_wrong"],
+            "verified": self.is_correct(),
+        })
+    }
+
+    /// Each target and what was measured.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "figures to be read")]
+    pub fn targets(&self) -> Vec<Target> {
+        let per_s = self.catch_up.events_per_s();
+        let (resident, p99_ms, recovery) = (
+            self.resident_peak_bytes(),
+            self.freshness.latencies.quantile_ms(990),
+            self.slowest_recovery(),
+        );
+        let mib = |bytes: u64| grouped((bytes >> 20) as f64);
+        let mut targets = vec![
+            Target::new(
+                "catching up, events/s",
+                grouped(per_s),
+                format!("≥ {}", grouped(EVENTS_PER_S_MIN)),
+                per_s >= EVENTS_PER_S_MIN,
+            ),
+            Target::new(
+                "resident memory of the job, MiB",
+                mib(resident),
+                format!("≤ {}", mib(RESIDENT_MAX_BYTES)),
+                resident <= RESIDENT_MAX_BYTES,
+            ),
+            Target::new(
+                "produced to visible, p99, ms",
+                format!("{p99_ms:.1}"),
+                format!("≤ {P99_MAX_MS}"),
+                p99_ms <= P99_MAX_MS && self.freshness.missing == 0,
+            ),
+        ];
+        if !self.recoveries.is_empty() {
+            let is_met = recovery <= RECOVERY_MAX;
+            targets.push(Target::new(
+                "kill -9: start to first new commit, worst, s",
+                format!("{:.2}", recovery.as_secs_f64()),
+                format!("≤ {}", RECOVERY_MAX.as_secs()),
+                is_met,
+            ));
+        }
+        targets
+    }
+}
+
+/// A figure beside its target.
+pub struct Target {
+    figure: &'static str,
+    measured: String,
+    target: String,
+    is_met: bool,
+}
+
+impl Target {
+    const fn new(figure: &'static str, measured: String, target: String, is_met: bool) -> Self {
+        Self {
+            figure,
+            measured,
+            target,
+            is_met,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.is_met { "met" } else { "not met" };
+        write!(
+            f,
+            "{:<46} {:>12}   {:<10} {verdict}",
+            self.figure, self.measured, self.target
+        )
+    }
+}
+
+impl fmt::Display for CatchUp {
+    #[expect(clippy::cast_precision_loss, reason = "figures to be read")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (events_per_s, seconds) = (grouped(self.events_per_s()), self.took.as_secs_f64());
+        writeln!(
+            f,
+            "   {events_per_s} events/s: {} events in {seconds:.1} s, {:.1} s from start to end of the process",
+            grouped(self.events as f64),
+            self.wall.as_secs_f64()
+        )?;
+        writeln!(
+            f,
+            "   {} epochs committed, {} checkpoints, {} records written",
+            grouped(self.epochs as f64),
+            self.checkpoints,
+            grouped(self.records_out as f64)
+        )?;
+        writeln!(
+            f,
+            "   job: {} MiB resident at most",
+            grouped((self.usage.resident_peak_bytes >> 20) as f64)
+        )?;
+        writeln!(
+            f,
+            "   processor time, in ns per event: job {}, broker {}",
+            grouped(self.ns_per_event(self.usage.cpu_s)),
+            grouped(self.ns_per_event(self.broker_cpu_s))
+        )?;
+        write!(f, "   the job's, by thread:")?;
+        for (name, seconds) in self
+            .usage
+            .by_thread()
+            .into_iter()
+            .take(THREADS_SHOWN)
+            .filter(|(_, seconds)| *seconds > 0.0)
+        {
+            write!(f, " {name} {},", grouped(self.ns_per_event(seconds)))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Freshness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |per_mille| self.latencies.quantile_ms(per_mille);
+        writeln!(
+            f,
+            "   produced to visible: p50 {:.1} ms, p90 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1}",
+            ms(500),
+            ms(900),
+            ms(990),
+            ms(999),
+            ms(1000)
+        )?;
+        write!(
+            f,
+            "   {} payments in {:.0} s, {} not visible; {} checkpoints meanwhile; processors busy: job {:.2}, broker {:.2}",
+            self.latencies.count(),
+            self.seconds,
+            self.missing,
+            self.checkpoints,
+            self.job_cpus,
+            self.broker_cpus
+        )
+    }
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "   first new commit {:.2} s after the start ({} epochs done again, recovery {} ms); nothing new was visible for {:.2} s",
+            self.start_to_commit.as_secs_f64(),
+            self.replayed_epochs,
+            self.recovery_ms,
+            self.outage.as_secs_f64()
+        )
+    }
+}
