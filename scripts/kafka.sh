@@ -120,7 +120,7 @@ start() {
   mkdir -p "$DATA"
   broker_properties >"$DATA/server.properties"
   if [ ! -f "$DATA/logs/meta.properties" ]; then
-    "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.tools.StorageTool format --cluster-id "$(head -c 16 /dev/urandom | basenc --base64url | cut -c1-22)" \
+    "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.tools.StorageTool format --cluster-id "T$(head -c 16 /dev/urandom | basenc --base64url | cut -c1-21)" \
       --config "$DATA/server.properties" >"$LOG" 2>&1 || { cat "$LOG" >&2; fail "the storage could not be formatted"; }
   fi
   setsid "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.Kafka "$DATA/server.properties" >>"$LOG" 2>&1 </dev/null &

@@ -49,10 +49,10 @@ impl Latencies {
     }
 }
 
-/// To one digit behind the point.
+/// To two digits behind the point.
 #[must_use]
 pub fn rounded(number: f64) -> f64 {
-    (number * 10.0).round() / 10.0
+    (number * 100.0).round() / 100.0
 }
 
 /// A number with its thousands apart.

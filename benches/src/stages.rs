@@ -10,6 +10,8 @@
 mod dataflow;
 mod inputs;
 mod pipeline;
+mod planned;
+mod projections;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -73,10 +73,13 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     let work = tempfile::Builder::new()
         .prefix("tidemill-bench.")
         .tempdir()?;
+    // A copy, so that a build during the run does not change what is measured.
+    let tidemill = work.path().join("tidemill");
+    std::fs::copy(&settings.tidemill, &tidemill).context("cannot copy the 'tidemill' binary")?;
     say("starting Kafka");
     let broker = Broker::start(&settings.root, work.path().join("kafka"))?;
     let launch = Launch {
-        tidemill: settings.tidemill.clone(),
+        tidemill,
         root: settings.root.clone(),
         work: work.path().to_owned(),
         bootstrap: broker.bootstrap(),
@@ -181,6 +184,23 @@ fn checkpoints(lines: &[Line]) -> usize {
     epochs.len().saturating_sub(1)
 }
 
+/// Epochs a second between the first line and the last.
+#[expect(clippy::cast_precision_loss, reason = "a rate to be read")]
+fn epochs_per_s(lines: &[Line]) -> f64 {
+    let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
+        return 0.0;
+    };
+    let span = last.at.saturating_duration_since(first.at);
+    (last.status.epoch - first.status.epoch) as f64 / span.as_secs_f64().max(1e-3)
+}
+
+/// The middle one of the commits that the lines tell of.
+fn median_commit_ms(lines: &[Line]) -> f64 {
+    let mut durations: Vec<f64> = lines.iter().map(|line| line.status.commit_ms).collect();
+    durations.sort_by(f64::total_cmp);
+    durations.get(durations.len() / 2).copied().unwrap_or(0.0)
+}
+
 /// Latencies over a span of steady load.
 fn freshness(
     live: &mut Live,
@@ -208,6 +228,8 @@ fn freshness(
         seconds,
         latencies,
         missing,
+        epochs_per_s: epochs_per_s(&lines),
+        commit_ms: median_commit_ms(&lines),
         checkpoints: checkpoints(&lines),
         job_cpus: used(&job.usage(), &before.0),
         broker_cpus,
@@ -272,6 +294,7 @@ mod tests {
                 epoch,
                 records_in,
                 records_out: 0,
+                commit_ms: 0.0,
                 checkpoint_epoch,
                 recovery_ms: None,
             },

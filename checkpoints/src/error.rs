@@ -119,6 +119,7 @@ fn file_kind(source: &io::Error) -> ErrorKind {
     match source.kind() {
         Io::PermissionDenied
         | Io::ReadOnlyFilesystem
+        | Io::AlreadyExists
         | Io::NotADirectory
         | Io::IsADirectory
         | Io::InvalidFilename => ErrorKind::Invalid,

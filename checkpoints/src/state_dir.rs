@@ -33,12 +33,13 @@ struct Identity {
 #[derive(Debug)]
 pub struct StateDir {
     root: PathBuf,
+    identity: Identity,
     /// The operating system releases the lock when the file is closed, also after `kill -9`.
     _lock: File,
 }
 
 impl StateDir {
-    /// Creates the directory if it does not exist, takes it for this process, and checks that it is the job's.
+    /// Creates the directory if it does not exist, takes it for this process, and checks that it is the job's or nobody's yet.
     ///
     /// # Errors
     /// `Invalid` if the directory cannot be written, is in use by another process, or belongs to another job or another plan.
@@ -50,18 +51,25 @@ impl StateDir {
             job: job.to_owned(),
             plan_hash: plan_hash.to_owned(),
         };
-        match read_identity(root)? {
-            None => {
-                let bytes =
-                    serde_json::to_vec(&wanted).expect("an identity has only strings and integers");
-                write_atomically(&root.join(IDENTITY_FILE), &bytes)?;
-            }
-            Some(found) => check_identity(root, found, wanted)?,
+        if let Some(found) = read_identity(root)? {
+            check_identity(root, found, &wanted)?;
         }
         Ok(Self {
             root: root.to_owned(),
+            identity: wanted,
             _lock: lock,
         })
+    }
+
+    /// Makes the directory the job's and the plan's. To be done before anything is written into it, but only when it is certain that the job
+    /// may start: a plan that is refused must not leave its name here, or the right one would be refused next.
+    ///
+    /// # Errors
+    /// If the directory cannot be written.
+    pub fn claim(&self) -> Result<(), Error> {
+        let bytes =
+            serde_json::to_vec(&self.identity).expect("an identity has only strings and integers");
+        write_atomically(&self.root.join(IDENTITY_FILE), &bytes)
     }
 
     /// The directory.
@@ -132,7 +140,7 @@ fn read_identity(root: &Path) -> Result<Option<Identity>, Error> {
     }
 }
 
-fn check_identity(root: &Path, found: Identity, wanted: Identity) -> Result<(), Error> {
+fn check_identity(root: &Path, found: Identity, wanted: &Identity) -> Result<(), Error> {
     let path = root.to_owned();
     if found.version != VERSION {
         let what = format!("state directory '{}'", root.display());
@@ -146,15 +154,15 @@ fn check_identity(root: &Path, found: Identity, wanted: Identity) -> Result<(), 
         return Err(Error::OtherJob {
             path,
             found: found.job,
-            wanted: wanted.job,
+            wanted: wanted.job.clone(),
         });
     }
     if found.plan_hash != wanted.plan_hash {
         return Err(Error::OtherPlan {
             path,
-            job: wanted.job,
+            job: wanted.job.clone(),
             found: found.plan_hash,
-            wanted: wanted.plan_hash,
+            wanted: wanted.plan_hash.clone(),
         });
     }
     Ok(())

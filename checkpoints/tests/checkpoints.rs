@@ -280,6 +280,13 @@ fn a_state_directory_is_one_jobs_one_plans_and_one_processs() {
     );
     drop(held);
 
+    // Who was refused for another reason has not taken it.
+    let held = StateDir::lock(&dir, "finance", "plan-b").expect("nobody's yet");
+    drop(held);
+    let held = StateDir::lock(&dir, "finance", "plan-a").expect("nobody's yet");
+    held.claim().expect("writable");
+    drop(held);
+
     let other_job = StateDir::lock(&dir, "payroll", "plan-a")
         .expect_err("another job's")
         .to_string();
@@ -294,7 +301,8 @@ fn a_state_directory_is_one_jobs_one_plans_and_one_processs() {
         other_plan.contains("'plan-a'") && other_plan.contains("empty state directory"),
         "{other_plan}"
     );
-    StateDir::lock(&dir, "finance", "plan-a").expect("free again");
+    let held = StateDir::lock(&dir, "finance", "plan-a").expect("free again");
+    held.claim().expect("claimed before");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use tidemill_jobs::plan::JobPlan;
-use tidemill_jobs::{Profile, plan_job_in};
+use tidemill_jobs::{Profile, plan_job};
 
 use crate::config::Config;
 use crate::environment;
@@ -45,7 +45,7 @@ impl JobArguments {
         })?;
         let config = Config::read(self.config.as_deref(), &self.sql)?;
         let profile = self.profile(&config)?;
-        let plan = plan_job_in(&self.name()?, &sql, &profile, &environment::variable);
+        let plan = plan_job(&self.name()?, &sql, &profile, &environment::variable);
         let plan = plan.map_err(|error| match error.location() {
             // As compilers spell it, so that editors find the place.
             Some(_) => anyhow::Error::new(Failure::new(error.kind(), format!("{path}:{error}"))),

@@ -71,11 +71,15 @@ impl Golden {
         for topic in files::names(stage) {
             for (partition, bytes) in files::partitions(&stage.join(&topic)) {
                 files::append(&self.job.data, &topic, partition, b"");
-                lines.extend(bytes.split_inclusive(|&byte| byte == b'\n').map(|line| Line {
-                    topic: topic.clone(),
-                    partition,
-                    bytes: line.to_vec(),
-                }));
+                lines.extend(
+                    bytes
+                        .split_inclusive(|&byte| byte == b'\n')
+                        .map(|line| Line {
+                            topic: topic.clone(),
+                            partition,
+                            bytes: line.to_vec(),
+                        }),
+                );
             }
         }
         lines
@@ -88,7 +92,9 @@ impl Golden {
     }
 
     fn catch_up(&self, workers: usize, more: &[&str]) {
-        let command = self.job.run(workers, &[&["--until-caught-up"], more].concat());
+        let command = self
+            .job
+            .run(workers, &[&["--until-caught-up"], more].concat());
         Live::start(command).ends().good();
     }
 
@@ -223,7 +229,10 @@ fn cut(lines: &[Line], parts: usize, draws: &mut ChaCha8Rng) -> Vec<Vec<Line>> {
 /// Runs the job and kills it at a drawn moment. There is at least one line that it has not read.
 fn run_and_kill(job: &FilesJob, draws: &mut ChaCha8Rng) {
     let committed = files::committed_epoch(&job.data);
-    let (folder, known) = (job.state.join("checkpoints"), files::checkpoints(&job.state));
+    let (folder, known) = (
+        job.state.join("checkpoints"),
+        files::checkpoints(&job.state),
+    );
     let partial = files::names(&folder);
     let mut live = Live::start(job.run(draws.random_range(1..=3), &HASTY));
     match draws.random_range(0..5) {
@@ -231,9 +240,7 @@ fn run_and_kill(job: &FilesJob, draws: &mut ChaCha8Rng) {
         1 => drop(live.wait_for("the end of recovery", |status| {
             status["state"] != "recovering"
         })),
-        2 => live.until("a commit", || {
-            files::committed_epoch(&job.data) > committed
-        }),
+        2 => live.until("a commit", || files::committed_epoch(&job.data) > committed),
         3 => live.until("the beginning of a checkpoint", || {
             files::names(&folder) != partial
         }),
@@ -255,10 +262,7 @@ fn straight(name: &str) {
     golden.assert_expected("straight");
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test has no caller to tell it"
-)]
+#[expect(clippy::disallowed_methods, reason = "a test has no caller to tell it")]
 fn updates() -> bool {
     std::env::var_os("UPDATE_GOLDEN").is_some()
 }
@@ -287,9 +291,7 @@ fn restored(name: &str) {
         let mut parts = cut(&shuffle(&stage, &mut draws), 2, &mut draws).into_iter();
         golden.feed(&parts.next().unwrap());
         let mut live = Live::start(job.run(1, &HASTY));
-        live.until("a commit", || {
-            files::committed_epoch(&job.data) > before
-        });
+        live.until("a commit", || files::committed_epoch(&job.data) > before);
         let last = live.stop().last();
         assert_eq!(
             (&last["checkpoint_epoch"], &last["state"]),

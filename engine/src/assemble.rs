@@ -27,7 +27,11 @@ pub struct InFlight {
 impl InFlight {
     /// Nothing in flight; `keyed` says of each sink whether its records have keys.
     pub fn new(workers: usize, keyed: Vec<bool>) -> Self {
-        Self { pending: BTreeMap::new(), before: vec![0; workers], keyed: Arc::new(keyed) }
+        Self {
+            pending: BTreeMap::new(),
+            before: vec![0; workers],
+            keyed: Arc::new(keyed),
+        }
     }
 
     /// How many epochs the workers are at.
@@ -43,7 +47,15 @@ impl InFlight {
     /// An epoch was sent to the workers.
     pub fn admitted(&mut self, epoch: u64, journal: Vec<u8>, source_offsets: Vec<SourceOffset>) {
         let outputs = self.keyed.iter().map(|_| Vec::new()).collect();
-        self.pending.insert(epoch, Pending { outputs, decoded: Vec::new(), journal, source_offsets });
+        self.pending.insert(
+            epoch,
+            Pending {
+                outputs,
+                decoded: Vec::new(),
+                journal,
+                source_offsets,
+            },
+        );
     }
 
     /// A worker wrote to a sink.

@@ -23,21 +23,36 @@ pub struct FrozenCheckpoint {
 }
 
 /// Starts a thread that writes one checkpoint and reports.
-pub fn spawn(store: CheckpointStore, checkpoint: FrozenCheckpoint, events: Sender<Event>) -> Result<JoinHandle<()>, Error> {
-    let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
-        let _report = PanicReport { thread: "the checkpoint thread".to_owned(), events: events.clone() };
-        let (epoch, started) = (checkpoint.manifest.epoch, checkpoint.started);
-        let event = match write(&store, checkpoint) {
-            Ok(()) => Event::Checkpointed { epoch: epoch.0, seconds: started.elapsed().as_secs_f64() },
-            Err(error) => {
-                // What was written so far is of no use; if it cannot even be removed, the next begin does.
-                let _ = store.abandon(epoch);
-                Event::CheckpointFailed { epoch: epoch.0, error }
-            }
-        };
-        // Nobody listens any more only if the run is over.
-        let _ = events.send(event);
-    });
+pub fn spawn(
+    store: CheckpointStore,
+    checkpoint: FrozenCheckpoint,
+    events: Sender<Event>,
+) -> Result<JoinHandle<()>, Error> {
+    let thread = std::thread::Builder::new()
+        .name("checkpoint".to_owned())
+        .spawn(move || {
+            let _report = PanicReport {
+                thread: "the checkpoint thread".to_owned(),
+                events: events.clone(),
+            };
+            let (epoch, started) = (checkpoint.manifest.epoch, checkpoint.started);
+            let event = match write(&store, checkpoint) {
+                Ok(()) => Event::Checkpointed {
+                    epoch: epoch.0,
+                    seconds: started.elapsed().as_secs_f64(),
+                },
+                Err(error) => {
+                    // What was written so far is of no use; if it cannot even be removed, the next begin does.
+                    let _ = store.abandon(epoch);
+                    Event::CheckpointFailed {
+                        epoch: epoch.0,
+                        error,
+                    }
+                }
+            };
+            // Nobody listens any more only if the run is over.
+            let _ = events.send(event);
+        });
     thread.map_err(|error| Error::Spawn(error.to_string()))
 }
 

@@ -38,27 +38,41 @@ pub struct CompleteEpoch {
 }
 
 /// Starts the commit thread. It ends when `epochs` is closed, returning the committer, or after it reported a failure.
-pub fn spawn(mut committer: Box<dyn Committer>, epochs: Receiver<CompleteEpoch>, status: Arc<Status>, events: Sender<Event>) -> Result<JoinHandle<()>, Error> {
-    let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(move || {
-        let _report = PanicReport { thread: "the commit thread".to_owned(), events: events.clone() };
-        while let Ok(first) = epochs.recv() {
-            let mut group = vec![first];
-            group.extend(epochs.try_iter().take(GROUP_MAX - 1));
-            let newest = group.last().map_or(0, |complete| complete.epoch);
-            let event = match commit(committer.as_mut(), &group, &status) {
-                Ok(()) => Event::Committed { epoch: newest },
-                Err(error) => Event::Failed(error),
+pub fn spawn(
+    mut committer: Box<dyn Committer>,
+    epochs: Receiver<CompleteEpoch>,
+    status: Arc<Status>,
+    events: Sender<Event>,
+) -> Result<JoinHandle<()>, Error> {
+    let thread = std::thread::Builder::new()
+        .name("commit".to_owned())
+        .spawn(move || {
+            let _report = PanicReport {
+                thread: "the commit thread".to_owned(),
+                events: events.clone(),
             };
-            let failed = matches!(event, Event::Failed(_));
-            if events.send(event).is_err() || failed {
-                return;
+            while let Ok(first) = epochs.recv() {
+                let mut group = vec![first];
+                group.extend(epochs.try_iter().take(GROUP_MAX - 1));
+                let newest = group.last().map_or(0, |complete| complete.epoch);
+                let event = match commit(committer.as_mut(), &group, &status) {
+                    Ok(()) => Event::Committed { epoch: newest },
+                    Err(error) => Event::Failed(error),
+                };
+                let failed = matches!(event, Event::Failed(_));
+                if events.send(event).is_err() || failed {
+                    return;
+                }
             }
-        }
-    });
+        });
     thread.map_err(|error| Error::Spawn(error.to_string()))
 }
 
-fn commit(committer: &mut dyn Committer, group: &[CompleteEpoch], status: &Status) -> Result<(), Error> {
+fn commit(
+    committer: &mut dyn Committer,
+    group: &[CompleteEpoch],
+    status: &Status,
+) -> Result<(), Error> {
     let mut outputs: Vec<EpochOutput> = group.iter().map(merge).collect();
     let started = Instant::now();
     let mut wait = RETRY_WAIT.0;
@@ -93,15 +107,20 @@ fn resolve(committer: &mut dyn Committer, wait: &mut Duration) -> Result<Option<
 }
 
 fn observe(group: &[CompleteEpoch], status: &Status, started: Instant) {
-    status.commit_seconds.observe(started.elapsed().as_secs_f64(), 1);
+    status
+        .commit_seconds
+        .observe(started.elapsed().as_secs_f64(), 1);
     let now = clock::now_ms();
     for complete in group {
         for (sink, outputs) in status.sinks.iter().zip(&complete.outputs) {
-            sink.records.add(outputs.iter().map(|records| records.len() as u64).sum());
+            sink.records
+                .add(outputs.iter().map(|records| records.len() as u64).sum());
         }
         for &(time_ms, rows) in &complete.decoded {
             #[expect(clippy::cast_precision_loss, reason = "a reading for a monitor")]
-            status.freshness_seconds.observe((now - time_ms).max(0) as f64 / 1e3, rows);
+            status
+                .freshness_seconds
+                .observe((now - time_ms).max(0) as f64 / 1e3, rows);
         }
         status.epoch.store(complete.epoch, Ordering::Relaxed);
     }
@@ -109,12 +128,23 @@ fn observe(group: &[CompleteEpoch], status: &Status, started: Instant) {
 
 /// One epoch's records, the workers' parts merged in key order, so that the bytes do not depend on how many workers there were.
 fn merge(complete: &CompleteEpoch) -> EpochOutput {
-    let sinks = complete.outputs.iter().zip(complete.keyed.iter()).map(|(parts, &keyed)| merge_sink(parts, keyed)).collect();
-    EpochOutput { epoch: Epoch(complete.epoch), sinks, journal: complete.journal.clone(), source_offsets: complete.source_offsets.clone() }
+    let sinks = complete
+        .outputs
+        .iter()
+        .zip(complete.keyed.iter())
+        .map(|(parts, &keyed)| merge_sink(parts, keyed))
+        .collect();
+    EpochOutput {
+        epoch: Epoch(complete.epoch),
+        sinks,
+        journal: complete.journal.clone(),
+        source_offsets: complete.source_offsets.clone(),
+    }
 }
 
 fn merge_sink(parts: &[OutputRecords], keyed: bool) -> OutputRecords {
-    let mut records: Vec<(&[u8], Option<&[u8]>)> = parts.iter().flat_map(OutputRecords::iter).collect();
+    let mut records: Vec<(&[u8], Option<&[u8]>)> =
+        parts.iter().flat_map(OutputRecords::iter).collect();
     if keyed {
         // Stable: the records of one key come from one worker, in order.
         records.sort_by_key(|&(key, _)| key);

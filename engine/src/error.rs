@@ -28,7 +28,9 @@ pub enum Error {
         known: String,
     },
     /// The sinks cannot be committed together.
-    #[error("sinks '{first}' and '{second}' use different connectors; all sinks of a job commit in one transaction, so use one connector for all")]
+    #[error(
+        "sinks '{first}' and '{second}' use different connectors; all sinks of a job commit in one transaction, so use one connector for all"
+    )]
     MixedSinks {
         /// A sink.
         first: String,
@@ -50,7 +52,9 @@ pub enum Error {
         reason: String,
     },
     /// Replay found another input than the journal tells of.
-    #[error("epoch {epoch} cannot be replayed: partition {partition} of source '{source_name}' ends before the journalled offset {offset}; restore the topic, or start the job under a new name")]
+    #[error(
+        "epoch {epoch} cannot be replayed: partition {partition} of source '{source_name}' ends before the journalled offset {offset}; restore the topic, or start the job under a new name"
+    )]
     ReplayShort {
         /// The epoch.
         epoch: Epoch,
@@ -81,7 +85,10 @@ impl Error {
             Self::Checkpoint(error) => error.kind(),
             Self::State(error) => error.kind(),
             Self::Operator(error) => error.kind(),
-            Self::UnknownConnector { .. } | Self::MixedSinks { .. } | Self::Plan { .. } | Self::Refused { .. } => ErrorKind::Invalid,
+            Self::UnknownConnector { .. }
+            | Self::MixedSinks { .. }
+            | Self::Plan { .. }
+            | Self::Refused { .. } => ErrorKind::Invalid,
             Self::ReplayShort { .. } => ErrorKind::Corrupt,
             Self::Panicked { .. } => ErrorKind::Bug,
             Self::Spawn(_) => ErrorKind::Retry,

@@ -63,8 +63,15 @@ pub enum Event {
         epoch: u64,
         /// What is to be written.
         frozen: Frozen,
-        /// State on disk and in caches, in bytes.
-        size: (u64, u64),
+    },
+    /// How large a worker's state is.
+    Size {
+        /// The worker.
+        worker: usize,
+        /// On disk, in bytes.
+        disk_bytes: u64,
+        /// In caches, in bytes.
+        cache_bytes: u64,
     },
     /// Everything up to an epoch is committed.
     Committed {
@@ -101,7 +108,9 @@ impl Drop for PanicReport {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // Nobody listens any more only if the run is over.
-            let _ = self.events.send(Event::Failed(Error::Panicked { thread: std::mem::take(&mut self.thread) }));
+            let _ = self.events.send(Event::Failed(Error::Panicked {
+                thread: std::mem::take(&mut self.thread),
+            }));
         }
     }
 }

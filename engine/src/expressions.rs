@@ -21,44 +21,104 @@ use crate::Error;
 ///
 /// # Errors
 /// If it names a column that the schema lacks.
-pub fn bind(expression: &Expr, schema: &SchemaRef, node: &str) -> Result<Arc<dyn PhysicalExpr>, Error> {
-    let plan = |error: datafusion_common::DataFusionError| Error::Plan { node: node.to_owned(), reason: error.to_string() };
+pub fn bind(
+    expression: &Expr,
+    schema: &SchemaRef,
+    node: &str,
+) -> Result<Arc<dyn PhysicalExpr>, Error> {
+    let plan = |error: datafusion_common::DataFusionError| Error::Plan {
+        node: node.to_owned(),
+        reason: error.to_string(),
+    };
     let columns = DFSchema::try_from(Arc::clone(schema)).map_err(plan)?;
-    create_physical_expr(expression, &columns, &ExecutionProps::new(), &PhysicalPlanningContext::default()).map_err(plan)
+    create_physical_expr(
+        expression,
+        &columns,
+        &ExecutionProps::new(),
+        &PhysicalPlanningContext::default(),
+    )
+    .map_err(plan)
 }
 
 /// Computes columns; the result has the output schema.
-pub fn project(expressions: &[Arc<dyn PhysicalExpr>], output: &SchemaRef, rows: &RecordBatch) -> Result<Computed, ArrowError> {
+pub fn project(
+    expressions: &[Arc<dyn PhysicalExpr>],
+    output: &SchemaRef,
+    rows: &RecordBatch,
+) -> Result<Computed, ArrowError> {
     let arrays = expressions
         .iter()
-        .map(|expression| Ok(expression.evaluate(rows)?.into_array(rows.num_rows())?))
+        .map(|expression| expression.evaluate(rows)?.into_array(rows.num_rows()))
         .collect::<Result<Vec<_>, datafusion_common::DataFusionError>>()
         .map_err(to_arrow)?;
-    Ok(Computed { rows: columns::batch(output, arrays, rows.num_rows())?, kept: None })
+    Ok(Computed {
+        rows: columns::batch(output, arrays, rows.num_rows())?,
+        kept: None,
+    })
 }
 
 /// Keeps the rows for which the predicate is true.
-pub fn filter(predicate: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<Computed, ArrowError> {
-    let mask = predicate.evaluate(rows).and_then(|value| value.into_array(rows.num_rows())).map_err(to_arrow)?;
-    let mask = mask.as_boolean_opt().ok_or_else(|| ArrowError::InvalidArgumentError("a predicate is not boolean".to_owned()))?;
+pub fn filter(
+    predicate: &Arc<dyn PhysicalExpr>,
+    rows: &RecordBatch,
+) -> Result<Computed, ArrowError> {
+    let mask = predicate
+        .evaluate(rows)
+        .and_then(|value| value.into_array(rows.num_rows()))
+        .map_err(to_arrow)?;
+    let mask = mask
+        .as_boolean_opt()
+        .ok_or_else(|| ArrowError::InvalidArgumentError("a predicate is not boolean".to_owned()))?;
     if mask.null_count() == 0 && mask.true_count() == rows.num_rows() {
-        return Ok(Computed { rows: rows.clone(), kept: None });
+        return Ok(Computed {
+            rows: rows.clone(),
+            kept: None,
+        });
     }
     let keep: BooleanArray = mask.iter().map(|keep| Some(keep == Some(true))).collect();
-    let kept = (0u32..).zip(keep.values()).filter_map(|(row, keep)| keep.then_some(row)).collect();
-    Ok(Computed { rows: filter_record_batch(rows, &keep)?, kept: Some(kept) })
+    let kept = (0u32..)
+        .zip(keep.values())
+        .filter_map(|(row, keep)| keep.then_some(row))
+        .collect();
+    Ok(Computed {
+        rows: filter_record_batch(rows, &keep)?,
+        kept: Some(kept),
+    })
 }
 
 /// Appends the start and the end of the tumbling window that a row's time falls in; rows without a time are left out.
-pub fn tumble(time: usize, size_ms: i64, output: &SchemaRef, rows: &RecordBatch) -> Result<Computed, ArrowError> {
+pub fn tumble(
+    time: usize,
+    size_ms: i64,
+    output: &SchemaRef,
+    rows: &RecordBatch,
+) -> Result<Computed, ArrowError> {
     let times = columns::ordinals(rows.column(time))?;
-    let kept: Vec<u32> = (0u32..).zip(&times).filter_map(|(row, time)| time.map(|_| row)).collect();
-    let starts: Vec<i64> = times.iter().flatten().map(|time| time - time.rem_euclid(size_ms)).collect();
+    let kept: Vec<u32> = (0u32..)
+        .zip(&times)
+        .filter_map(|(row, time)| time.map(|_| row))
+        .collect();
+    let starts: Vec<i64> = times
+        .iter()
+        .flatten()
+        .map(|time| time - time.rem_euclid(size_ms))
+        .collect();
     let indices = UInt32Array::from(kept.clone());
-    let mut arrays = rows.columns().iter().map(|column| take(column, &indices, None)).collect::<Result<Vec<_>, _>>()?;
-    arrays.push(Arc::new(TimestampMillisecondArray::from_iter_values(starts.iter().copied())));
-    arrays.push(Arc::new(TimestampMillisecondArray::from_iter_values(starts.iter().map(|start| start + size_ms))));
-    Ok(Computed { rows: columns::batch(output, arrays, kept.len())?, kept: Some(kept) })
+    let mut arrays = rows
+        .columns()
+        .iter()
+        .map(|column| take(column, &indices, None))
+        .collect::<Result<Vec<_>, _>>()?;
+    arrays.push(Arc::new(TimestampMillisecondArray::from_iter_values(
+        starts.iter().copied(),
+    )));
+    arrays.push(Arc::new(TimestampMillisecondArray::from_iter_values(
+        starts.iter().map(|start| start + size_ms),
+    )));
+    Ok(Computed {
+        rows: columns::batch(output, arrays, kept.len())?,
+        kept: Some(kept),
+    })
 }
 
 fn to_arrow(error: datafusion_common::DataFusionError) -> ArrowError {

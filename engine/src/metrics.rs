@@ -1,59 +1,177 @@
 //! The status in Prometheus' text format.
 
 use std::fmt::Write;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use crate::status::{Histogram, Status, lag, resident_bytes};
+use crate::status::{Histogram, SourceStatus, Status, lag, resident_bytes};
 
 /// All metrics of a job.
 pub fn text(status: &Status) -> String {
     let mut out = Text(String::new());
+    job(&mut out, status);
+    sources(&mut out, status);
+    sinks(&mut out, status);
+    let histograms = [
+        (
+            "commit_seconds",
+            "Duration of commits.",
+            &status.commit_seconds,
+        ),
+        (
+            "checkpoint_seconds",
+            "Duration of checkpoints.",
+            &status.checkpoint_seconds,
+        ),
+        (
+            "freshness_seconds",
+            "From an event's ts to its commit.",
+            &status.freshness_seconds,
+        ),
+    ];
+    for (name, help, histogram) in histograms {
+        out.histogram(name, help, histogram);
+    }
+    out.0
+}
+
+fn job(out: &mut Text, status: &Status) {
     let snapshot = status.snapshot();
-    out.family("epoch", "gauge", "Last committed epoch.").value("", status.epoch.load(Ordering::Relaxed));
-    out.family("checkpoint_epoch", "gauge", "Epoch of the newest checkpoint.").value("", snapshot.checkpoint_epoch);
-    out.family("recovery_seconds", "gauge", "Duration of recovery.").value("", snapshot.recovery_ms.map_or(f64::NAN, |ms| ms as f64 / 1e3));
-    out.per_source(status, "records_read_total", "counter", "Records read.", |source| source.records.get());
-    out.per_source(status, "bytes_read_total", "counter", "Bytes read.", |source| source.bytes.get());
-    out.per_source(status, "reads_total", "counter", "Events of type read, which change nothing.", |source| source.reads.get());
-    out.per_source(status, "duplicates_total", "counter", "Events dropped by deduplication.", |source| source.duplicates.get());
-    out.per_source(status, "dead_letters_total", "counter", "Undecodable records.", |source| source.dead_letters.get());
-    out.per_source(status, "lag", "gauge", "What a source still holds: records, or bytes for files.", lag);
-    let mut family = out.family("lag_partition", "gauge", "What a partition still holds: records, or bytes for files.");
-    for source in &status.sources {
-        let positions = source.positions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        for (partition, committed, end) in positions {
-            family.value(&format!("topic=\"{}\",partition=\"{partition}\"", escape(&source.topic)), (end - committed).max(0));
+    let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+    let gauges = [
+        ("epoch", "Last committed epoch.", load(&status.epoch)),
+        (
+            "checkpoint_epoch",
+            "Epoch of the newest checkpoint.",
+            snapshot.checkpoint_epoch,
+        ),
+        ("state_bytes", "State on disk.", load(&status.state_bytes)),
+        (
+            "state_cache_bytes",
+            "State in caches.",
+            load(&status.cache_bytes),
+        ),
+        (
+            "resident_memory_bytes",
+            "Resident memory of the process.",
+            resident_bytes(),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.family(name, "gauge", help).value("", value);
+    }
+    if let Some(ms) = snapshot.recovery_ms {
+        let seconds = Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64();
+        out.family("recovery_seconds", "gauge", "Duration of recovery.")
+            .value("", seconds);
+    }
+    let counters = [
+        (
+            "stale_total",
+            "Events that a newer one about the same key had overtaken.",
+            status.stale.get(),
+        ),
+        ("late_total", "Rows in the late ledger.", status.late.get()),
+        (
+            "failed_rows_total",
+            "Rows that an expression could not be computed for.",
+            status.failed_rows.get(),
+        ),
+        (
+            "backpressure_waits_total",
+            "Times that admission waited for epochs in flight.",
+            status.backpressure_waits.get(),
+        ),
+    ];
+    for (name, help, value) in counters {
+        out.family(name, "counter", help).value("", value);
+    }
+}
+
+/// Reads one count of a source.
+type OfSource = fn(&SourceStatus) -> u64;
+
+fn sources(out: &mut Text, status: &Status) {
+    let counts: [(&str, &str, &str, OfSource); 6] = [
+        ("records_read_total", "counter", "Records read.", |source| {
+            source.records.get()
+        }),
+        ("bytes_read_total", "counter", "Bytes read.", |source| {
+            source.bytes.get()
+        }),
+        (
+            "reads_total",
+            "counter",
+            "Events of type read, which change nothing.",
+            |source| source.reads.get(),
+        ),
+        (
+            "duplicates_total",
+            "counter",
+            "Events dropped by deduplication.",
+            |source| source.duplicates.get(),
+        ),
+        (
+            "dead_letters_total",
+            "counter",
+            "Undecodable records.",
+            |source| source.dead_letters.get(),
+        ),
+        (
+            "lag",
+            "gauge",
+            "What a source still holds: records, or bytes for files.",
+            lag,
+        ),
+    ];
+    for (name, kind, help, count) in counts {
+        let mut family = out.family(name, kind, help);
+        for source in &status.sources {
+            family.value(&topic(&source.topic), count(source));
         }
     }
+    let mut family = out.family(
+        "lag_partition",
+        "gauge",
+        "What a partition still holds: records, or bytes for files.",
+    );
+    for source in &status.sources {
+        let positions = source
+            .positions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for (partition, committed, end) in positions {
+            let labels = format!("{},partition=\"{partition}\"", topic(&source.topic));
+            family.value(&labels, (end - committed).max(0));
+        }
+    }
+}
+
+fn sinks(out: &mut Text, status: &Status) {
     let mut family = out.family("records_committed_total", "counter", "Records committed.");
     for sink in &status.sinks {
-        family.value(&format!("topic=\"{}\"", escape(&sink.topic)), sink.records.get());
+        family.value(&topic(&sink.topic), sink.records.get());
     }
-    out.family("stale_total", "counter", "Events that a newer one about the same key had overtaken.").value("", status.stale.get());
-    out.family("late_total", "counter", "Rows in the late ledger.").value("", snapshot.late);
-    out.family("failed_rows_total", "counter", "Rows that an expression could not be computed for.").value("", status.failed_rows.get());
-    out.family("backpressure_waits_total", "counter", "Times that admission waited for epochs in flight.").value("", status.backpressure_waits.get());
-    out.family("state_bytes", "gauge", "State on disk.").value("", status.state_bytes.load(Ordering::Relaxed));
-    out.family("state_cache_bytes", "gauge", "State in caches.").value("", status.cache_bytes.load(Ordering::Relaxed));
-    out.family("resident_memory_bytes", "gauge", "Resident memory of the process.").value("", resident_bytes());
-    out.histogram("commit_seconds", "Duration of commits.", &status.commit_seconds);
-    out.histogram("checkpoint_seconds", "Duration of checkpoints.", &status.checkpoint_seconds);
-    out.histogram("freshness_seconds", "From an event's ts to its commit.", &status.freshness_seconds);
-    out.0
+}
+
+fn topic(name: &str) -> String {
+    format!("topic=\"{}\"", escape(name))
 }
 
 struct Text(String);
 
 impl Text {
     fn family(&mut self, name: &str, kind: &str, help: &str) -> Family<'_> {
-        writeln!(self.0, "# HELP tidemill_{name} {help}\n# TYPE tidemill_{name} {kind}").expect("a string takes all");
-        Family { out: &mut self.0, name: name.to_owned() }
-    }
-
-    fn per_source(&mut self, status: &Status, name: &str, kind: &str, help: &str, value: impl Fn(&crate::status::SourceStatus) -> u64) {
-        let mut family = self.family(name, kind, help);
-        for source in &status.sources {
-            family.value(&format!("topic=\"{}\"", escape(&source.topic)), value(source));
+        writeln!(
+            self.0,
+            "# HELP tidemill_{name} {help}\n# TYPE tidemill_{name} {kind}"
+        )
+        .expect("a string takes all");
+        Family {
+            out: &mut self.0,
+            name: name.to_owned(),
         }
     }
 
@@ -61,7 +179,11 @@ impl Text {
         let (buckets, count, sum) = histogram.cumulative();
         let family = self.family(name, "histogram", help);
         for (bound, count) in buckets {
-            writeln!(family.out, "tidemill_{name}_bucket{{le=\"{bound}\"}} {count}").expect("a string takes all");
+            writeln!(
+                family.out,
+                "tidemill_{name}_bucket{{le=\"{bound}\"}} {count}"
+            )
+            .expect("a string takes all");
         }
         writeln!(family.out, "tidemill_{name}_bucket{{le=\"+Inf\"}} {count}\ntidemill_{name}_sum {sum}\ntidemill_{name}_count {count}").expect("a string takes all");
     }
@@ -75,11 +197,18 @@ struct Family<'a> {
 impl Family<'_> {
     fn value(&mut self, labels: &str, value: impl std::fmt::Display) {
         let name = &self.name;
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{labels}}}")
+        };
         writeln!(self.out, "tidemill_{name}{labels} {value}").expect("a string takes all");
     }
 }
 
 fn escape(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    label
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }

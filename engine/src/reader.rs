@@ -25,19 +25,39 @@ const ENDS_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_WAIT: Duration = Duration::from_millis(200);
 
 /// Starts the thread of source `index`, already open.
-pub fn spawn(index: usize, mut source: Box<dyn Source>, status: Arc<Status>, stop: Arc<AtomicBool>, events: Sender<Event>) -> Result<(Receiver<Vec<SourceBatch>>, JoinHandle<()>), Error> {
+pub fn spawn(
+    index: usize,
+    mut source: Box<dyn Source>,
+    status: Arc<Status>,
+    stop: Arc<AtomicBool>,
+    events: Sender<Event>,
+) -> Result<(Receiver<Vec<SourceBatch>>, JoinHandle<()>), Error> {
     let (sender, receiver) = bounded(POLLS_WAITING);
-    let thread = std::thread::Builder::new().name(format!("source-{index}")).spawn(move || {
-        let _report = PanicReport { thread: format!("the reader of '{}'", source.topic()), events: events.clone() };
-        if let Err(error) = read(index, source.as_mut(), &status, &stop, &sender) {
-            // Nobody listens any more only if the run is over.
-            let _ = events.send(Event::Failed(error));
-        }
-    });
-    Ok((receiver, thread.map_err(|error| Error::Spawn(error.to_string()))?))
+    let thread = std::thread::Builder::new()
+        .name(format!("source-{index}"))
+        .spawn(move || {
+            let _report = PanicReport {
+                thread: format!("the reader of '{}'", source.topic()),
+                events: events.clone(),
+            };
+            if let Err(error) = read(index, source.as_mut(), &status, &stop, &sender) {
+                // Nobody listens any more only if the run is over.
+                let _ = events.send(Event::Failed(error));
+            }
+        });
+    Ok((
+        receiver,
+        thread.map_err(|error| Error::Spawn(error.to_string()))?,
+    ))
 }
 
-fn read(index: usize, source: &mut dyn Source, status: &Status, stop: &AtomicBool, sender: &Sender<Vec<SourceBatch>>) -> Result<(), Error> {
+fn read(
+    index: usize,
+    source: &mut dyn Source,
+    status: &Status,
+    stop: &AtomicBool,
+    sender: &Sender<Vec<SourceBatch>>,
+) -> Result<(), Error> {
     let mut ends_read: Option<Instant> = None;
     let mut batches = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -69,9 +89,15 @@ fn read(index: usize, source: &mut dyn Source, status: &Status, stop: &AtomicBoo
 }
 
 fn set_ends(status: &Status, index: usize, ends: &[(u32, i64)]) {
-    let mut positions = status.sources[index].positions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut positions = status.sources[index]
+        .positions
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     for &(partition, end) in ends {
-        match positions.iter_mut().find(|position| position.0 == partition) {
+        match positions
+            .iter_mut()
+            .find(|position| position.0 == partition)
+        {
             Some(position) => position.2 = end,
             None => positions.push((partition, 0, end)),
         }

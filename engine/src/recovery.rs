@@ -31,8 +31,18 @@ impl RestoreFrom {
             return Ok(Store::open(&dir, &self.settings)?);
         }
         let same_layout = self.snapshots.len() == workers;
-        let snapshots = if same_layout { vec![self.snapshots[worker].clone()] } else { self.snapshots.clone() };
-        Ok(Store::restore(&dir, &snapshots, same_layout, &|group| worker_of(group, workers) == worker, &self.settings)?)
+        let snapshots = if same_layout {
+            vec![self.snapshots[worker].clone()]
+        } else {
+            self.snapshots.clone()
+        };
+        Ok(Store::restore(
+            &dir,
+            &snapshots,
+            same_layout,
+            &|group| worker_of(group, workers) == worker,
+            &self.settings,
+        )?)
     }
 }
 
@@ -49,7 +59,11 @@ pub struct Start {
 }
 
 /// Reads journal and checkpoints and decides. The committer is the owner already.
-pub fn plan_start(committer: &mut dyn Committer, store: &CheckpointStore, plan_hash: &str) -> Result<Start, Error> {
+pub fn plan_start(
+    committer: &mut dyn Committer,
+    store: &CheckpointStore,
+    plan_hash: &str,
+) -> Result<Start, Error> {
     let journal = decode_all(&committer.read_journal()?)?;
     let committed = journal.last().map_or(Epoch(0), |record| record.epoch);
     let (checkpoint, rejected) = store.newest_committed(&journal)?;
@@ -65,20 +79,47 @@ pub fn plan_start(committer: &mut dyn Committer, store: &CheckpointStore, plan_h
         }
         tracing::warn!(epoch = %rejected.epoch, reason = rejected.reason, "a checkpoint is passed over; using an older one");
     }
-    let fact = checkpoint.as_ref().map(|manifest| CheckpointFact { epoch: manifest.epoch, plan_hash: &manifest.plan_hash });
-    let decision = decide(&Facts { plan_hash, journal: &journal, checkpoint: fact });
+    let fact = checkpoint.as_ref().map(|manifest| CheckpointFact {
+        epoch: manifest.epoch,
+        plan_hash: &manifest.plan_hash,
+    });
+    let decision = decide(&Facts {
+        plan_hash,
+        journal: &journal,
+        checkpoint: fact,
+    });
     let from = match decision {
         Decision::FreshStart | Decision::ReplayFromBeginning { .. } => Epoch(0),
-        Decision::RestoreAndGoLive { checkpoint } | Decision::RestoreAndReplay { checkpoint, .. } => checkpoint,
-        Decision::Refuse { reason } => return Err(Error::Refused { reason: reason.to_string() }),
+        Decision::RestoreAndGoLive { checkpoint }
+        | Decision::RestoreAndReplay { checkpoint, .. } => checkpoint,
+        Decision::Refuse { reason } => {
+            return Err(Error::Refused {
+                reason: reason.to_string(),
+            });
+        }
     };
     let checkpoint = checkpoint.filter(|_| from > Epoch(0));
-    let positions = checkpoint.as_ref().map(|manifest| manifest.positions.clone()).unwrap_or_default();
-    Ok(Start { replay: journal.into_iter().filter(|record| record.epoch > from).collect(), checkpoint, committed, positions })
+    let positions = checkpoint
+        .as_ref()
+        .map(|manifest| manifest.positions.clone())
+        .unwrap_or_default();
+    Ok(Start {
+        replay: journal
+            .into_iter()
+            .filter(|record| record.epoch > from)
+            .collect(),
+        checkpoint,
+        committed,
+        positions,
+    })
 }
 
 /// Memory of one worker's state, out of the job's.
 pub fn state_settings(settings: &Settings) -> tidemill_state::Settings {
     let bytes = settings.state_memory_bytes / settings.workers.max(1);
-    tidemill_state::Settings { cache_bytes_max: bytes / 2, block_cache_bytes: bytes / 4, memtable_bytes: bytes / 4 }
+    tidemill_state::Settings {
+        cache_bytes_max: bytes / 2,
+        block_cache_bytes: bytes / 4,
+        memtable_bytes: bytes / 4,
+    }
 }

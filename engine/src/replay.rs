@@ -13,17 +13,25 @@ pub struct Waiting {
 impl Waiting {
     /// Adds what the source sent.
     pub fn push(&mut self, batch: SourceBatch) {
-        self.partitions.entry(batch.partition).or_default().push_back(batch);
+        self.partitions
+            .entry(batch.partition)
+            .or_default()
+            .push_back(batch);
     }
 
     /// True if everything of a partition before `end` has arrived.
     pub fn reaches(&self, partition: u32, end: i64) -> bool {
-        self.partitions.get(&partition).and_then(VecDeque::back).is_some_and(|batch| batch.next_offset >= end)
+        self.partitions
+            .get(&partition)
+            .and_then(VecDeque::back)
+            .is_some_and(|batch| batch.next_offset >= end)
     }
 
     /// Takes the records of a partition before `end`.
     pub fn take_until(&mut self, partition: u32, end: i64) -> Vec<SourceBatch> {
-        let Some(waiting) = self.partitions.get_mut(&partition) else { return Vec::new() };
+        let Some(waiting) = self.partitions.get_mut(&partition) else {
+            return Vec::new();
+        };
         let mut taken = Vec::new();
         while let Some(batch) = waiting.pop_front() {
             if batch.next_offset <= end {
@@ -40,7 +48,10 @@ impl Waiting {
 
     /// Takes everything.
     pub fn take_all(&mut self) -> Vec<SourceBatch> {
-        std::mem::take(&mut self.partitions).into_values().flatten().collect()
+        std::mem::take(&mut self.partitions)
+            .into_values()
+            .flatten()
+            .collect()
     }
 }
 
@@ -51,7 +62,10 @@ fn split(batch: SourceBatch, end: i64) -> (Option<SourceBatch>, SourceBatch) {
         return (None, batch);
     }
     let part = |from: usize, to: usize| {
-        let mut part = SourceBatch { partition: batch.partition, ..SourceBatch::default() };
+        let mut part = SourceBatch {
+            partition: batch.partition,
+            ..SourceBatch::default()
+        };
         (from..to).for_each(|i| part.push(batch.offsets[i], batch.record(i)));
         part
     };
@@ -65,8 +79,13 @@ mod tests {
     use super::*;
 
     fn batch(offsets: &[i64], next_offset: i64) -> SourceBatch {
-        let mut batch = SourceBatch { partition: 3, ..SourceBatch::default() };
-        offsets.iter().for_each(|&offset| batch.push(offset, format!("record {offset}").as_bytes()));
+        let mut batch = SourceBatch {
+            partition: 3,
+            ..SourceBatch::default()
+        };
+        offsets
+            .iter()
+            .for_each(|&offset| batch.push(offset, format!("record {offset}").as_bytes()));
         batch.next_offset = next_offset;
         batch
     }
@@ -77,7 +96,13 @@ mod tests {
         waiting.push(batch(&[4, 5, 9], 12));
         assert!(waiting.reaches(3, 12) && !waiting.reaches(3, 13));
         let taken = waiting.take_until(3, 9);
-        assert_eq!(taken.iter().flat_map(|batch| batch.offsets.clone()).collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(
+            taken
+                .iter()
+                .flat_map(|batch| batch.offsets.clone())
+                .collect::<Vec<_>>(),
+            [4, 5]
+        );
         let rest = waiting.take_all();
         assert_eq!(rest[0].offsets, [9]);
         assert_eq!(rest[0].record(0), b"record 9");

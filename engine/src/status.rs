@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tidemill_operators::Counter;
 
 /// Upper bounds of the histograms' buckets, in seconds.
-const BUCKETS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 3600.0];
+const BUCKETS_S: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 3600.0,
+];
 
 /// A histogram of durations.
 #[derive(Debug, Default)]
@@ -20,11 +22,19 @@ pub struct Histogram {
 impl Histogram {
     /// Adds a duration `n` times.
     pub fn observe(&self, seconds: f64, n: u64) {
-        let bucket = BUCKETS_S.iter().position(|&bound| seconds <= bound).unwrap_or(BUCKETS_S.len());
+        let bucket = BUCKETS_S
+            .iter()
+            .position(|&bound| seconds <= bound)
+            .unwrap_or(BUCKETS_S.len());
         self.counts[bucket].fetch_add(n, Ordering::Relaxed);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "durations are positive and far below 2^64 microseconds")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "durations are positive and far below 2^64 microseconds"
+        )]
         let micros = (seconds.max(0.0) * 1e6) as u64;
-        self.sum_micros.fetch_add(micros.saturating_mul(n), Ordering::Relaxed);
+        self.sum_micros
+            .fetch_add(micros.saturating_mul(n), Ordering::Relaxed);
         self.last_micros.store(micros, Ordering::Relaxed);
     }
 
@@ -168,25 +178,44 @@ impl Status {
         Self {
             job: job.to_owned(),
             recovery_ms: AtomicI64::new(-1),
-            sources: sources.into_iter().map(|topic| SourceStatus { topic, ..SourceStatus::default() }).collect(),
-            sinks: sinks.into_iter().map(|topic| SinkStatus { topic, ..SinkStatus::default() }).collect(),
+            sources: sources
+                .into_iter()
+                .map(|topic| SourceStatus {
+                    topic,
+                    ..SourceStatus::default()
+                })
+                .collect(),
+            sinks: sinks
+                .into_iter()
+                .map(|topic| SinkStatus {
+                    topic,
+                    ..SinkStatus::default()
+                })
+                .collect(),
             ..Self::default()
         }
     }
 
     /// Changes where the job stands.
     pub fn set_phase(&self, phase: Phase) {
-        *self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = phase;
+        *self
+            .phase
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = phase;
     }
 
     /// Where the job stands.
     pub fn phase(&self) -> Phase {
-        *self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self
+            .phase
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// One reading.
     pub fn snapshot(&self) -> Snapshot {
-        let sum = |count: &dyn Fn(&SourceStatus) -> u64| self.sources.iter().map(count).sum::<u64>();
+        let sum =
+            |count: &dyn Fn(&SourceStatus) -> u64| self.sources.iter().map(count).sum::<u64>();
         let recovery_ms = self.recovery_ms.load(Ordering::Relaxed);
         Snapshot {
             state: self.phase().name(),
@@ -200,7 +229,8 @@ impl Status {
             commit_ms: self.commit_seconds.last_ms(),
             checkpoint_epoch: self.checkpoint_epoch.load(Ordering::Relaxed),
             recovery_ms: (recovery_ms >= 0).then_some(recovery_ms),
-            state_bytes: self.state_bytes.load(Ordering::Relaxed) + self.cache_bytes.load(Ordering::Relaxed),
+            state_bytes: self.state_bytes.load(Ordering::Relaxed)
+                + self.cache_bytes.load(Ordering::Relaxed),
             resident_bytes: resident_bytes(),
         }
     }
@@ -222,20 +252,32 @@ impl Histogram {
             total += count.load(Ordering::Relaxed);
             buckets.extend(BUCKETS_S.get(i).map(|&bound| (bound, total)));
         }
-        (buckets, total, self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6)
+        (
+            buckets,
+            total,
+            self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6,
+        )
     }
 }
 
 /// What a source's partitions still hold.
 #[must_use]
 pub fn lag(source: &SourceStatus) -> u64 {
-    let positions = source.positions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    positions.iter().map(|&(_, committed, end)| u64::try_from(end - committed).unwrap_or(0)).sum()
+    let positions = source
+        .positions
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    positions
+        .iter()
+        .map(|&(_, committed, end)| u64::try_from(end - committed).unwrap_or(0))
+        .sum()
 }
 
 /// Resident memory of this process, in bytes; 0 where the system does not tell.
 #[must_use]
 pub fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
     pages.unwrap_or(0) * 4096
 }

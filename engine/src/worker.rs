@@ -1,7 +1,7 @@
 //! A worker thread: feeds epochs into its dataflow, reports progress, and freezes its state when asked.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use tidemill_jobs::plan::JobPlan;
@@ -16,6 +16,9 @@ use crate::{Error, Status};
 
 /// How long a worker without work sleeps, unless it is woken.
 const PARK: Duration = Duration::from_millis(100);
+
+/// How often a worker reports the size of its state.
+const SIZE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all workers of a run need.
 pub struct Shared {
@@ -35,7 +38,10 @@ pub struct Shared {
 
 /// Runs a worker until it is stopped or fails.
 pub fn run(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>) {
-    let _report = PanicReport { thread: format!("worker {}", worker.index()), events: shared.events.clone() };
+    let _report = PanicReport {
+        thread: format!("worker {}", worker.index()),
+        events: shared.events.clone(),
+    };
     if let Err(error) = drive(worker, shared, commands) {
         // Nobody listens any more only if the run is over.
         let _ = shared.events.send(Event::Failed(error));
@@ -62,11 +68,22 @@ fn drive(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>) -> 
             },
         )
     })?;
-    let mut driver = Driver { rendered, store, failure, shared, before: 0 };
+    let mut driver = Driver {
+        rendered,
+        store,
+        failure,
+        shared,
+        before: 0,
+        sized_at: None,
+    };
     loop {
         loop {
             match commands.try_recv() {
-                Ok(Command::Epoch { epoch, tick, batches }) => driver.admit(epoch, tick, batches),
+                Ok(Command::Epoch {
+                    epoch,
+                    tick,
+                    batches,
+                }) => driver.admit(epoch, tick, batches),
                 Ok(Command::Freeze { epoch }) => driver.freeze(worker, epoch)?,
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(()),
                 Err(TryRecvError::Empty) => break,
@@ -83,10 +100,17 @@ struct Driver<'a> {
     shared: &'a Shared,
     /// The first epoch that was not reported as finished.
     before: u64,
+    /// When the size of the state was reported.
+    sized_at: Option<Instant>,
 }
 
 impl Driver<'_> {
-    fn admit(&mut self, epoch: u64, tick: tidemill_operators::Tick, batches: Vec<(usize, tidemill_operators::decode::RawBatch)>) {
+    fn admit(
+        &mut self,
+        epoch: u64,
+        tick: tidemill_operators::Tick,
+        batches: Vec<(usize, tidemill_operators::decode::RawBatch)>,
+    ) {
         self.advance_to(epoch);
         self.rendered.ticks.send(tick);
         for (source, batch) in batches {
@@ -107,13 +131,35 @@ impl Driver<'_> {
         if let Some(error) = self.failure.take() {
             return Err(error.into());
         }
-        let before = self.rendered.probe.with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX));
+        self.report_size(worker.index());
+        let before = self
+            .rendered
+            .probe
+            .with_frontier(|frontier| frontier.first().copied().unwrap_or(u64::MAX));
         if before > self.before {
             self.before = before;
             // Nobody listens any more only if the run is over.
-            let _ = self.shared.events.send(Event::Progress { worker: worker.index(), before });
+            let _ = self.shared.events.send(Event::Progress {
+                worker: worker.index(),
+                before,
+            });
         }
         Ok(())
+    }
+
+    /// Tells, now and then, how large the state is.
+    fn report_size(&mut self, worker: usize) {
+        if self.sized_at.is_some_and(|at| at.elapsed() < SIZE_INTERVAL) {
+            return;
+        }
+        self.sized_at = Some(Instant::now());
+        let (disk_bytes, cache_bytes) = (self.store.size_bytes(), self.store.cache_bytes() as u64);
+        // Nobody listens any more only if the run is over.
+        let _ = self.shared.events.send(Event::Size {
+            worker,
+            disk_bytes,
+            cache_bytes,
+        });
     }
 
     /// Everything that changes state happens when an operator sees an epoch complete. While this worker holds its input back, no other
@@ -123,9 +169,12 @@ impl Driver<'_> {
             self.step(worker)?;
         }
         let frozen = self.store.freeze()?;
-        let size = (self.store.size_bytes(), self.store.cache_bytes() as u64);
         // Nobody listens any more only if the run is over.
-        let _ = self.shared.events.send(Event::Frozen { worker: worker.index(), epoch, frozen, size });
+        let _ = self.shared.events.send(Event::Frozen {
+            worker: worker.index(),
+            epoch,
+            frozen,
+        });
         Ok(())
     }
 }

@@ -68,11 +68,7 @@ pub fn write_timestamp(ms: i64, out: &mut Vec<u8>) -> bool {
     if !days.is_some_and(|days| write_date(days, out)) {
         return false;
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a remainder of a day in ms is below 2^27"
-    )]
+    // A remainder of a day in milliseconds is below 2^27.
     let ms = ms.rem_euclid(MS_PER_DAY) as u32;
     let seconds = ms / 1000;
     out.push(b'T');

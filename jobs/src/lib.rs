@@ -32,19 +32,11 @@ use options::{Environment, Options};
 use plan::{NodeId, SinkMode, SinkPlan};
 use query::functions::Functions;
 
-/// Plans a job; `${NAME}` in options is read from the process's environment.
+/// Plans a job; `${NAME}` in options is answered by `environment`.
 ///
 /// # Errors
 /// For whatever is wrong with the text, with its place; for an option that the environment does not answer.
-pub fn plan_job(name: &str, sql: &str, profile: &Profile) -> Result<JobPlan, Error> {
-    plan_job_in(name, sql, profile, &|variable| std::env::var(variable).ok())
-}
-
-/// Plans a job as [`plan_job`] does, with `${NAME}` in options answered by `environment`.
-///
-/// # Errors
-/// As [`plan_job`].
-pub fn plan_job_in(
+pub fn plan_job(
     name: &str,
     sql: &str,
     profile: &Profile,

@@ -1,12 +1,12 @@
 //! What is refused, word for word and with its place. A query here stands in a sink after the shared declarations; its first line is
 //! written `q`: `q:12` is column 12 of it.
 
-use tidemill_jobs::{Profile, plan_job_in};
+use tidemill_jobs::{Profile, plan_job};
 
 const DECLARATIONS: &str = include_str!("jobs/declarations.sql");
 
 fn refusal(sql: &str) -> String {
-    match plan_job_in("job", sql, &Profile::default(), &|_| None) {
+    match plan_job("job", sql, &Profile::default(), &|_| None) {
         Ok(plan) => panic!("was planned: {sql}\n{plan}"),
         Err(error) => error.to_string(),
     }

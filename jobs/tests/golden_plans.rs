@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tidemill_jobs::plan::{JobPlan, NodeOp};
-use tidemill_jobs::{Profile, plan_job_in};
+use tidemill_jobs::{Profile, plan_job};
 
 fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -16,7 +16,7 @@ fn read(path: &Path) -> String {
 }
 
 fn plan(name: &str, sql: &str, profile: &Profile) -> JobPlan {
-    plan_job_in(name, sql, profile, &|_| None).unwrap_or_else(|error| panic!("{name}: {error}"))
+    plan_job(name, sql, profile, &|_| None).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 fn small_jobs() -> Vec<(String, String)> {
@@ -182,7 +182,7 @@ fn what_differential_remembers_can_be_had_again_after_a_restart() {
 fn the_identity_survives_a_move_of_the_broker_but_not_a_change_of_the_connector() {
     let sql = read(&folder("catalog/studio_finance.sql"));
     let at = |address: &'static str| {
-        plan_job_in("studio_finance", &sql, &Profile::default(), &|name| {
+        plan_job("studio_finance", &sql, &Profile::default(), &|name| {
             (name == "TIDEMILL_KAFKA").then(|| address.to_owned())
         })
         .expect("valid")
@@ -200,7 +200,7 @@ fn secrets_never_reach_the_text() {
                CREATE STREAM s FROM e;
                CREATE SINK o WITH (connector = 'kafka', topic = 'u', ssl.key.pem = 'hunter2') AS SELECT id FROM s;";
     let environment = |name: &str| (name == "PW").then(|| "hunter2".to_owned());
-    let plan = plan_job_in("job", sql, &Profile::default(), &environment).expect("valid");
+    let plan = plan_job("job", sql, &Profile::default(), &environment).expect("valid");
     assert_eq!(plan.sources[0].options["sasl.password"], "hunter2");
     let text = plan.to_string();
     assert!(!text.contains("hunter2"), "{text}");
@@ -212,7 +212,7 @@ fn a_missing_variable_is_named() {
     let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id') WITH (connector = 'kafka', topic = '${TOPIC}');
                CREATE STREAM s FROM e;
                CREATE SINK o WITH (connector = 'kafka', topic = 'u') AS SELECT id FROM s;";
-    let error = plan_job_in("job", sql, &Profile::default(), &|_| None).expect_err("no variable");
+    let error = plan_job("job", sql, &Profile::default(), &|_| None).expect_err("no variable");
     assert_eq!(
         error.to_string(),
         "option 'topic' of 'e': the environment has no 'TOPIC'; set it, or give a default: ${TOPIC:-default}"

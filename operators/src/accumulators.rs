@@ -50,7 +50,10 @@ impl AggregateSpec {
         !self.distinct
             && match self.function {
                 Function::Count => true,
-                Function::Sum | Function::Avg => matches!(self.argument_type, Some(DataType::Int32 | DataType::Int64 | DataType::Decimal128(..))),
+                Function::Sum | Function::Avg => matches!(
+                    self.argument_type,
+                    Some(DataType::Int32 | DataType::Int64 | DataType::Decimal128(..))
+                ),
                 Function::Min | Function::Max => false,
             }
     }
@@ -91,7 +94,14 @@ impl Accumulators {
     #[must_use]
     pub fn from_bytes(bytes: &[u8], slots: usize) -> Option<Self> {
         let (chunks, rest) = bytes.as_chunks::<16>();
-        (chunks.len() == slots && rest.is_empty()).then(|| Self(chunks.iter().map(|chunk| i128::from_be_bytes(*chunk)).collect()))
+        (chunks.len() == slots && rest.is_empty()).then(|| {
+            Self(
+                chunks
+                    .iter()
+                    .map(|chunk| i128::from_be_bytes(*chunk))
+                    .collect(),
+            )
+        })
     }
 }
 
@@ -127,7 +137,11 @@ impl AccumulatorPlan {
     /// # Errors
     /// If an argument has another type than its spec.
     pub fn arguments(&self, rows: &RecordBatch) -> Result<Arguments, ArrowError> {
-        let columns = self.specs.iter().map(|spec| spec.argument.map(|i| numbers(rows.column(i), spec)).transpose());
+        let columns = self.specs.iter().map(|spec| {
+            spec.argument
+                .map(|i| numbers(rows.column(i), spec))
+                .transpose()
+        });
         Ok(Arguments(columns.collect::<Result<_, _>>()?))
     }
 
@@ -161,13 +175,15 @@ impl AccumulatorPlan {
             .map(|spec| {
                 let at = slot;
                 slot += slots_of(spec);
-                let results = groups.iter().map(|group| match (spec.function, spec.argument) {
-                    (Function::Count, None) => Some(group.0[0]),
-                    (Function::Count, Some(_)) => Some(group.0[at]),
-                    _ if group.0[at + 1] == 0 => None,
-                    (Function::Avg, _) => average(group.0[at], group.0[at + 1], spec),
-                    _ => Some(group.0[at]),
-                });
+                let results = groups
+                    .iter()
+                    .map(|group| match (spec.function, spec.argument) {
+                        (Function::Count, None) => Some(group.0[0]),
+                        (Function::Count, Some(_)) => Some(group.0[at]),
+                        _ if group.0[at + 1] == 0 => None,
+                        (Function::Avg, _) => average(group.0[at], group.0[at + 1], spec),
+                        _ => Some(group.0[at]),
+                    });
                 numbers_to_array(results, &spec.data_type)
             })
             .collect()
@@ -187,7 +203,9 @@ const fn slots_of(spec: &AggregateSpec) -> usize {
 
 fn numbers(column: &ArrayRef, spec: &AggregateSpec) -> Result<Vec<Option<i128>>, ArrowError> {
     if spec.function == Function::Count {
-        return Ok((0..column.len()).map(|row| column.is_valid(row).then_some(1)).collect());
+        return Ok((0..column.len())
+            .map(|row| column.is_valid(row).then_some(1))
+            .collect());
     }
     exact_numbers(column)
 }
@@ -198,10 +216,22 @@ fn numbers(column: &ArrayRef, spec: &AggregateSpec) -> Result<Vec<Option<i128>>,
 /// If it is of another type.
 pub fn exact_numbers(column: &ArrayRef) -> Result<Vec<Option<i128>>, ArrowError> {
     Ok(match column.data_type() {
-        DataType::Int32 => column.as_primitive::<Int32Type>().iter().map(|v| v.map(i128::from)).collect(),
-        DataType::Int64 => column.as_primitive::<Int64Type>().iter().map(|v| v.map(i128::from)).collect(),
+        DataType::Int32 => column
+            .as_primitive::<Int32Type>()
+            .iter()
+            .map(|v| v.map(i128::from))
+            .collect(),
+        DataType::Int64 => column
+            .as_primitive::<Int64Type>()
+            .iter()
+            .map(|v| v.map(i128::from))
+            .collect(),
         DataType::Decimal128(..) => column.as_primitive::<Decimal128Type>().iter().collect(),
-        other => return Err(ArrowError::InvalidArgumentError(format!("cannot sum a column of type {other} exactly"))),
+        other => {
+            return Err(ArrowError::InvalidArgumentError(format!(
+                "cannot sum a column of type {other} exactly"
+            )));
+        }
     })
 }
 
@@ -211,7 +241,9 @@ pub fn average(sum: i128, count: i128, spec: &AggregateSpec) -> Option<i128> {
         Some(DataType::Decimal128(_, scale)) => scale,
         _ => 0,
     };
-    let DataType::Decimal128(_, to) = spec.data_type else { return None };
+    let DataType::Decimal128(_, to) = spec.data_type else {
+        return None;
+    };
     let factor = 10i128.checked_pow(u32::try_from(to - from).ok()?)?;
     Some(sum.checked_mul(factor)? / count)
 }
@@ -220,14 +252,25 @@ pub fn average(sum: i128, count: i128, spec: &AggregateSpec) -> Option<i128> {
 ///
 /// # Errors
 /// If the type is neither an integer nor a decimal.
-pub fn numbers_to_array(results: impl Iterator<Item = Option<i128>>, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+pub fn numbers_to_array(
+    results: impl Iterator<Item = Option<i128>>,
+    data_type: &DataType,
+) -> Result<ArrayRef, ArrowError> {
     Ok(match data_type {
-        DataType::Int64 => Arc::new(Int64Array::from_iter(results.map(|v| v.and_then(|v| i64::try_from(v).ok())))),
+        DataType::Int64 => Arc::new(Int64Array::from_iter(
+            results.map(|v| v.and_then(|v| i64::try_from(v).ok())),
+        )),
         DataType::Decimal128(precision, scale) => {
-            let limit = 10i128.checked_pow(u32::from(*precision)).unwrap_or(i128::MAX);
+            let limit = 10i128
+                .checked_pow(u32::from(*precision))
+                .unwrap_or(i128::MAX);
             let fits = results.map(|v| v.filter(|v| v.abs() < limit));
             Arc::new(Decimal128Array::from_iter(fits).with_precision_and_scale(*precision, *scale)?)
         }
-        other => return Err(ArrowError::InvalidArgumentError(format!("an exact sum cannot be of type {other}"))),
+        other => {
+            return Err(ArrowError::InvalidArgumentError(format!(
+                "an exact sum cannot be of type {other}"
+            )));
+        }
     })
 }

@@ -1,14 +1,14 @@
 //! Arrangements: changes indexed by key in differential's spines, as encoded rows, shared by the joins that need the same one.
 
-use arrow_array::{BooleanArray, new_null_array};
 use arrow_array::Array;
+use arrow_array::{BooleanArray, new_null_array};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
-use differential_dataflow::operators::arrange::arrangement::arrange_core;
-use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::batcher::merge::MergeBatcher;
 use differential_dataflow::batcher::merge::chunker::ContainerChunker;
 use differential_dataflow::batcher::merge::vec::VecMerger;
+use differential_dataflow::operators::arrange::arrangement::arrange_core;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::implementations::OffsetList;
 use differential_dataflow::trace::implementations::ord_neu::{OrdValBatch, OrdValBuilder};
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
@@ -37,7 +37,11 @@ type RowLayout = (RowList, RowList, Vec<u64>, Vec<i64>, OffsetList);
 pub type RowSpine = Spine<Rc<OrdValBatch<RowLayout>>>;
 
 /// Sorts and consolidates updates into batches of a [`RowSpine`].
-type RowBatcher = MergeBatcher<ContainerChunker<Vec<Update>>, VecMerger<(Row, Row), u64, i64>, OrdValBuilder<RowLayout, Vec<Update>>>;
+type RowBatcher = MergeBatcher<
+    ContainerChunker<Vec<Update>>,
+    VecMerger<(Row, Row), u64, i64>,
+    OrdValBuilder<RowLayout, Vec<Update>>,
+>;
 
 /// A stream indexed by key, and the rows whose key has a null (which equals nothing) beside it.
 #[derive(Clone)]
@@ -54,40 +58,75 @@ pub struct Arrangement<'scope> {
 ///
 /// # Errors
 /// If a column is missing or has no encoding.
-pub fn arrange<'scope>(input: Changes<'scope>, schema: &SchemaRef, key: &[String], name: &str, failure: &Failure) -> Result<Arrangement<'scope>, Error> {
+pub fn arrange<'scope>(
+    input: Changes<'scope>,
+    schema: &SchemaRef,
+    key: &[String],
+    name: &str,
+    failure: &Failure,
+) -> Result<Arrangement<'scope>, Error> {
     let layout = Rc::new(KeyedLayout::new(schema, key).of(name)?);
     let workers = input.scope().peers();
-    let (keyed, null_keyed) = split_null_keys(input, layout.key_columns().to_vec(), name, failure.clone());
+    let (keyed, null_keyed) =
+        split_null_keys(input, layout.key_columns().to_vec(), name, failure.clone());
     let updates = encode(keyed, Rc::clone(&layout), name, failure.clone());
-    let pact = Exchange::new(move |((key, _), _, _): &Update| worker_of(key_group(key.as_bytes()), workers) as u64);
+    let pact = Exchange::new(move |((key, _), _, _): &Update| {
+        worker_of(key_group(key.as_bytes()), workers) as u64
+    });
     let arranged = arrange_core::<_, _, RowBatcher, RowSpine>(updates, pact, name, RowBatcher::new);
-    Ok(Arrangement { arranged, layout, null_keyed })
-}
-
-/// Encodes batches as keyed updates.
-pub fn encode<'scope>(input: Changes<'scope>, layout: Rc<KeyedLayout>, name: &str, failure: Failure) -> Batches<'scope, Update> {
-    let operator = name.to_owned();
-    input.unary::<CapacityContainerBuilder<Vec<Update>>, _, _, _>(Pipeline, &format!("encode {name}"), move |_, _| {
-        move |input, output| {
-            input.for_each(|capability, packets| {
-                let epoch = *capability.least().expect("a message carries its epoch");
-                let mut session = output.session(&capability);
-                for packet in packets.drain(..) {
-                    let changes = &packet.changes;
-                    let encoded = layout.encode_keys(&changes.rows).and_then(|keys| Ok((keys, layout.encode_values(&changes.rows)?)));
-                    match encoded.of(&operator) {
-                        Ok((keys, values)) => session.give_iterator(
-                            (0..changes.len()).map(|row| ((Row::from(keys.bytes(row)), Row::from(values.bytes(row))), epoch, changes.diff(row))),
-                        ),
-                        Err(error) => failure.report(error),
-                    }
-                }
-            });
-        }
+    Ok(Arrangement {
+        arranged,
+        layout,
+        null_keyed,
     })
 }
 
-fn split_null_keys<'scope>(input: Changes<'scope>, key: Vec<usize>, name: &str, failure: Failure) -> (Changes<'scope>, Changes<'scope>) {
+/// Encodes batches as keyed updates.
+pub fn encode<'scope>(
+    input: Changes<'scope>,
+    layout: Rc<KeyedLayout>,
+    name: &str,
+    failure: Failure,
+) -> Batches<'scope, Update> {
+    let operator = name.to_owned();
+    input.unary::<CapacityContainerBuilder<Vec<Update>>, _, _, _>(
+        Pipeline,
+        &format!("encode {name}"),
+        move |_, _| {
+            move |input, output| {
+                input.for_each(|capability, packets| {
+                    let epoch = *capability.least().expect("a message carries its epoch");
+                    let mut session = output.session(&capability);
+                    for packet in packets.drain(..) {
+                        let changes = &packet.changes;
+                        let encoded = layout
+                            .encode_keys(&changes.rows)
+                            .and_then(|keys| Ok((keys, layout.encode_values(&changes.rows)?)));
+                        match encoded.of(&operator) {
+                            Ok((keys, values)) => {
+                                session.give_iterator((0..changes.len()).map(|row| {
+                                    (
+                                        (Row::from(keys.bytes(row)), Row::from(values.bytes(row))),
+                                        epoch,
+                                        changes.diff(row),
+                                    )
+                                }))
+                            }
+                            Err(error) => failure.report(error),
+                        }
+                    }
+                });
+            }
+        },
+    )
+}
+
+fn split_null_keys<'scope>(
+    input: Changes<'scope>,
+    key: Vec<usize>,
+    name: &str,
+    failure: Failure,
+) -> (Changes<'scope>, Changes<'scope>) {
     let operator = name.to_owned();
     let mut builder = OperatorBuilder::new(format!("null keys {name}"), input.scope());
     let mut input = builder.new_input(input, Pipeline);
@@ -100,13 +139,20 @@ fn split_null_keys<'scope>(input: Changes<'scope>, key: Vec<usize>, name: &str, 
             let (mut keyed, mut nulls) = (keyed.activate(), nulls.activate());
             input.for_each(|capability, packets| {
                 for packet in packets.drain(..) {
-                    let is_null: Vec<bool> =
-                        (0..packet.changes.len()).map(|row| key.iter().any(|&column| packet.changes.rows.column(column).is_null(row))).collect();
+                    let is_null: Vec<bool> = (0..packet.changes.len())
+                        .map(|row| {
+                            key.iter()
+                                .any(|&column| packet.changes.rows.column(column).is_null(row))
+                        })
+                        .collect();
                     if !is_null.contains(&true) {
                         keyed.session(&capability).give(packet);
                         continue;
                     }
-                    match select(&packet.changes, &is_null, false).and_then(|rest| Ok((rest, select(&packet.changes, &is_null, true)?))).of(&operator) {
+                    match select(&packet.changes, &is_null, false)
+                        .and_then(|rest| Ok((rest, select(&packet.changes, &is_null, true)?)))
+                        .of(&operator)
+                    {
                         Ok((rest, null_keyed)) => {
                             keyed.session(&capability).give(Packet::from(rest));
                             nulls.session(&capability).give(Packet::from(null_keyed));
@@ -121,34 +167,67 @@ fn split_null_keys<'scope>(input: Changes<'scope>, key: Vec<usize>, name: &str, 
 }
 
 /// The rows whose flag is `wanted`.
-fn select(changes: &ChangeBatch, flags: &[bool], wanted: bool) -> Result<ChangeBatch, arrow_schema::ArrowError> {
+fn select(
+    changes: &ChangeBatch,
+    flags: &[bool],
+    wanted: bool,
+) -> Result<ChangeBatch, arrow_schema::ArrowError> {
     let mask: BooleanArray = flags.iter().map(|&flag| Some(flag == wanted)).collect();
-    let diffs = changes.diffs.as_ref().map(|diffs| diffs.iter().zip(flags).filter(|&(_, &flag)| flag == wanted).map(|(&diff, _)| diff).collect());
-    Ok(ChangeBatch { rows: filter_record_batch(&changes.rows, &mask)?, diffs })
+    let diffs = changes.diffs.as_ref().map(|diffs| {
+        diffs
+            .iter()
+            .zip(flags)
+            .filter(|&(_, &flag)| flag == wanted)
+            .map(|(&diff, _)| diff)
+            .collect()
+    });
+    Ok(ChangeBatch {
+        rows: filter_record_batch(&changes.rows, &mask)?,
+        diffs,
+    })
 }
 
 /// Rows of one side of an outer join, with nulls for the columns of the other.
-pub fn pad<'scope>(input: Changes<'scope>, output: SchemaRef, input_first: bool, name: &str, failure: Failure) -> Changes<'scope> {
+pub fn pad<'scope>(
+    input: Changes<'scope>,
+    output: SchemaRef,
+    input_first: bool,
+    name: &str,
+    failure: Failure,
+) -> Changes<'scope> {
     let operator = name.to_owned();
-    input.unary::<CapacityContainerBuilder<Vec<Packet>>, _, _, _>(Pipeline, &format!("pad {name}"), move |_, _| {
-        move |input, out| {
-            input.for_each(|capability, packets| {
-                let mut session = out.session(&capability);
-                for Packet { changes, .. } in packets.drain(..) {
-                    let (rows, len) = (&changes.rows, changes.len());
-                    let start = if input_first { 0 } else { output.fields().len() - rows.num_columns() };
-                    let arrays = (0..output.fields().len())
-                        .map(|i| match i.checked_sub(start).filter(|&i| i < rows.num_columns()) {
-                            Some(i) => rows.column(i).clone(),
-                            None => new_null_array(output.field(i).data_type(), len),
-                        })
-                        .collect();
-                    match columns::batch(&output, arrays, len).of(&operator) {
-                        Ok(rows) => session.give(Packet::from(ChangeBatch { rows, diffs: changes.diffs })),
-                        Err(error) => failure.report(error),
+    input.unary::<CapacityContainerBuilder<Vec<Packet>>, _, _, _>(
+        Pipeline,
+        &format!("pad {name}"),
+        move |_, _| {
+            move |input, out| {
+                input.for_each(|capability, packets| {
+                    let mut session = out.session(&capability);
+                    for Packet { changes, .. } in packets.drain(..) {
+                        let (rows, len) = (&changes.rows, changes.len());
+                        let start = if input_first {
+                            0
+                        } else {
+                            output.fields().len() - rows.num_columns()
+                        };
+                        let arrays = (0..output.fields().len())
+                            .map(|i| {
+                                match i.checked_sub(start).filter(|&i| i < rows.num_columns()) {
+                                    Some(i) => rows.column(i).clone(),
+                                    None => new_null_array(output.field(i).data_type(), len),
+                                }
+                            })
+                            .collect();
+                        match columns::batch(&output, arrays, len).of(&operator) {
+                            Ok(rows) => session.give(Packet::from(ChangeBatch {
+                                rows,
+                                diffs: changes.diffs,
+                            })),
+                            Err(error) => failure.report(error),
+                        }
                     }
-                }
-            });
-        }
-    })
+                });
+            }
+        },
+    )
 }

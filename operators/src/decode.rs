@@ -47,6 +47,20 @@ pub struct DecodeCounters {
 /// Told about every decoded batch: the epoch, the range of its events' `ts`, and how many rows it has. For freshness.
 pub type Observer = Box<dyn FnMut(u64, TimeRange, usize)>;
 
+/// What a decoder works with.
+pub struct Settings {
+    /// Name of the source.
+    pub name: String,
+    /// Bytes to columns.
+    pub decoder: Decoder,
+    /// Columns of the dead letters.
+    pub ledger: SchemaRef,
+    /// What is counted.
+    pub counters: DecodeCounters,
+    /// Who is told.
+    pub observer: Observer,
+}
+
 /// The three streams that leave a decoder.
 pub struct Decoded<'scope> {
     /// Rows with system columns.
@@ -60,14 +74,16 @@ pub struct Decoded<'scope> {
 /// Decodes every batch as it comes; an epoch's records need no order here.
 pub fn decode<'scope>(
     input: Batches<'scope, RawBatch>,
-    name: &str,
-    mut decoder: Decoder,
-    ledger: SchemaRef,
-    counters: DecodeCounters,
-    mut observer: Observer,
+    settings: Settings,
     failure: Failure,
 ) -> Decoded<'scope> {
-    let operator = name.to_owned();
+    let Settings {
+        name,
+        mut decoder,
+        ledger,
+        counters,
+        mut observer,
+    } = settings;
     let mut builder = OperatorBuilder::new(format!("decode {name}"), input.scope());
     let mut input = builder.new_input(input, Pipeline);
     let (rows, rows_stream) = builder.new_output::<Vec<Packet>>();
@@ -78,10 +94,16 @@ pub fn decode<'scope>(
     let mut facts = OutputBuilder::<_, CapacityContainerBuilder<Vec<Fact>>>::from(facts);
     builder.build(move |_| {
         move |_| {
-            let (mut rows, mut dead, mut facts) = (rows.activate(), dead.activate(), facts.activate());
+            let (mut rows, mut dead, mut facts) =
+                (rows.activate(), dead.activate(), facts.activate());
             input.for_each(|capability, batches| {
                 for raw in batches.drain(..) {
-                    let records = Records { partition: raw.partition, offsets: &raw.offsets, bounds: &raw.bounds, arena: &raw.arena };
+                    let records = Records {
+                        partition: raw.partition,
+                        offsets: &raw.offsets,
+                        bounds: &raw.bounds,
+                        arena: &raw.arena,
+                    };
                     let decoded = decoder.decode(&records, raw.clock_ms);
                     counters.rows.add(decoded.rows.num_rows() as u64);
                     counters.reads.add(decoded.reads);
@@ -91,37 +113,60 @@ pub fn decode<'scope>(
                         observer(epoch, range, decoded.rows.num_rows());
                     }
                     if decoded.rows.num_rows() > 0 {
-                        rows.session(&capability).give(Packet::from(ChangeBatch::inserts(decoded.rows)));
+                        rows.session(&capability)
+                            .give(Packet::from(ChangeBatch::inserts(decoded.rows)));
                     }
                     if !decoded.dead_letters.is_empty() {
-                        match ledger_rows(&ledger, &decoded.dead_letters).of(&operator) {
-                            Ok(batch) => dead.session(&capability).give(Packet::from(ChangeBatch::inserts(batch))),
+                        match ledger_rows(&ledger, &decoded.dead_letters).of(&name) {
+                            Ok(batch) => dead
+                                .session(&capability)
+                                .give(Packet::from(ChangeBatch::inserts(batch))),
                             Err(error) => failure.report(error),
                         }
                     }
                     if let Some(time_max_ms) = decoded.time_max {
-                        facts.session(&capability).give(Fact { partition: raw.partition, time_max_ms });
+                        facts.session(&capability).give(Fact {
+                            partition: raw.partition,
+                            time_max_ms,
+                        });
                     }
                 }
             });
         }
     });
-    Decoded { rows: rows_stream, dead_letters: dead_stream, facts: facts_stream }
+    Decoded {
+        rows: rows_stream,
+        dead_letters: dead_stream,
+        facts: facts_stream,
+    }
 }
 
 /// Dead letters as rows of the ledger's columns.
 ///
 /// # Errors
 /// If `schema` is not the ledger's.
-pub fn ledger_rows(schema: &SchemaRef, letters: &[DeadLetter]) -> Result<RecordBatch, arrow_schema::ArrowError> {
+pub fn ledger_rows(
+    schema: &SchemaRef,
+    letters: &[DeadLetter],
+) -> Result<RecordBatch, arrow_schema::ArrowError> {
     RecordBatch::try_new(
         schema.clone(),
         vec![
-            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.topic))),
-            Arc::new(UInt32Array::from_iter_values(letters.iter().map(|letter| letter.partition))),
-            Arc::new(Int64Array::from_iter_values(letters.iter().map(|letter| letter.offset))),
-            Arc::new(StringArray::from_iter_values(letters.iter().map(|letter| &letter.reason))),
-            Arc::new(BinaryArray::from_iter_values(letters.iter().map(|letter| &letter.bytes))),
+            Arc::new(StringArray::from_iter_values(
+                letters.iter().map(|letter| &letter.topic),
+            )),
+            Arc::new(UInt32Array::from_iter_values(
+                letters.iter().map(|letter| letter.partition),
+            )),
+            Arc::new(Int64Array::from_iter_values(
+                letters.iter().map(|letter| letter.offset),
+            )),
+            Arc::new(StringArray::from_iter_values(
+                letters.iter().map(|letter| &letter.reason),
+            )),
+            Arc::new(BinaryArray::from_iter_values(
+                letters.iter().map(|letter| &letter.bytes),
+            )),
         ],
     )
 }

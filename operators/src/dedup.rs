@@ -41,33 +41,68 @@ impl Dedup {
     ///
     /// # Errors
     /// If the schema lacks a column.
-    pub fn new(settings: Settings, schema: &SchemaRef, state: tidemill_state::Table, duplicates: Counter) -> Result<Self, Error> {
-        let Settings { name, id, within_ms } = settings;
+    pub fn new(
+        settings: Settings,
+        schema: &SchemaRef,
+        state: tidemill_state::Table,
+        duplicates: Counter,
+    ) -> Result<Self, Error> {
+        let Settings {
+            name,
+            id,
+            within_ms,
+        } = settings;
         let index = |column: &str| columns::index(schema, column).of(&name);
-        let (id, partition, offset) = (index(&id)?, index(system_columns::PARTITION)?, index(system_columns::OFFSET)?);
+        let (id, partition, offset) = (
+            index(&id)?,
+            index(system_columns::PARTITION)?,
+            index(system_columns::OFFSET)?,
+        );
         let codec = RowCodec::new([schema.field(id).data_type()]).of(&name)?;
-        Ok(Self { schema: schema.clone(), id, partition, offset, within_ms, codec, state, duplicates, name })
+        Ok(Self {
+            schema: schema.clone(),
+            id,
+            partition,
+            offset,
+            within_ms,
+            codec,
+            state,
+            duplicates,
+            name,
+        })
     }
 
     /// One epoch: what passes.
     ///
     /// # Errors
     /// If state cannot be read or written.
-    pub fn on_epoch(&mut self, tick: &Tick, input: &[ChangeBatch]) -> Result<Option<ChangeBatch>, Error> {
+    pub fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: &[ChangeBatch],
+    ) -> Result<Option<ChangeBatch>, Error> {
         if tick.restored || input.is_empty() {
             return Ok(None);
         }
         let name = &self.name;
         let rows = columns::concat(&self.schema, input).of(name)?.rows;
-        let ids = self.codec.encode(&[rows.column(self.id).clone()], rows.num_rows()).of(name)?;
+        let ids = self
+            .codec
+            .encode(&[rows.column(self.id).clone()], rows.num_rows())
+            .of(name)?;
         let mut keep = vec![false; rows.num_rows()];
         let mut firsts: Vec<usize> = self.first_per_id(&rows, &ids);
         firsts.sort_unstable_by(|&a, &b| ids.bytes(a).cmp(ids.bytes(b)));
 
-        let keys: Vec<(u16, &[u8])> = firsts.iter().map(|&row| (key_group(ids.bytes(row)), ids.bytes(row))).collect();
+        let keys: Vec<(u16, &[u8])> = firsts
+            .iter()
+            .map(|&row| (key_group(ids.bytes(row)), ids.bytes(row)))
+            .collect();
         self.state
             .get_many(&keys, |i, expiry| {
-                let remembered = expiry.and_then(|bytes| bytes.first_chunk()).is_some_and(|bytes| i64::from_be_bytes(*bytes) > tick.clock_ms);
+                let remembered = expiry
+                    .and_then(|bytes| bytes.first_chunk())
+                    .is_some_and(|bytes| i64::from_be_bytes(*bytes) > tick.clock_ms);
                 keep[firsts[i]] = !remembered;
             })
             .of(name)?;
@@ -88,7 +123,11 @@ impl Dedup {
     }
 
     /// The row with the lowest position of each id.
-    fn first_per_id(&self, rows: &RecordBatch, ids: &tidemill_types::row::EncodedRows) -> Vec<usize> {
+    fn first_per_id(
+        &self,
+        rows: &RecordBatch,
+        ids: &tidemill_types::row::EncodedRows,
+    ) -> Vec<usize> {
         let partitions = columns::partitions(rows.column(self.partition));
         let offsets = columns::offsets(rows.column(self.offset));
         let position = |row: usize| (partitions[row], offsets[row]);

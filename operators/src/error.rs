@@ -25,7 +25,9 @@ pub enum Error {
         source: ArrowError,
     },
     /// A stored entry is shorter than its header.
-    #[error("state of '{operator}' holds an entry that is not of this format; restore from an older checkpoint")]
+    #[error(
+        "state of '{operator}' holds an entry that is not of this format; restore from an older checkpoint"
+    )]
     Entry {
         /// Which operator.
         operator: String,
@@ -59,12 +61,18 @@ pub(crate) trait Context<T> {
 
 impl<T> Context<T> for Result<T, ArrowError> {
     fn of(self, operator: &str) -> Result<T, Error> {
-        self.map_err(|source| Error::Columns { operator: operator.to_owned(), source })
+        self.map_err(|source| Error::Columns {
+            operator: operator.to_owned(),
+            source,
+        })
     }
 }
 
 impl<T> Context<T> for Result<T, tidemill_state::Error> {
     fn of(self, operator: &str) -> Result<T, Error> {
-        self.map_err(|source| Error::State { operator: operator.to_owned(), source })
+        self.map_err(|source| Error::State {
+            operator: operator.to_owned(),
+            source,
+        })
     }
 }

@@ -23,16 +23,33 @@ impl Image {
     ///
     /// # Errors
     /// If a type has no encoding.
-    pub fn new(name: &str, schema: &SchemaRef, state: tidemill_state::Table) -> Result<Self, Error> {
-        let all: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        Ok(Self { name: name.to_owned(), layout: KeyedLayout::new(schema, &all).of(name)?, state })
+    pub fn new(
+        name: &str,
+        schema: &SchemaRef,
+        state: tidemill_state::Table,
+    ) -> Result<Self, Error> {
+        let all: Vec<String> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
+        Ok(Self {
+            name: name.to_owned(),
+            layout: KeyedLayout::new(schema, &all).of(name)?,
+            state,
+        })
     }
 
     /// One epoch: the input as it came, or the whole image.
     ///
     /// # Errors
     /// If state cannot be read or written.
-    pub fn on_epoch(&mut self, tick: &Tick, input: Vec<ChangeBatch>, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+    pub fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: Vec<ChangeBatch>,
+        output: &mut Vec<ChangeBatch>,
+    ) -> Result<(), Error> {
         if tick.restored {
             return self.emit(output);
         }
@@ -53,10 +70,15 @@ impl Image {
         }
         let mut counts: Vec<(&[u8], i64)> = counts.into_iter().collect();
         counts.sort_unstable();
-        let lookups: Vec<(u16, &[u8])> = counts.iter().map(|&(row, _)| (key_group(row), row)).collect();
+        let lookups: Vec<(u16, &[u8])> = counts
+            .iter()
+            .map(|&(row, _)| (key_group(row), row))
+            .collect();
         self.state
             .get_many(&lookups, |i, entry| {
-                counts[i].1 += entry.and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| i64::from_be_bytes(*bytes));
+                counts[i].1 += entry
+                    .and_then(|bytes| bytes.first_chunk())
+                    .map_or(0, |bytes| i64::from_be_bytes(*bytes));
             })
             .of(name)?;
         for (&(group, row), &(_, count)) in lookups.iter().zip(&counts) {
@@ -77,7 +99,11 @@ impl Image {
             .scan(|_, row, entry| -> Result<(), tidemill_state::Error> {
                 match entry.first_chunk() {
                     Some(count) => buffer.push(row, &[], i64::from_be_bytes(*count)),
-                    None => result = Err(Error::Entry { operator: name.clone() }),
+                    None => {
+                        result = Err(Error::Entry {
+                            operator: name.clone(),
+                        })
+                    }
                 }
                 if buffer.len() == BATCH_ROWS {
                     match buffer.take(layout).of(name) {

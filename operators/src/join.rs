@@ -53,51 +53,81 @@ pub fn join<'scope>(
     name: &str,
     failure: &Failure,
 ) -> Result<Changes<'scope>, Error> {
-    let mut streams = Vec::new();
-    if preserve.left {
-        streams.push(pad(left.null_keyed.clone(), output.clone(), true, name, failure.clone()));
-    }
-    if preserve.right {
-        streams.push(pad(right.null_keyed.clone(), output.clone(), false, name, failure.clone()));
-    }
+    let mut streams = padded_null_keys(&left, &right, preserve, output, name, failure);
     let assembler = Assembler::new(left.layout, right.layout, output.clone()).of(name)?;
     let mut sides = Sides::new(left.arranged.trace, right.arranged.trace, preserve);
     let (operator, failure) = (name.to_owned(), failure.clone());
     let scope = left.arranged.stream.scope();
-    let joined = left.arranged.stream.binary_frontier::<_, CapacityContainerBuilder<Vec<Packet>>, _, _, _, _>(right.arranged.stream, Pipeline, Pipeline, name, move |_, _| {
-        let mut held: Option<Capability<u64>> = None;
-        move |(left, left_frontier), (right, right_frontier), output| {
-            left.for_each(|capability, spans| {
-                hold(&mut held, capability.retain_least(0));
-                sides.left.pending.append(spans);
-            });
-            right.for_each(|capability, spans| {
-                hold(&mut held, capability.retain_least(0));
-                sides.right.pending.append(spans);
-            });
-            let upto = complete(left_frontier).min(complete(right_frontier));
-            if upto <= sides.done {
-                return;
-            }
-            let mut pairs = BTreeMap::new();
-            sides.advance(upto, &mut pairs);
-            for (epoch, pairs) in pairs {
-                let capability = held.as_ref().expect("changes hold a capability").delayed(&epoch);
-                match assembler.batches(&pairs).of(&operator) {
-                    Ok(mut packets) => output.session(&capability).give_container(&mut packets),
-                    Err(error) => failure.report(error),
+    let joined = left
+        .arranged
+        .stream
+        .binary_frontier::<_, CapacityContainerBuilder<Vec<Packet>>, _, _, _, _>(
+            right.arranged.stream,
+            Pipeline,
+            Pipeline,
+            name,
+            move |_, _| {
+                let mut held: Option<Capability<u64>> = None;
+                move |(left, left_frontier), (right, right_frontier), output| {
+                    left.for_each(|capability, spans| {
+                        hold(&mut held, capability.retain_least(0));
+                        sides.left.pending.append(spans);
+                    });
+                    right.for_each(|capability, spans| {
+                        hold(&mut held, capability.retain_least(0));
+                        sides.right.pending.append(spans);
+                    });
+                    let upto = complete(left_frontier).min(complete(right_frontier));
+                    if upto <= sides.done {
+                        return;
+                    }
+                    let mut pairs = BTreeMap::new();
+                    sides.advance(upto, &mut pairs);
+                    for (epoch, pairs) in pairs {
+                        let capability = held
+                            .as_ref()
+                            .expect("changes hold a capability")
+                            .delayed(&epoch);
+                        match assembler.batches(&pairs).of(&operator) {
+                            Ok(mut packets) => {
+                                output.session(&capability).give_container(&mut packets)
+                            }
+                            Err(error) => failure.report(error),
+                        }
+                    }
+                    if sides.left.pending.is_empty() && sides.right.pending.is_empty() {
+                        held = None;
+                    } else if let Some(capability) =
+                        held.as_mut().filter(|capability| *capability.time() < upto)
+                    {
+                        // Otherwise all that waits is of later epochs: that side is ahead of the other.
+                        capability.downgrade(&upto);
+                    }
                 }
-            }
-            if sides.left.pending.is_empty() && sides.right.pending.is_empty() {
-                held = None;
-            } else if let Some(capability) = held.as_mut().filter(|capability| *capability.time() < upto) {
-                // Otherwise all that waits is of later epochs: that side is ahead of the other.
-                capability.downgrade(&upto);
-            }
-        }
-    });
+            },
+        );
     streams.push(joined);
     Ok(scope.concatenate(streams))
+}
+
+/// Rows whose key has a null match nothing: those of a preserved side are padded at once.
+fn padded_null_keys<'scope>(
+    left: &Arrangement<'scope>,
+    right: &Arrangement<'scope>,
+    preserve: Preserve,
+    output: &SchemaRef,
+    name: &str,
+    failure: &Failure,
+) -> Vec<Changes<'scope>> {
+    let sides = [(left, preserve.left, true), (right, preserve.right, false)];
+    sides
+        .into_iter()
+        .filter(|&(_, preserved, _)| preserved)
+        .map(|(side, _, first)| {
+            let rows = side.null_keyed.clone();
+            pad(rows, output.clone(), first, name, failure.clone())
+        })
+        .collect()
 }
 
 fn hold(held: &mut Option<Capability<u64>>, new: Option<Capability<u64>>) {
@@ -121,21 +151,33 @@ struct Side {
 
 impl Side {
     fn pending_cursor(&self) -> (RowCursor, Vec<Batch>) {
-        cursor_list(self.pending.iter().filter_map(|span| span.inner.clone()).collect())
+        cursor_list(
+            self.pending
+                .iter()
+                .filter_map(|span| span.inner.clone())
+                .collect(),
+        )
     }
 
     /// A cursor over everything; times tell old from new.
     fn cursor(&mut self) -> (RowCursor, Vec<Batch>) {
-        let batches = self.trace.batches_through(AntichainRef::new(&[])).expect("a trace can always be read whole");
+        let batches = self
+            .trace
+            .batches_through(AntichainRef::new(&[]))
+            .expect("a trace can always be read whole");
         cursor_list(batches)
     }
 
     /// Forgets what is joined, and lets the index merge it.
     fn release(&mut self, upto: u64) {
-        self.pending.retain(|span| span.upper().first().is_none_or(|&upper| upper > upto) && upto != u64::MAX);
+        self.pending.retain(|span| {
+            span.upper().first().is_none_or(|&upper| upper > upto) && upto != u64::MAX
+        });
         // Times before `upto` must stay distinguishable from `upto` itself.
-        self.trace.set_logical_compaction(Antichain::from_elem(upto - 1).borrow());
-        self.trace.set_physical_compaction(Antichain::from_elem(upto).borrow());
+        self.trace
+            .set_logical_compaction(Antichain::from_elem(upto - 1).borrow());
+        self.trace
+            .set_physical_compaction(Antichain::from_elem(upto).borrow());
     }
 }
 
@@ -155,28 +197,66 @@ struct Sides {
 }
 
 impl Sides {
-    const fn new(left: TraceAgent<RowSpine>, right: TraceAgent<RowSpine>, preserve: Preserve) -> Self {
-        Self { left: Side { trace: left, pending: Vec::new() }, right: Side { trace: right, pending: Vec::new() }, preserve, done: 0 }
+    const fn new(
+        left: TraceAgent<RowSpine>,
+        right: TraceAgent<RowSpine>,
+        preserve: Preserve,
+    ) -> Self {
+        Self {
+            left: Side {
+                trace: left,
+                pending: Vec::new(),
+            },
+            right: Side {
+                trace: right,
+                pending: Vec::new(),
+            },
+            preserve,
+            done: 0,
+        }
     }
 
     /// Joins all changes before `upto`.
     fn advance(&mut self, upto: u64, pairs: &mut BTreeMap<u64, Pairs>) {
-        if self.left.pending.iter().chain(&self.right.pending).any(|span| span.inner.is_some()) {
+        if self
+            .left
+            .pending
+            .iter()
+            .chain(&self.right.pending)
+            .any(|span| span.inner.is_some())
+        {
             let (mut left_new, left_new_storage) = self.left.pending_cursor();
             let (mut right_new, right_new_storage) = self.right.pending_cursor();
             let (mut left_all, left_storage) = self.left.cursor();
             let (mut right_all, right_storage) = self.right.cursor();
-            while let Some(key) = next_key(&left_new, &left_new_storage, &right_new, &right_new_storage) {
+            while let Some(key) =
+                next_key(&left_new, &left_new_storage, &right_new, &right_new_storage)
+            {
                 let left_deltas = deltas(&mut left_new, &left_new_storage, &key, self.done..upto);
-                let right_deltas = deltas(&mut right_new, &right_new_storage, &key, self.done..upto);
+                let right_deltas =
+                    deltas(&mut right_new, &right_new_storage, &key, self.done..upto);
                 if left_deltas.is_empty() && right_deltas.is_empty() {
                     continue;
                 }
                 let needs_left = !right_deltas.is_empty() || self.preserve.right;
                 let needs_right = !left_deltas.is_empty() || self.preserve.left;
-                let left_old = if needs_left { old(&mut left_all, &left_storage, &key, self.done) } else { Vec::new() };
-                let right_old = if needs_right { old(&mut right_all, &right_storage, &key, self.done) } else { Vec::new() };
-                join_key(&key, [left_old, right_old], &[left_deltas, right_deltas], self.preserve, pairs);
+                let left_old = if needs_left {
+                    old(&mut left_all, &left_storage, &key, self.done)
+                } else {
+                    Vec::new()
+                };
+                let right_old = if needs_right {
+                    old(&mut right_all, &right_storage, &key, self.done)
+                } else {
+                    Vec::new()
+                };
+                join_key(
+                    &key,
+                    [left_old, right_old],
+                    &[left_deltas, right_deltas],
+                    self.preserve,
+                    pairs,
+                );
             }
         }
         self.done = upto;
@@ -186,13 +266,23 @@ impl Sides {
 }
 
 /// The least key that either side's changes are at.
-fn next_key(left: &RowCursor, left_storage: &Vec<Batch>, right: &RowCursor, right_storage: &Vec<Batch>) -> Option<Row> {
+fn next_key(
+    left: &RowCursor,
+    left_storage: &Vec<Batch>,
+    right: &RowCursor,
+    right_storage: &Vec<Batch>,
+) -> Option<Row> {
     let keys = [left.get_key(left_storage), right.get_key(right_storage)];
     keys.into_iter().flatten().min().map(RowRef::to_row)
 }
 
 /// The changes of `key` in `epochs`; leaves the cursor at the key after it.
-fn deltas(cursor: &mut RowCursor, storage: &Vec<Batch>, key: &Row, epochs: std::ops::Range<u64>) -> Deltas {
+fn deltas(
+    cursor: &mut RowCursor,
+    storage: &Vec<Batch>,
+    key: &Row,
+    epochs: std::ops::Range<u64>,
+) -> Deltas {
     let mut deltas = Vec::new();
     if cursor.get_key(storage) == Some(RowRef(key.as_bytes())) {
         while let Some(row) = cursor.get_val(storage) {
@@ -230,30 +320,55 @@ fn old(cursor: &mut RowCursor, storage: &Vec<Batch>, key: &Row, done: u64) -> Ve
 }
 
 /// Joins the changes of one key, epoch by epoch.
-fn join_key(key: &Row, mut old: [Vec<(Row, i64)>; 2], deltas: &[Deltas; 2], preserve: Preserve, pairs: &mut BTreeMap<u64, Pairs>) {
-    let mut epochs: Vec<u64> = deltas.iter().flatten().map(|&(_, epoch, _)| epoch).collect();
+fn join_key(
+    key: &Row,
+    mut old: [Vec<(Row, i64)>; 2],
+    deltas: &[Deltas; 2],
+    preserve: Preserve,
+    pairs: &mut BTreeMap<u64, Pairs>,
+) {
+    let mut epochs: Vec<u64> = deltas
+        .iter()
+        .flatten()
+        .map(|&(_, epoch, _)| epoch)
+        .collect();
     epochs.sort_unstable();
     epochs.dedup();
     for epoch in epochs {
         let out = &mut pairs.entry(epoch).or_default().0;
         let at = |side: usize| -> Vec<(Row, i64)> {
-            deltas[side].iter().filter(|(_, time, _)| *time == epoch).map(|(row, _, diff)| (row.clone(), *diff)).collect()
+            deltas[side]
+                .iter()
+                .filter(|(_, time, _)| *time == epoch)
+                .map(|(row, _, diff)| (row.clone(), *diff))
+                .collect()
         };
         let [left_new, right_new] = [at(0), at(1)];
         let [left_old, right_old] = &mut old;
         let mut product = |left: &[(Row, i64)], right: &[(Row, i64)]| {
             for (left, left_count) in left {
-                out.extend(right.iter().map(|(right, count)| (key.clone(), Some(left.clone()), Some(right.clone()), left_count * count)));
+                out.extend(right.iter().map(|(right, count)| {
+                    (
+                        key.clone(),
+                        Some(left.clone()),
+                        Some(right.clone()),
+                        left_count * count,
+                    )
+                }));
             }
         };
         product(&left_new, right_old);
         product(left_old, &right_new);
         product(&left_new, &right_new);
         if preserve.left {
-            padded(left_old, &left_new, right_old, &right_new, |row, diff| out.push((key.clone(), Some(row.clone()), None, diff)));
+            padded(left_old, &left_new, right_old, &right_new, |row, diff| {
+                out.push((key.clone(), Some(row.clone()), None, diff))
+            });
         }
         if preserve.right {
-            padded(right_old, &right_new, left_old, &left_new, |row, diff| out.push((key.clone(), None, Some(row.clone()), diff)));
+            padded(right_old, &right_new, left_old, &left_new, |row, diff| {
+                out.push((key.clone(), None, Some(row.clone()), diff))
+            });
         }
         merge(left_old, left_new);
         merge(right_old, right_new);
@@ -261,14 +376,22 @@ fn join_key(key: &Row, mut old: [Vec<(Row, i64)>; 2], deltas: &[Deltas; 2], pres
 }
 
 /// The change of the padded rows of a preserved side, from the rows of both sides before and their changes.
-fn padded(old: &[(Row, i64)], new: &[(Row, i64)], other_old: &[(Row, i64)], other_new: &[(Row, i64)], mut emit: impl FnMut(&Row, i64)) {
+fn padded(
+    old: &[(Row, i64)],
+    new: &[(Row, i64)],
+    other_old: &[(Row, i64)],
+    other_new: &[(Row, i64)],
+    mut emit: impl FnMut(&Row, i64),
+) {
     let count = |rows: &[(Row, i64)]| rows.iter().map(|(_, count)| count).sum::<i64>();
     let before = count(other_old);
     let after = before + count(other_new);
     if before == 0 && after != 0 {
         old.iter().for_each(|(row, count)| emit(row, -count));
     } else if before != 0 && after == 0 {
-        old.iter().chain(new).for_each(|(row, count)| emit(row, *count));
+        old.iter()
+            .chain(new)
+            .for_each(|(row, count)| emit(row, *count));
     } else if after == 0 {
         new.iter().for_each(|(row, count)| emit(row, *count));
     }
@@ -290,21 +413,52 @@ struct Assembler {
 }
 
 impl Assembler {
-    fn new(left: Rc<KeyedLayout>, right: Rc<KeyedLayout>, output: SchemaRef) -> Result<Self, ArrowError> {
-        let (null_key, null_left, null_right) = (null_row(&left.key, &left, true)?, null_row(&left.value, &left, false)?, null_row(&right.value, &right, false)?);
-        Ok(Self { left, right, output, null_key, null_left, null_right })
+    fn new(
+        left: Rc<KeyedLayout>,
+        right: Rc<KeyedLayout>,
+        output: SchemaRef,
+    ) -> Result<Self, ArrowError> {
+        let (null_key, null_left, null_right) = (
+            null_row(&left.key, &left, true)?,
+            null_row(&left.value, &left, false)?,
+            null_row(&right.value, &right, false)?,
+        );
+        Ok(Self {
+            left,
+            right,
+            output,
+            null_key,
+            null_left,
+            null_right,
+        })
     }
 
     fn batches(&self, pairs: &Pairs) -> Result<Vec<Packet>, ArrowError> {
-        pairs.0.chunks(BATCH_ROWS).map(|chunk| self.batch(chunk).map(Packet::from)).collect()
+        pairs
+            .0
+            .chunks(BATCH_ROWS)
+            .map(|chunk| self.batch(chunk).map(Packet::from))
+            .collect()
     }
 
-    fn batch(&self, pairs: &[(Row, Option<Row>, Option<Row>, i64)]) -> Result<ChangeBatch, ArrowError> {
-        let keys = self.left.key.decode(pairs.iter().map(|(key, ..)| key.as_bytes()))?;
+    fn batch(
+        &self,
+        pairs: &[(Row, Option<Row>, Option<Row>, i64)],
+    ) -> Result<ChangeBatch, ArrowError> {
+        let keys = self
+            .left
+            .key
+            .decode(pairs.iter().map(|(key, ..)| key.as_bytes()))?;
         // A padded side has null keys too.
         let side_keys = |is_padded: &dyn Fn(usize) -> bool| -> Result<_, ArrowError> {
             if (0..pairs.len()).any(is_padded) {
-                let keys = pairs.iter().enumerate().map(|(i, (key, ..))| if is_padded(i) { self.null_key.as_bytes() } else { key.as_bytes() });
+                let keys = pairs.iter().enumerate().map(|(i, (key, ..))| {
+                    if is_padded(i) {
+                        self.null_key.as_bytes()
+                    } else {
+                        key.as_bytes()
+                    }
+                });
                 self.left.key.decode(keys)
             } else {
                 Ok(keys.clone())
@@ -312,12 +466,23 @@ impl Assembler {
         };
         let left_keys = side_keys(&|i| pairs[i].1.is_none())?;
         let right_keys = side_keys(&|i| pairs[i].2.is_none())?;
-        let left_values = self.left.value.decode(pairs.iter().map(|(_, left, ..)| left.as_ref().unwrap_or(&self.null_left).as_bytes()))?;
-        let right_values = self.right.value.decode(pairs.iter().map(|(_, _, right, _)| right.as_ref().unwrap_or(&self.null_right).as_bytes()))?;
+        let left_values = self.left.value.decode(
+            pairs
+                .iter()
+                .map(|(_, left, ..)| left.as_ref().unwrap_or(&self.null_left).as_bytes()),
+        )?;
+        let right_values = self.right.value.decode(
+            pairs
+                .iter()
+                .map(|(_, _, right, _)| right.as_ref().unwrap_or(&self.null_right).as_bytes()),
+        )?;
         let mut arrays = self.left.assemble(&left_keys, &left_values);
         arrays.extend(self.right.assemble(&right_keys, &right_values));
         let rows = columns::batch(&self.output, arrays, pairs.len())?;
-        Ok(ChangeBatch::new(rows, pairs.iter().map(|&(.., diff)| diff).collect()))
+        Ok(ChangeBatch::new(
+            rows,
+            pairs.iter().map(|&(.., diff)| diff).collect(),
+        ))
     }
 }
 

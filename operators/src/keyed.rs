@@ -28,10 +28,22 @@ impl KeyedLayout {
     /// # Errors
     /// If a column does not exist, or a type has no encoding.
     pub fn new(schema: &SchemaRef, key: &[String]) -> Result<Self, ArrowError> {
-        let key_columns = key.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
-        let value_columns: Vec<usize> = (0..schema.fields().len()).filter(|i| !key_columns.contains(i)).collect();
-        let codec = |columns: &[usize]| RowCodec::new(columns.iter().map(|&i| schema.field(i).data_type()));
-        Ok(Self { key: codec(&key_columns)?, value: codec(&value_columns)?, schema: schema.clone(), key_columns, value_columns })
+        let key_columns = key
+            .iter()
+            .map(|name| schema.index_of(name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let value_columns: Vec<usize> = (0..schema.fields().len())
+            .filter(|i| !key_columns.contains(i))
+            .collect();
+        let codec =
+            |columns: &[usize]| RowCodec::new(columns.iter().map(|&i| schema.field(i).data_type()));
+        Ok(Self {
+            key: codec(&key_columns)?,
+            value: codec(&value_columns)?,
+            schema: schema.clone(),
+            key_columns,
+            value_columns,
+        })
     }
 
     /// The schema of the whole rows.
@@ -66,7 +78,11 @@ impl KeyedLayout {
     ///
     /// # Errors
     /// If the bytes are not of this layout.
-    pub fn decode<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>, values: impl IntoIterator<Item = &'a [u8]>) -> Result<RecordBatch, ArrowError> {
+    pub fn decode<'a>(
+        &self,
+        keys: impl ExactSizeIterator<Item = &'a [u8]>,
+        values: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<RecordBatch, ArrowError> {
         let len = keys.len();
         let keys = self.key.decode(keys)?;
         let values = self.value.decode(values)?;
@@ -80,15 +96,26 @@ impl KeyedLayout {
     #[must_use]
     pub fn assemble(&self, keys: &[ArrayRef], values: &[ArrayRef]) -> Vec<ArrayRef> {
         (0..self.schema.fields().len())
-            .map(|i| match self.key_columns.iter().position(|&column| column == i) {
-                Some(position) => keys[position].clone(),
-                None => values[self.value_columns.iter().position(|&column| column == i).expect("a column is key or value")].clone(),
-            })
+            .map(
+                |i| match self.key_columns.iter().position(|&column| column == i) {
+                    Some(position) => keys[position].clone(),
+                    None => values[self
+                        .value_columns
+                        .iter()
+                        .position(|&column| column == i)
+                        .expect("a column is key or value")]
+                    .clone(),
+                },
+            )
             .collect()
     }
 }
 
-fn encode(codec: &RowCodec, columns: &[usize], rows: &RecordBatch) -> Result<EncodedRows, ArrowError> {
+fn encode(
+    codec: &RowCodec,
+    columns: &[usize],
+    rows: &RecordBatch,
+) -> Result<EncodedRows, ArrowError> {
     let arrays: Vec<_> = columns.iter().map(|&i| rows.column(i).clone()).collect();
     codec.encode(&arrays, rows.num_rows())
 }
@@ -134,10 +161,16 @@ impl RowBuffer {
         }
         let starts = |i: usize| if i == 0 { 0 } else { self.ends[i - 1].1 };
         let keys = (0..self.ends.len()).map(|i| &self.bytes[starts(i)..self.ends[i].0]);
-        let values = self.ends.iter().map(|&(key_end, value_end)| &self.bytes[key_end..value_end]);
+        let values = self
+            .ends
+            .iter()
+            .map(|&(key_end, value_end)| &self.bytes[key_end..value_end]);
         let rows = layout.decode(keys, values)?;
         self.bytes.clear();
         self.ends.clear();
-        Ok(Some(ChangeBatch::new(rows, std::mem::take(&mut self.diffs))))
+        Ok(Some(ChangeBatch::new(
+            rows,
+            std::mem::take(&mut self.diffs),
+        )))
     }
 }

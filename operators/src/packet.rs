@@ -27,7 +27,8 @@ impl From<ChangeBatch> for Packet {
 impl Serialize for Packet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut bytes = Vec::new();
-        let mut writer = StreamWriter::try_new(&mut bytes, &self.changes.rows.schema()).map_err(S::Error::custom)?;
+        let mut writer = StreamWriter::try_new(&mut bytes, &self.changes.rows.schema())
+            .map_err(S::Error::custom)?;
         writer.write(&self.changes.rows).map_err(S::Error::custom)?;
         writer.finish().map_err(S::Error::custom)?;
         drop(writer);
@@ -39,7 +40,13 @@ impl<'de> Deserialize<'de> for Packet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (worker, diffs, bytes) = <(u64, Option<Vec<i64>>, Vec<u8>)>::deserialize(deserializer)?;
         let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(D::Error::custom)?;
-        let rows = reader.next().ok_or_else(|| D::Error::custom("a packet without a batch"))?.map_err(D::Error::custom)?;
-        Ok(Self { worker, changes: ChangeBatch { rows, diffs } })
+        let rows = reader
+            .next()
+            .ok_or_else(|| D::Error::custom("a packet without a batch"))?
+            .map_err(D::Error::custom)?;
+        Ok(Self {
+            worker,
+            changes: ChangeBatch { rows, diffs },
+        })
     }
 }

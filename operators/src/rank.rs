@@ -33,7 +33,11 @@ impl Rank {
         let (version, rest) = bytes.split_first_chunk()?;
         let (partition, rest) = rest.split_first_chunk()?;
         let (offset, _) = rest.split_first_chunk()?;
-        Some(Self { version: i64::from_be_bytes(*version), partition: u32::from_be_bytes(*partition), offset: i64::from_be_bytes(*offset) })
+        Some(Self {
+            version: i64::from_be_bytes(*version),
+            partition: u32::from_be_bytes(*partition),
+            offset: i64::from_be_bytes(*offset),
+        })
     }
 }
 
@@ -41,13 +45,23 @@ impl Rank {
 ///
 /// # Errors
 /// If the version column cannot be ordered.
-pub fn ranks(rows: &RecordBatch, version: Option<usize>, partition: usize, offset: usize) -> Result<Vec<Rank>, ArrowError> {
-    let versions = version.map(|i| columns::ordinals(rows.column(i))).transpose()?;
+pub fn ranks(
+    rows: &RecordBatch,
+    version: Option<usize>,
+    partition: usize,
+    offset: usize,
+) -> Result<Vec<Rank>, ArrowError> {
+    let versions = version
+        .map(|i| columns::ordinals(rows.column(i)))
+        .transpose()?;
     let partitions = columns::partitions(rows.column(partition));
     let offsets = columns::offsets(rows.column(offset));
     Ok((0..rows.num_rows())
         .map(|i| Rank {
-            version: versions.as_ref().and_then(|versions| versions[i]).unwrap_or(i64::MIN),
+            version: versions
+                .as_ref()
+                .and_then(|versions| versions[i])
+                .unwrap_or(i64::MIN),
             partition: partitions[i],
             offset: offsets[i],
         })

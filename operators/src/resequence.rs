@@ -57,7 +57,13 @@ impl Resequence {
     ///
     /// # Errors
     /// If a column is missing, or state cannot be read.
-    pub fn new(settings: Settings, schema: &SchemaRef, ledger: SchemaRef, mut state: tidemill_state::Table, late: Counter) -> Result<Self, Error> {
+    pub fn new(
+        settings: Settings,
+        schema: &SchemaRef,
+        ledger: SchemaRef,
+        mut state: tidemill_state::Table,
+        late: Counter,
+    ) -> Result<Self, Error> {
         let name = settings.name.clone();
         let index = |column: &str| columns::index(schema, column).of(&name);
         let mut waiting = BTreeSet::new();
@@ -86,14 +92,30 @@ impl Resequence {
     ///
     /// # Errors
     /// If state cannot be read or written.
-    pub fn on_epoch(&mut self, tick: &Tick, input: &[ChangeBatch], output: &mut Vec<ChangeBatch>, late: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+    pub fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: &[ChangeBatch],
+        output: &mut Vec<ChangeBatch>,
+        late: &mut Vec<ChangeBatch>,
+    ) -> Result<(), Error> {
         if !tick.restored && !input.is_empty() {
-            let rows = columns::concat(self.layout.schema(), input).of(&self.settings.name)?.rows;
+            let rows = columns::concat(self.layout.schema(), input)
+                .of(&self.settings.name)?
+                .rows;
             self.buffer(&rows, late)?;
         }
-        let horizon = tick.watermark.map(|watermark| watermark.saturating_add(self.settings.watermark_delay_ms).saturating_sub(self.settings.within_ms));
+        let horizon = tick.watermark.map(|watermark| {
+            watermark
+                .saturating_add(self.settings.watermark_delay_ms)
+                .saturating_sub(self.settings.within_ms)
+        });
         self.horizon_ms = self.horizon_ms.max(horizon);
-        if tick.restored { Ok(()) } else { self.release(output) }
+        if tick.restored {
+            Ok(())
+        } else {
+            self.release(output)
+        }
     }
 
     fn buffer(&mut self, rows: &RecordBatch, late: &mut Vec<ChangeBatch>) -> Result<(), Error> {
@@ -112,33 +134,63 @@ impl Resequence {
                     let group = key_group(keys.bytes(row));
                     write_key(&mut key, keys.bytes(row), time, partition, offset);
                     self.state.put(group, &key, values.bytes(row)).of(name)?;
-                    self.waiting.insert((time, Row::from(keys.bytes(row)), partition, offset));
+                    self.waiting
+                        .insert((time, Row::from(keys.bytes(row)), partition, offset));
                 }
                 time => letters.push(self.letter(rows, row, time, partition, offset)),
             }
         }
         if !letters.is_empty() {
             self.late.add(letters.len() as u64);
-            late.push(ChangeBatch::inserts(ledger_rows(&self.ledger, &letters).of(name)?));
+            late.push(ChangeBatch::inserts(
+                ledger_rows(&self.ledger, &letters).of(name)?,
+            ));
         }
         Ok(())
     }
 
-    fn letter(&self, rows: &RecordBatch, row: usize, time: Option<i64>, partition: u32, offset: i64) -> DeadLetter {
+    fn letter(
+        &self,
+        rows: &RecordBatch,
+        row: usize,
+        time: Option<i64>,
+        partition: u32,
+        offset: i64,
+    ) -> DeadLetter {
         let by = &self.settings.by;
         let reason = match (time, self.horizon_ms) {
-            (Some(time), Some(horizon)) => format!("late: '{by}' is {} ms behind what was already put in order", horizon - time),
+            (Some(time), Some(horizon)) => format!(
+                "late: '{by}' is {} ms behind what was already put in order",
+                horizon - time
+            ),
             _ => format!("no '{by}' to order by"),
         };
-        let bytes = self.bytes.map(|column| rows.column(column).as_binary::<i32>()).filter(|bytes| bytes.is_valid(row));
-        let bytes = bytes.map(|bytes| bytes.value(row).to_vec()).unwrap_or_default();
-        DeadLetter { topic: self.settings.topic.clone(), partition, offset, reason, bytes }
+        let bytes = self
+            .bytes
+            .map(|column| rows.column(column).as_binary::<i32>())
+            .filter(|bytes| bytes.is_valid(row));
+        let bytes = bytes
+            .map(|bytes| bytes.value(row).to_vec())
+            .unwrap_or_default();
+        DeadLetter {
+            topic: self.settings.topic.clone(),
+            partition,
+            offset,
+            reason,
+            bytes,
+        }
     }
 
     fn release(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
-        let Some(horizon) = self.horizon_ms else { return Ok(()) };
-        let stays = self.waiting.split_off(&(horizon.saturating_add(1), Row::default(), 0, i64::MIN));
-        let leaves: Vec<Waiting> = std::mem::replace(&mut self.waiting, stays).into_iter().collect();
+        let Some(horizon) = self.horizon_ms else {
+            return Ok(());
+        };
+        let stays =
+            self.waiting
+                .split_off(&(horizon.saturating_add(1), Row::default(), 0, i64::MIN));
+        let leaves: Vec<Waiting> = std::mem::replace(&mut self.waiting, stays)
+            .into_iter()
+            .collect();
         let name = self.settings.name.clone();
         for chunk in leaves.chunks(BATCH_ROWS) {
             let keys: Vec<Vec<u8>> = chunk
@@ -149,7 +201,11 @@ impl Resequence {
                     bytes
                 })
                 .collect();
-            let lookups: Vec<(u16, &[u8])> = chunk.iter().zip(&keys).map(|((_, key, ..), bytes)| (key_group(key.as_bytes()), bytes.as_slice())).collect();
+            let lookups: Vec<(u16, &[u8])> = chunk
+                .iter()
+                .zip(&keys)
+                .map(|((_, key, ..), bytes)| (key_group(key.as_bytes()), bytes.as_slice()))
+                .collect();
             let mut buffer = RowBuffer::default();
             let mut missing = false;
             self.state
@@ -164,7 +220,12 @@ impl Resequence {
             for (group, key) in lookups {
                 self.state.delete(group, key).of(&name)?;
             }
-            output.extend(buffer.take(&self.layout).of(&name)?.map(|batch| ChangeBatch::inserts(batch.rows)));
+            output.extend(
+                buffer
+                    .take(&self.layout)
+                    .of(&name)?
+                    .map(|batch| ChangeBatch::inserts(batch.rows)),
+            );
         }
         Ok(())
     }
@@ -183,5 +244,10 @@ fn parse_key(bytes: &[u8]) -> Option<Waiting> {
     let (rest, offset) = bytes.split_last_chunk()?;
     let (rest, partition) = rest.split_last_chunk()?;
     let (key, time) = rest.split_last_chunk()?;
-    Some((i64::from_be_bytes(*time), Row::from(key), u32::from_be_bytes(*partition), i64::from_be_bytes(*offset)))
+    Some((
+        i64::from_be_bytes(*time),
+        Row::from(key),
+        u32::from_be_bytes(*partition),
+        i64::from_be_bytes(*offset),
+    ))
 }

@@ -36,7 +36,10 @@ pub struct RowList {
 
 impl Default for RowList {
     fn default() -> Self {
-        Self { bytes: Vec::new(), ends: OffsetList::with_capacity(0) }
+        Self {
+            bytes: Vec::new(),
+            ends: OffsetList::with_capacity(0),
+        }
     }
 }
 
@@ -75,11 +78,17 @@ impl BatchContainer for RowList {
     }
 
     fn with_capacity(size: usize) -> Self {
-        Self { bytes: Vec::new(), ends: OffsetList::with_capacity(size) }
+        Self {
+            bytes: Vec::new(),
+            ends: OffsetList::with_capacity(size),
+        }
     }
 
     fn merge_capacity(a: &Self, b: &Self) -> Self {
-        Self { bytes: Vec::with_capacity(a.bytes.len() + b.bytes.len()), ends: OffsetList::with_capacity(a.ends.len() + b.ends.len()) }
+        Self {
+            bytes: Vec::with_capacity(a.bytes.len() + b.bytes.len()),
+            ends: OffsetList::with_capacity(a.ends.len() + b.ends.len()),
+        }
     }
 
     fn reborrow<'b, 'a: 'b>(item: RowRef<'a>) -> RowRef<'b> {
@@ -87,7 +96,11 @@ impl BatchContainer for RowList {
     }
 
     fn index(&self, index: usize) -> RowRef<'_> {
-        let start = if index == 0 { 0 } else { self.ends.index(index - 1) };
+        let start = if index == 0 {
+            0
+        } else {
+            self.ends.index(index - 1)
+        };
         RowRef(&self.bytes[start..self.ends.index(index)])
     }
 

@@ -74,32 +74,57 @@ where
         move |frontiers| {
             input.for_each(|capability, data| {
                 let epoch = *capability.least().expect("a message carries its epoch");
-                open.entry(epoch).or_insert_with(|| Open { tick: None, input: Vec::new() }).input.append(data);
+                open.entry(epoch)
+                    .or_insert_with(|| Open {
+                        tick: None,
+                        input: Vec::new(),
+                    })
+                    .input
+                    .append(data);
             });
             ticks.for_each(|capability, data| {
                 let epoch = *capability.least().expect("a tick carries its epoch");
                 let tick = *data.last().expect("a tick message has a tick");
-                let entry = open.entry(epoch).or_insert_with(|| Open { tick: None, input: Vec::new() });
-                entry.tick = Some((tick, capability.delayed(&epoch, 0), capability.delayed(&epoch, 1)));
+                let entry = open.entry(epoch).or_insert_with(|| Open {
+                    tick: None,
+                    input: Vec::new(),
+                });
+                entry.tick = Some((
+                    tick,
+                    capability.delayed(&epoch, 0),
+                    capability.delayed(&epoch, 1),
+                ));
             });
             while let Some(entry) = open.first_entry() {
                 let epoch = *entry.key();
-                if failure.is_set() || frontiers.iter().any(|frontier| frontier.less_equal(&epoch)) {
+                if failure.is_set() || frontiers.iter().any(|frontier| frontier.less_equal(&epoch))
+                {
                     return;
                 }
                 let Open { tick, input } = entry.remove();
-                let (tick, main_capability, side_capability) = tick.expect("every epoch has a tick on every worker");
+                let (tick, main_capability, side_capability) =
+                    tick.expect("every epoch has a tick on every worker");
                 let (mut output, mut late) = (Vec::new(), Vec::new());
                 if let Err(error) = logic(epoch, &tick, input, &mut output, &mut late) {
                     failure.report(error);
-                    open.insert(epoch, Open { tick: Some((tick, main_capability, side_capability)), input: Vec::new() });
+                    open.insert(
+                        epoch,
+                        Open {
+                            tick: Some((tick, main_capability, side_capability)),
+                            input: Vec::new(),
+                        },
+                    );
                     return;
                 }
                 if !output.is_empty() {
-                    main.activate().session(&main_capability).give_container(&mut output);
+                    main.activate()
+                        .session(&main_capability)
+                        .give_container(&mut output);
                 }
                 if !late.is_empty() {
-                    side.activate().session(&side_capability).give_container(&mut late);
+                    side.activate()
+                        .session(&side_capability)
+                        .give_container(&mut late);
                 }
             }
         }

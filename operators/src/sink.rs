@@ -60,11 +60,35 @@ impl Sink {
     pub fn new(settings: Settings, schema: &SchemaRef, conflicts: Counter) -> Result<Self, Error> {
         let Settings { name, key, upsert } = settings;
         let layout = KeyedLayout::new(schema, &key).of(&name)?;
-        let plan = |error: tidemill_formats::Error| Error::Plan { operator: name.clone(), reason: error.to_string() };
-        let key_types: Vec<_> = layout.key_columns().iter().map(|&i| (schema.field(i).name().as_str(), schema.field(i).data_type().clone())).collect();
-        let keys = if key.is_empty() { None } else { Some(KeyEncoder::new(&key_types).map_err(plan)?) };
+        let plan = |error: tidemill_formats::Error| Error::Plan {
+            operator: name.clone(),
+            reason: error.to_string(),
+        };
+        let key_types: Vec<_> = layout
+            .key_columns()
+            .iter()
+            .map(|&i| {
+                (
+                    schema.field(i).name().as_str(),
+                    schema.field(i).data_type().clone(),
+                )
+            })
+            .collect();
+        let keys = if key.is_empty() {
+            None
+        } else {
+            Some(KeyEncoder::new(&key_types).map_err(plan)?)
+        };
         let values = Encoder::new(schema).map_err(plan)?;
-        Ok(Self { upsert, schema: schema.clone(), layout, values, keys, conflicts, name })
+        Ok(Self {
+            upsert,
+            schema: schema.clone(),
+            layout,
+            values,
+            keys,
+            conflicts,
+            name,
+        })
     }
 
     /// Positions of the key columns; rows are to be routed by them.
@@ -83,18 +107,38 @@ impl Sink {
             return Ok(records);
         }
         let changes = columns::concat(&self.schema, input).of(&self.name)?;
-        let nets = if self.upsert { self.consolidate(&changes)? } else { self.in_order(&changes)? };
-        let rows: UInt32Array = nets.iter().map(|net| match net { Net::Upsert(row) | Net::Tombstone(row) => *row }).collect();
+        let nets = if self.upsert {
+            self.consolidate(&changes)?
+        } else {
+            self.in_order(&changes)?
+        };
+        let rows: UInt32Array = nets
+            .iter()
+            .map(|net| match net {
+                Net::Upsert(row) | Net::Tombstone(row) => *row,
+            })
+            .collect();
         let rows = take_record_batch(&changes.rows, &rows).of(&self.name)?;
-        let plan = |error: tidemill_formats::Error| Error::Plan { operator: self.name.clone(), reason: error.to_string() };
+        let plan = |error: tidemill_formats::Error| Error::Plan {
+            operator: self.name.clone(),
+            reason: error.to_string(),
+        };
         let (mut values, mut value_bounds) = (Vec::new(), Vec::new());
-        self.values.encode(&rows, &mut values, &mut value_bounds).map_err(plan)?;
+        self.values
+            .encode(&rows, &mut values, &mut value_bounds)
+            .map_err(plan)?;
         let (mut keys, mut key_bounds) = (Vec::new(), Vec::new());
         if let Some(encoder) = &mut self.keys {
-            encoder.encode(&rows, &mut keys, &mut key_bounds).map_err(plan)?;
+            encoder
+                .encode(&rows, &mut keys, &mut key_bounds)
+                .map_err(plan)?;
         }
         for (i, net) in nets.iter().enumerate() {
-            let key = if key_bounds.is_empty() { &[][..] } else { &keys[key_bounds[i] as usize..key_bounds[i + 1] as usize] };
+            let key = if key_bounds.is_empty() {
+                &[][..]
+            } else {
+                &keys[key_bounds[i] as usize..key_bounds[i + 1] as usize]
+            };
             let value = &values[value_bounds[i] as usize..value_bounds[i + 1] as usize];
             records.push(key, matches!(net, Net::Upsert(_)).then_some(value));
         }
@@ -107,7 +151,12 @@ impl Sink {
         let values = self.layout.encode_values(&changes.rows).of(&self.name)?;
         let mut sorted: Vec<Change<'_>> = (0u32..)
             .zip(0..changes.len())
-            .map(|(row, i)| Change { key: keys.bytes(i), value: values.bytes(i), row, diff: changes.diff(i) })
+            .map(|(row, i)| Change {
+                key: keys.bytes(i),
+                value: values.bytes(i),
+                row,
+                diff: changes.diff(i),
+            })
             .collect();
         sorted.sort_unstable_by(|a, b| (a.key, a.value).cmp(&(b.key, b.value)));
         let mut nets = Vec::new();
@@ -132,10 +181,22 @@ impl Sink {
 
     /// Every row, as often as it was added, by key; rows of one key in the order in which they came. Without a key, by row.
     fn in_order(&self, changes: &ChangeBatch) -> Result<Vec<Net>, Error> {
-        let keys = if self.keys.is_some() { self.layout.encode_keys(&changes.rows) } else { self.layout.encode_values(&changes.rows) }.of(&self.name)?;
-        let mut sorted: Vec<(&[u8], u32)> = (0u32..).zip(0..changes.len()).map(|(row, i)| (keys.bytes(i), row)).collect();
+        let keys = if self.keys.is_some() {
+            self.layout.encode_keys(&changes.rows)
+        } else {
+            self.layout.encode_values(&changes.rows)
+        }
+        .of(&self.name)?;
+        let mut sorted: Vec<(&[u8], u32)> = (0u32..)
+            .zip(0..changes.len())
+            .map(|(row, i)| (keys.bytes(i), row))
+            .collect();
         sorted.sort_by(|a, b| a.0.cmp(b.0));
         let times = |row: u32| usize::try_from(changes.diff(row as usize)).unwrap_or_default();
-        Ok(sorted.into_iter().flat_map(|(_, row)| std::iter::repeat_n(row, times(row))).map(Net::Upsert).collect())
+        Ok(sorted
+            .into_iter()
+            .flat_map(|(_, row)| std::iter::repeat_n(row, times(row)))
+            .map(Net::Upsert)
+            .collect())
     }
 }

@@ -25,7 +25,14 @@ pub struct Computed {
 }
 
 /// Applies `compute` to every batch. Returns the output, and the dead letters (only inserted rows are reported, once).
-pub fn stateless<'scope, F>(input: Changes<'scope>, name: &str, ledger: SchemaRef, failed: Counter, failure: Failure, mut compute: F) -> (Changes<'scope>, Changes<'scope>)
+pub fn stateless<'scope, F>(
+    input: Changes<'scope>,
+    name: &str,
+    ledger: SchemaRef,
+    failed: Counter,
+    failure: Failure,
+    mut compute: F,
+) -> (Changes<'scope>, Changes<'scope>)
 where
     F: FnMut(&RecordBatch) -> Result<Computed, ArrowError> + 'static,
 {
@@ -44,11 +51,16 @@ where
                     let mut letters = Vec::new();
                     let outputs = apply(&packet.changes, &mut compute, &stage, &mut letters);
                     let mut session = main.session(&capability);
-                    outputs.into_iter().filter(|changes| !changes.is_empty()).for_each(|changes| session.give(Packet::from(changes)));
+                    outputs
+                        .into_iter()
+                        .filter(|changes| !changes.is_empty())
+                        .for_each(|changes| session.give(Packet::from(changes)));
                     if !letters.is_empty() {
                         failed.add(letters.len() as u64);
                         match ledger_rows(&ledger, &letters).of(&stage) {
-                            Ok(rows) => dead.session(&capability).give(Packet::from(ChangeBatch::inserts(rows))),
+                            Ok(rows) => dead
+                                .session(&capability)
+                                .give(Packet::from(ChangeBatch::inserts(rows))),
                             Err(error) => failure.report(error),
                         }
                     }
@@ -59,7 +71,12 @@ where
     (main_stream, dead_stream)
 }
 
-fn apply<F>(changes: &ChangeBatch, compute: &mut F, stage: &str, letters: &mut Vec<DeadLetter>) -> Vec<ChangeBatch>
+fn apply<F>(
+    changes: &ChangeBatch,
+    compute: &mut F,
+    stage: &str,
+    letters: &mut Vec<DeadLetter>,
+) -> Vec<ChangeBatch>
 where
     F: FnMut(&RecordBatch) -> Result<Computed, ArrowError>,
 {
@@ -97,5 +114,11 @@ fn describe(row: &RecordBatch) -> String {
         let value = array_value_to_string(column, 0).unwrap_or_else(|error| error.to_string());
         format!("{} = {value}", field.name())
     };
-    schema.fields().iter().zip(row.columns()).map(show).collect::<Vec<_>>().join(", ")
+    schema
+        .fields()
+        .iter()
+        .zip(row.columns())
+        .map(show)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

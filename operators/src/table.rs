@@ -80,12 +80,27 @@ impl Table {
     ///
     /// # Errors
     /// If a column is missing or has no encoding.
-    pub fn new(settings: Settings, input: &SchemaRef, output: &SchemaRef, state: tidemill_state::Table, stale: Counter) -> Result<Self, Error> {
-        let Settings { name, key, version, tombstone_ms } = settings;
+    pub fn new(
+        settings: Settings,
+        input: &SchemaRef,
+        output: &SchemaRef,
+        state: tidemill_state::Table,
+        stale: Counter,
+    ) -> Result<Self, Error> {
+        let Settings {
+            name,
+            key,
+            version,
+            tombstone_ms,
+        } = settings;
         let index = |column: &str| columns::index(input, column).of(&name);
         Ok(Self {
             layout: KeyedLayout::new(output, &key).of(&name)?,
-            declared: output.fields().iter().map(|field| index(field.name())).collect::<Result<_, _>>()?,
+            declared: output
+                .fields()
+                .iter()
+                .map(|field| index(field.name()))
+                .collect::<Result<_, _>>()?,
             version: version.as_deref().map(index).transpose()?,
             op: index(system_columns::OP)?,
             partition: index(system_columns::PARTITION)?,
@@ -102,7 +117,12 @@ impl Table {
     ///
     /// # Errors
     /// If state cannot be read or written.
-    pub fn on_epoch(&mut self, tick: &Tick, input: &[ChangeBatch], output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+    pub fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: &[ChangeBatch],
+        output: &mut Vec<ChangeBatch>,
+    ) -> Result<(), Error> {
         if tick.restored {
             return self.emit_image(output);
         }
@@ -118,7 +138,10 @@ impl Table {
         self.apply(tick, &rows, &declared, &keys, &ranks, &newest, output)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the columns of one epoch, computed once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the columns of one epoch, computed once"
+    )]
     fn apply(
         &mut self,
         tick: &Tick,
@@ -131,10 +154,16 @@ impl Table {
     ) -> Result<(), Error> {
         let name = self.name.clone();
         let ops = columns::ops(rows.column(self.op));
-        let lookups: Vec<(u16, &[u8])> = newest.iter().map(|&row| keys.bytes(row as usize)).map(|key| (key_group(key), key)).collect();
+        let lookups: Vec<(u16, &[u8])> = newest
+            .iter()
+            .map(|&row| keys.bytes(row as usize))
+            .map(|key| (key_group(key), key))
+            .collect();
         let mut arena = Vec::new();
         let held = self.read_held(&lookups, tick, &mut arena)?;
-        let newest_rows = arrow_select::take::take_record_batch(declared, &UInt32Array::from(newest.to_vec())).of(&name)?;
+        let newest_rows =
+            arrow_select::take::take_record_batch(declared, &UInt32Array::from(newest.to_vec()))
+                .of(&name)?;
         let values = self.layout.encode_values(&newest_rows).of(&name)?;
 
         let mut retractions = RowBuffer::default();
@@ -142,7 +171,12 @@ impl Table {
         let mut entry = Vec::new();
         for (i, (&row, held)) in (0u32..).zip(newest.iter().zip(held)) {
             let (group, key) = lookups[i as usize];
-            let (rank, old) = (ranks[row as usize], held.as_ref().and_then(|held| held.row.clone()).map(|range| &arena[range]));
+            let (rank, old) = (
+                ranks[row as usize],
+                held.as_ref()
+                    .and_then(|held| held.row.clone())
+                    .map(|range| &arena[range]),
+            );
             entry.clear();
             match decide(held.as_ref().map(|held| held.rank), rank, ops[row as usize]) {
                 Decision::Stale => {
@@ -159,7 +193,12 @@ impl Table {
                     }
                 }
                 Decision::Delete => {
-                    write_header(&mut entry, tick.clock_ms.saturating_add(self.tombstone_ms), TOMBSTONE, rank);
+                    write_header(
+                        &mut entry,
+                        tick.clock_ms.saturating_add(self.tombstone_ms),
+                        TOMBSTONE,
+                        rank,
+                    );
                     old.inspect(|old| retractions.push(key, old, -1));
                 }
             }
@@ -167,15 +206,27 @@ impl Table {
         }
         output.extend(retractions.take(&self.layout).of(&name)?);
         if !inserted.is_empty() {
-            let rows = arrow_select::take::take_record_batch(&newest_rows, &UInt32Array::from(inserted)).of(&name)?;
-            let rows = columns::batch(self.layout.schema(), rows.columns().to_vec(), rows.num_rows()).of(&name)?;
+            let rows =
+                arrow_select::take::take_record_batch(&newest_rows, &UInt32Array::from(inserted))
+                    .of(&name)?;
+            let rows = columns::batch(
+                self.layout.schema(),
+                rows.columns().to_vec(),
+                rows.num_rows(),
+            )
+            .of(&name)?;
             output.push(ChangeBatch::inserts(rows));
         }
         Ok(())
     }
 
     /// What the state holds for each key; the old rows are copied into the arena.
-    fn read_held(&mut self, lookups: &[(u16, &[u8])], tick: &Tick, arena: &mut Vec<u8>) -> Result<Vec<Option<Held>>, Error> {
+    fn read_held(
+        &mut self,
+        lookups: &[(u16, &[u8])],
+        tick: &Tick,
+        arena: &mut Vec<u8>,
+    ) -> Result<Vec<Option<Held>>, Error> {
         let mut held: Vec<Option<Held>> = Vec::new();
         held.resize_with(lookups.len(), || None);
         let mut broken = false;
@@ -197,7 +248,13 @@ impl Table {
                 held[i] = Some(Held { rank, row });
             })
             .of(&self.name)?;
-        if broken { Err(Error::Entry { operator: self.name.clone() }) } else { Ok(held) }
+        if broken {
+            Err(Error::Entry {
+                operator: self.name.clone(),
+            })
+        } else {
+            Ok(held)
+        }
     }
 
     fn emit_image(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
@@ -209,7 +266,11 @@ impl Table {
                 match read_header(entry) {
                     Some((_, LIVE, _)) => buffer.push(key, &entry[HEADER_BYTES..], 1),
                     Some(_) => {}
-                    None => result = Err(Error::Entry { operator: name.clone() }),
+                    None => {
+                        result = Err(Error::Entry {
+                            operator: name.clone(),
+                        })
+                    }
                 }
                 if buffer.len() == BATCH_ROWS {
                     match buffer.take(layout).of(name) {

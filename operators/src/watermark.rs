@@ -65,17 +65,33 @@ impl Watermark {
         let (mut progress, mut watermark_ms) = (BTreeMap::new(), None);
         state
             .scan(|_, key, entry| -> Result<(), tidemill_state::Error> {
-                let number = |at: usize| entry.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes);
+                let number = |at: usize| {
+                    entry
+                        .get(at..at + 8)
+                        .and_then(|bytes| bytes.try_into().ok())
+                        .map_or(0, i64::from_be_bytes)
+                };
                 if key == WATERMARK_KEY {
                     watermark_ms = Some(number(0));
                 } else if let Ok(partition) = key.try_into() {
                     let time_max_ms = (entry.len() == 16).then(|| number(8));
-                    progress.insert(u32::from_be_bytes(partition), Progress { time_max_ms, active_ms: number(0) });
+                    progress.insert(
+                        u32::from_be_bytes(partition),
+                        Progress {
+                            time_max_ms,
+                            active_ms: number(0),
+                        },
+                    );
                 }
                 Ok(())
             })
             .of(&settings.name)?;
-        Ok(Self { settings, progress, watermark_ms, state })
+        Ok(Self {
+            settings,
+            progress,
+            watermark_ms,
+            state,
+        })
     }
 
     /// One epoch: the watermark after it.
@@ -89,22 +105,42 @@ impl Watermark {
         let group = self.group();
         for &partition in &self.settings.partitions {
             let known = self.progress.get(&partition).copied();
-            let mut progress = known.unwrap_or(Progress { time_max_ms: None, active_ms: tick.clock_ms });
-            if let Some(time) = facts.iter().filter(|fact| fact.partition == partition).map(|fact| fact.time_max_ms).max() {
-                progress = Progress { time_max_ms: progress.time_max_ms.max(Some(time)), active_ms: tick.clock_ms };
+            let mut progress = known.unwrap_or(Progress {
+                time_max_ms: None,
+                active_ms: tick.clock_ms,
+            });
+            if let Some(time) = facts
+                .iter()
+                .filter(|fact| fact.partition == partition)
+                .map(|fact| fact.time_max_ms)
+                .max()
+            {
+                progress = Progress {
+                    time_max_ms: progress.time_max_ms.max(Some(time)),
+                    active_ms: tick.clock_ms,
+                };
             }
             if known != Some(progress) {
                 self.progress.insert(partition, progress);
                 let mut entry = progress.active_ms.to_be_bytes().to_vec();
-                entry.extend(progress.time_max_ms.iter().flat_map(|time| time.to_be_bytes()));
-                self.state.put(group, &partition.to_be_bytes(), &entry).of(&self.settings.name)?;
+                entry.extend(
+                    progress
+                        .time_max_ms
+                        .iter()
+                        .flat_map(|time| time.to_be_bytes()),
+                );
+                self.state
+                    .put(group, &partition.to_be_bytes(), &entry)
+                    .of(&self.settings.name)?;
             }
         }
         let next = watermark(self.progress.values(), tick.clock_ms, &self.settings);
         if next > self.watermark_ms {
             self.watermark_ms = next;
             let bytes = next.unwrap_or(i64::MIN).to_be_bytes();
-            self.state.put(group, WATERMARK_KEY, &bytes).of(&self.settings.name)?;
+            self.state
+                .put(group, WATERMARK_KEY, &bytes)
+                .of(&self.settings.name)?;
         }
         Ok(self.watermark_ms)
     }
@@ -114,22 +150,46 @@ impl Watermark {
     }
 }
 
-fn watermark<'a>(progress: impl Iterator<Item = &'a Progress>, clock_ms: i64, settings: &Settings) -> Option<i64> {
-    let live = progress.filter(|progress| clock_ms.saturating_sub(progress.active_ms) <= settings.idle_timeout_ms);
+fn watermark<'a>(
+    progress: impl Iterator<Item = &'a Progress>,
+    clock_ms: i64,
+    settings: &Settings,
+) -> Option<i64> {
+    let live = progress
+        .filter(|progress| clock_ms.saturating_sub(progress.active_ms) <= settings.idle_timeout_ms);
     // `None` is least: a live partition that has brought nothing holds the watermark back.
-    live.map(|progress| progress.time_max_ms).min().flatten().map(|time| time.saturating_sub(settings.delay_ms))
+    live.map(|progress| progress.time_max_ms)
+        .min()
+        .flatten()
+        .map(|time| time.saturating_sub(settings.delay_ms))
 }
 
 /// The source's ticks with its watermark, on every worker.
-pub fn watermark_ticks<'scope>(facts: Batches<'scope, Fact>, ticks: Ticks<'scope>, mut owned: Option<Watermark>, name: &str, failure: Failure) -> Ticks<'scope> {
+pub fn watermark_ticks<'scope>(
+    facts: Batches<'scope, Fact>,
+    ticks: Ticks<'scope>,
+    mut owned: Option<Watermark>,
+    name: &str,
+    failure: Failure,
+) -> Ticks<'scope> {
     let owner = owner(name, facts.scope().peers()) as u64;
     let pact = Exchange::new(move |_: &Fact| owner);
-    let (ticks, _) = epoch_operator::<_, Tick, (), _, _>(facts, pact, ticks, &format!("watermark {name}"), failure, move |_, tick, facts, output, _| {
-        if let Some(watermark) = &mut owned {
-            output.push(Tick { watermark: watermark.on_epoch(tick, &facts)?, ..*tick });
-        }
-        Ok(())
-    });
+    let (ticks, _) = epoch_operator::<_, Tick, (), _, _>(
+        facts,
+        pact,
+        ticks,
+        &format!("watermark {name}"),
+        failure,
+        move |_, tick, facts, output, _| {
+            if let Some(watermark) = &mut owned {
+                output.push(Tick {
+                    watermark: watermark.on_epoch(tick, &facts)?,
+                    ..*tick
+                });
+            }
+            Ok(())
+        },
+    );
     ticks.broadcast()
 }
 

@@ -52,21 +52,55 @@ impl Window {
     ///
     /// # Errors
     /// If an aggregate cannot be kept as a sum, or a type has no encoding.
-    pub fn new(settings: Settings, input: &SchemaRef, output: &SchemaRef, state: tidemill_state::Table) -> Result<Self, Error> {
-        let Settings { name, group, window_end, aggregates } = settings;
+    pub fn new(
+        settings: Settings,
+        input: &SchemaRef,
+        output: &SchemaRef,
+        state: tidemill_state::Table,
+    ) -> Result<Self, Error> {
+        let Settings {
+            name,
+            group,
+            window_end,
+            aggregates,
+        } = settings;
         if !aggregates.iter().all(AggregateSpec::is_accumulable) {
-            return Err(Error::Plan { operator: name, reason: "a windowed aggregate is a sum, count or average of exact numbers".to_owned() });
+            return Err(Error::Plan {
+                operator: name,
+                reason: "a windowed aggregate is a sum, count or average of exact numbers"
+                    .to_owned(),
+            });
         }
         let keys = RowCodec::new(group.iter().map(|&i| input.field(i).data_type())).of(&name)?;
-        let (input, output, plan) = (input.clone(), output.clone(), AccumulatorPlan::new(aggregates));
-        Ok(Self { name, group, window_end, input, output, keys, plan, open: BTreeMap::new(), watermark_ms: None, state })
+        let (input, output, plan) = (
+            input.clone(),
+            output.clone(),
+            AccumulatorPlan::new(aggregates),
+        );
+        Ok(Self {
+            name,
+            group,
+            window_end,
+            input,
+            output,
+            keys,
+            plan,
+            open: BTreeMap::new(),
+            watermark_ms: None,
+            state,
+        })
     }
 
     /// One epoch: rows of windows that close, and corrections of closed ones.
     ///
     /// # Errors
     /// If state cannot be read or written.
-    pub fn on_epoch(&mut self, tick: &Tick, input: &[ChangeBatch], output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+    pub fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: &[ChangeBatch],
+        output: &mut Vec<ChangeBatch>,
+    ) -> Result<(), Error> {
         if tick.restored {
             self.watermark_ms = tick.watermark;
             return self.emit_image(output);
@@ -74,7 +108,7 @@ impl Window {
         let mut changes = Changed::default();
         if !input.is_empty() {
             let touched = self.touched(input)?;
-            self.apply(touched, &mut changes)?;
+            self.apply(&touched, &mut changes)?;
         }
         if tick.watermark > self.watermark_ms {
             self.watermark_ms = tick.watermark;
@@ -85,29 +119,50 @@ impl Window {
     }
 
     fn is_closed(&self, window_end_ms: i64) -> bool {
-        self.watermark_ms.is_some_and(|watermark| window_end_ms <= watermark)
+        self.watermark_ms
+            .is_some_and(|watermark| window_end_ms <= watermark)
     }
 
     /// The change of each group's sums.
     fn touched(&self, input: &[ChangeBatch]) -> Result<BTreeMap<Row, Touched>, Error> {
         let changes = columns::concat(&self.input, input).of(&self.name)?;
-        let columns: Vec<_> = self.group.iter().map(|&i| changes.rows.column(i).clone()).collect();
+        let columns: Vec<_> = self
+            .group
+            .iter()
+            .map(|&i| changes.rows.column(i).clone())
+            .collect();
         let keys = self.keys.encode(&columns, changes.len()).of(&self.name)?;
         let ends = columns::ordinals(&columns[self.window_end]).of(&self.name)?;
         let arguments = self.plan.arguments(&changes.rows).of(&self.name)?;
         let mut touched: HashMap<&[u8], Touched> = HashMap::new();
-        for row in 0..changes.len() {
-            let entry = touched.entry(keys.bytes(row)).or_insert_with(|| Touched { window_end_ms: ends[row].unwrap_or(i64::MAX), delta: self.plan.zero() });
-            self.plan.add(&mut entry.delta, &arguments, row, changes.diff(row));
+        for (row, end) in ends.into_iter().enumerate() {
+            let entry = touched.entry(keys.bytes(row)).or_insert_with(|| Touched {
+                window_end_ms: end.unwrap_or(i64::MAX),
+                delta: self.plan.zero(),
+            });
+            self.plan
+                .add(&mut entry.delta, &arguments, row, changes.diff(row));
         }
-        Ok(touched.into_iter().map(|(key, touched)| (Row::from(key), touched)).collect())
+        Ok(touched
+            .into_iter()
+            .map(|(key, touched)| (Row::from(key), touched))
+            .collect())
     }
 
-    fn apply(&mut self, touched: BTreeMap<Row, Touched>, changes: &mut Changed) -> Result<(), Error> {
+    fn apply(
+        &mut self,
+        touched: &BTreeMap<Row, Touched>,
+        changes: &mut Changed,
+    ) -> Result<(), Error> {
         let name = self.name.clone();
-        let lookups: Vec<(u16, &[u8])> = touched.keys().map(|key| (key_group(key.as_bytes()), key.as_bytes())).collect();
+        let lookups: Vec<(u16, &[u8])> = touched
+            .keys()
+            .map(|key| (key_group(key.as_bytes()), key.as_bytes()))
+            .collect();
         let before = read(&mut self.state, &lookups, &self.plan, &name)?;
-        for ((key, touched), (before, (group, bytes))) in touched.iter().zip(before.into_iter().zip(&lookups)) {
+        for ((key, touched), (before, (group, bytes))) in
+            touched.iter().zip(before.into_iter().zip(&lookups))
+        {
             let mut after = before.clone();
             differential_dataflow::difference::Semigroup::plus_equals(&mut after, &touched.delta);
             if after == before {
@@ -122,7 +177,10 @@ impl Window {
                 changes.push(key, before, -1);
                 changes.push(key, after, 1);
             } else {
-                self.open.entry(touched.window_end_ms).or_default().insert(key.clone());
+                self.open
+                    .entry(touched.window_end_ms)
+                    .or_default()
+                    .insert(key.clone());
             }
         }
         Ok(())
@@ -130,11 +188,16 @@ impl Window {
 
     /// Emits every group whose window the watermark has just closed.
     fn close(&mut self, changes: &mut Changed) -> Result<(), Error> {
-        let Some(watermark) = self.watermark_ms else { return Ok(()) };
+        let Some(watermark) = self.watermark_ms else {
+            return Ok(());
+        };
         let still_open = self.open.split_off(&watermark.saturating_add(1));
         let closed = std::mem::replace(&mut self.open, still_open);
         let keys: Vec<Row> = closed.into_values().flatten().collect();
-        let lookups: Vec<(u16, &[u8])> = keys.iter().map(|key| (key_group(key.as_bytes()), key.as_bytes())).collect();
+        let lookups: Vec<(u16, &[u8])> = keys
+            .iter()
+            .map(|key| (key_group(key.as_bytes()), key.as_bytes()))
+            .collect();
         let sums = read(&mut self.state, &lookups, &self.plan, &self.name)?;
         for (key, sums) in keys.iter().zip(sums) {
             changes.push(key, sums, 1);
@@ -158,7 +221,10 @@ impl Window {
         if broken {
             return Err(Error::Entry { operator: name });
         }
-        let columns = self.keys.decode(groups.iter().map(|(key, _)| key.as_bytes())).of(&name)?;
+        let columns = self
+            .keys
+            .decode(groups.iter().map(|(key, _)| key.as_bytes()))
+            .of(&name)?;
         let ends = columns::ordinals(&columns[self.window_end]).of(&name)?;
         let mut changes = Changed::default();
         for ((key, sums), end) in groups.into_iter().zip(ends) {
@@ -177,8 +243,15 @@ impl Window {
         if changes.diffs.is_empty() {
             return Ok(None);
         }
-        let mut arrays = self.keys.decode(changes.keys.iter().map(Row::as_bytes)).of(&self.name)?;
-        arrays.extend(self.plan.finish(&changes.sums.iter().collect::<Vec<_>>()).of(&self.name)?);
+        let mut arrays = self
+            .keys
+            .decode(changes.keys.iter().map(Row::as_bytes))
+            .of(&self.name)?;
+        arrays.extend(
+            self.plan
+                .finish(&changes.sums.iter().collect::<Vec<_>>())
+                .of(&self.name)?,
+        );
         let rows = columns::batch(&self.output, arrays, changes.diffs.len()).of(&self.name)?;
         Ok(Some(ChangeBatch::new(rows, changes.diffs.clone())))
     }
@@ -203,7 +276,12 @@ impl Changed {
 }
 
 /// The sums of each key; zero for a key without an entry.
-fn read(state: &mut tidemill_state::Table, lookups: &[(u16, &[u8])], plan: &AccumulatorPlan, name: &str) -> Result<Vec<Accumulators>, Error> {
+fn read(
+    state: &mut tidemill_state::Table,
+    lookups: &[(u16, &[u8])],
+    plan: &AccumulatorPlan,
+    name: &str,
+) -> Result<Vec<Accumulators>, Error> {
     let mut sums = vec![plan.zero(); lookups.len()];
     let mut broken = false;
     state
@@ -216,5 +294,11 @@ fn read(state: &mut tidemill_state::Table, lookups: &[(u16, &[u8])], plan: &Accu
             }
         })
         .of(name)?;
-    if broken { Err(Error::Entry { operator: name.to_owned() }) } else { Ok(sums) }
+    if broken {
+        Err(Error::Entry {
+            operator: name.to_owned(),
+        })
+    } else {
+        Ok(sums)
+    }
 }

@@ -417,12 +417,8 @@ fn head(key: &[u8]) -> u128 {
 /// 32 bits of a key's hash: enough to find an entry and to move it when the index grows, without touching its bytes.
 pub(crate) fn hash(group: u16, key: &[u8]) -> u32 {
     let hash = xxh3_64_with_seed(key, HASH_SEED ^ u64::from(group));
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the upper half is what is wanted"
-    )]
-    let upper = (hash >> 32) as u32;
-    upper
+    // The upper half.
+    (hash >> 32) as u32
 }
 
 /// Spreads a hash over the bits that the index looks at (Fibonacci hashing).

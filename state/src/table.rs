@@ -52,6 +52,9 @@ impl std::fmt::Debug for Table {
     }
 }
 
+/// Sees `group | key` and value of an entry, and says whether to go on.
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 impl Table {
     pub(crate) fn new(shared: Rc<Shared>, name: Rc<str>, cache: Rc<RefCell<Cache>>) -> Self {
         Self {
@@ -281,11 +284,7 @@ impl Table {
     }
 
     /// Visits the entries whose `group | key` is at least `start`, in order, until `visit` breaks off.
-    fn walk(
-        &self,
-        start: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
+    fn walk(&self, start: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
         self.shared.settle();
         let cache = self.cache.borrow();
         let complete = cache.is_complete();

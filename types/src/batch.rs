@@ -25,7 +25,10 @@ impl ChangeBatch {
     #[must_use]
     pub fn new(rows: RecordBatch, diffs: Vec<i64>) -> Self {
         debug_assert_eq!(rows.num_rows(), diffs.len(), "one diff per row");
-        Self { rows, diffs: Some(diffs) }
+        Self {
+            rows,
+            diffs: Some(diffs),
+        }
     }
 
     /// How many changes there are.

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// One set of input: for every source partition a range of offsets, plus one reading of the wall clock. Epochs are totally ordered;
 /// the first epoch that carries input is 1. Epoch 0 is "before everything".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
 

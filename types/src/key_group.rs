@@ -9,7 +9,10 @@ pub const KEY_GROUPS: u16 = 4096;
 #[must_use]
 pub fn key_group(key: &[u8]) -> u16 {
     // The remainder is below KEY_GROUPS and fits.
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below 4096")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the remainder is below 4096"
+    )]
     let group = (xxhash_rust::xxh3::xxh3_64(key) % u64::from(KEY_GROUPS)) as u16;
     group
 }

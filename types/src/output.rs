@@ -15,7 +15,9 @@ impl OutputRecords {
     /// # Panics
     /// If the arena would pass 4 GiB; the engine bounds an epoch far below.
     pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let end = |len: usize| u32::try_from(len).expect("an epoch's output to one sink is bounded below 4 GiB");
+        let end = |len: usize| {
+            u32::try_from(len).expect("an epoch's output to one sink is bounded below 4 GiB")
+        };
         self.arena.extend_from_slice(key);
         let key_end = end(self.arena.len());
         let value_end = value.map(|value| {

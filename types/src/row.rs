@@ -88,7 +88,9 @@ impl std::borrow::Borrow<[u8]> for Row {
 
 impl std::fmt::Debug for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.as_bytes()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -117,9 +119,15 @@ impl RowCodec {
     /// # Errors
     /// If a type has no order-preserving encoding.
     pub fn new<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Result<Self, ArrowError> {
-        let fields: Vec<_> = types.into_iter().map(|data_type| SortField::new(data_type.clone())).collect();
+        let fields: Vec<_> = types
+            .into_iter()
+            .map(|data_type| SortField::new(data_type.clone()))
+            .collect();
         let width = fields.len();
-        Ok(Self { converter: RowConverter::new(fields)?, width })
+        Ok(Self {
+            converter: RowConverter::new(fields)?,
+            width,
+        })
     }
 
     /// Encodes columns, `rows` rows each, in the codec's order of types.
@@ -128,22 +136,32 @@ impl RowCodec {
     /// If a column has another type than the codec.
     pub fn encode(&self, columns: &[ArrayRef], rows: usize) -> Result<EncodedRows, ArrowError> {
         if self.width == 0 {
-            return Ok(EncodedRows { rows: None, len: rows });
+            return Ok(EncodedRows {
+                rows: None,
+                len: rows,
+            });
         }
         let encoded = self.converter.convert_columns(columns)?;
-        Ok(EncodedRows { len: encoded.num_rows(), rows: Some(encoded) })
+        Ok(EncodedRows {
+            len: encoded.num_rows(),
+            rows: Some(encoded),
+        })
     }
 
     /// Decodes rows into columns; the inverse of [`RowCodec::encode`].
     ///
     /// # Errors
     /// If the bytes are not valid for the types (a bug, or state of another plan).
-    pub fn decode<'a>(&self, rows: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, ArrowError> {
+    pub fn decode<'a>(
+        &self,
+        rows: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
         if self.width == 0 {
             return Ok(Vec::new());
         }
         let parser = self.converter.parser();
-        self.converter.convert_rows(rows.into_iter().map(|bytes| parser.parse(bytes)))
+        self.converter
+            .convert_rows(rows.into_iter().map(|bytes| parser.parse(bytes)))
     }
 }
 
@@ -183,7 +201,9 @@ mod tests {
     use arrow_array::{Decimal128Array, Int64Array, StringArray};
 
     fn columns() -> (Vec<DataType>, Vec<ArrayRef>) {
-        let money = Decimal128Array::from(vec![Some(-1), None, Some(12_345)]).with_precision_and_scale(18, 2).expect("valid");
+        let money = Decimal128Array::from(vec![Some(-1), None, Some(12_345)])
+            .with_precision_and_scale(18, 2)
+            .expect("valid");
         (
             vec![DataType::Int64, DataType::Decimal128(18, 2), DataType::Utf8],
             vec![
@@ -199,14 +219,19 @@ mod tests {
         let (types, columns) = columns();
         let codec = RowCodec::new(&types).expect("types have an encoding");
         let rows = codec.encode(&columns, 3).expect("columns have the types");
-        let decoded = codec.decode((0..3).map(|i| rows.bytes(i))).expect("bytes are valid");
+        let decoded = codec
+            .decode((0..3).map(|i| rows.bytes(i)))
+            .expect("bytes are valid");
         assert_eq!(format!("{decoded:?}"), format!("{columns:?}"));
     }
 
     #[test]
     fn rows_sort_as_their_values_do() {
         let (types, columns) = columns();
-        let rows = RowCodec::new(&types).expect("types have an encoding").encode(&columns, 3).expect("encodes");
+        let rows = RowCodec::new(&types)
+            .expect("types have an encoding")
+            .encode(&columns, 3)
+            .expect("encodes");
         let rows: Vec<_> = (0..3).map(|i| Row::from(rows.bytes(i))).collect();
         assert!(rows[0] < rows[1] && rows[1] < rows[2]);
     }
@@ -214,9 +239,17 @@ mod tests {
     #[test]
     fn the_encoding_on_disk_is_frozen() {
         let (types, columns) = columns();
-        let rows = RowCodec::new(&types).expect("types have an encoding").encode(&columns, 3).expect("encodes");
-        let hex: Vec<_> = (0..3).map(|i| format!("{:?}", Row::from(rows.bytes(i)))).collect();
-        assert_eq!(hex, FROZEN, "state written by an older build could no longer be read");
+        let rows = RowCodec::new(&types)
+            .expect("types have an encoding")
+            .encode(&columns, 3)
+            .expect("encodes");
+        let hex: Vec<_> = (0..3)
+            .map(|i| format!("{:?}", Row::from(rows.bytes(i))))
+            .collect();
+        assert_eq!(
+            hex, FROZEN,
+            "state written by an older build could no longer be read"
+        );
     }
 
     /// Per value a byte that says null (00) or value (01), then big endian with the sign flipped; a string is 02, blocks of eight bytes and

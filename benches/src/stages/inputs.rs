@@ -32,7 +32,7 @@ impl Inputs {
         let path = settings.root.join("jobs/catalog/studio_finance.sql");
         let sql =
             std::fs::read_to_string(&path).with_context(|| format!("'{}'", path.display()))?;
-        let plan = plan_job("studio_finance", &sql, &Profile::default())?;
+        let plan = plan_job("studio_finance", &sql, &Profile::default(), &|_| None)?;
         let generator = tidemill_studio::Settings {
             events: settings.events,
             seed: settings.seed,

@@ -1,19 +1,12 @@
 //! One run of all stages, in the order of the job. Whatever prepares a stage's input, such as the job's projections, is not timed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Decimal128Type, TimestampMillisecondType};
-use arrow_array::{Array, ArrayRef, Decimal128Array, RecordBatch, TimestampMillisecondArray};
-use arrow_schema::{DataType, SchemaRef};
-use tidemill_formats::studio_json::{self, Decoder, Records, TimeLimit};
-use tidemill_jobs::plan::{
-    self, Aggregate, AggregateFunction, ColumnOrigin, NodeId, NodeOp, SourcePlan,
-};
-use tidemill_operators::accumulators::{AggregateSpec, Function};
+use arrow_schema::SchemaRef;
+use tidemill_formats::studio_json::{Decoder, Records};
+use tidemill_jobs::plan::{self, NodeId, NodeOp};
 use tidemill_operators::watermark::{self, Fact, Watermark};
 use tidemill_operators::{
     Counter, Tick, arrange, dedup, join, reduce, resequence, sink, table, window,
@@ -23,9 +16,9 @@ use tidemill_types::ChangeBatch;
 
 use super::dataflow::{self, Epochs};
 use super::inputs::Inputs;
+use super::planned::{columns, decoder_spec, resequence_settings, specs};
+use super::projections::{fact, selected, windowed};
 use super::{Cost, Costs};
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Runs every stage once, on new state.
 pub fn run(inputs: &Inputs) -> Result<Costs> {
@@ -113,7 +106,7 @@ impl Pipeline<'_> {
         let mut decoders = plan
             .sources
             .iter()
-            .map(|source| Decoder::new(spec(source)))
+            .map(|source| Decoder::new(decoder_spec(source)))
             .collect::<Result<Vec<_>, _>>()?;
         let mut rows: Vec<Epochs> =
             vec![vec![Vec::new(); self.inputs.epochs.len()]; decoders.len()];
@@ -435,33 +428,16 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// The output of a table with the columns of a projection of it, which takes columns and gives some a prefix.
+    /// What a table gives out, with the columns of a projection of it.
     fn selected(&self, table: &str, schema: &SchemaRef) -> Result<Epochs> {
-        let select = |batch: &ChangeBatch| -> Result<ChangeBatch> {
-            let column = |name: &String| {
-                let found = batch
-                    .rows
-                    .column_by_name(name)
-                    .or_else(|| batch.rows.column_by_name(name.split_once('_')?.1));
-                found
-                    .cloned()
-                    .with_context(|| format!("'{table}' has no column '{name}'"))
-            };
-            let arrays = schema
-                .fields()
-                .iter()
-                .map(|field| column(field.name()))
-                .collect::<Result<_>>()?;
-            Ok(ChangeBatch {
-                rows: RecordBatch::try_new(schema.clone(), arrays)?,
-                diffs: batch.diffs.clone(),
-            })
-        };
         let epochs = &self.outputs[&self.inputs.node(table)?.0];
-        epochs
-            .iter()
-            .map(|batches| batches.iter().map(select).collect())
-            .collect()
+        let select = |batches: &Vec<ChangeBatch>| {
+            batches
+                .iter()
+                .map(|batch| selected(batch, schema))
+                .collect()
+        };
+        epochs.iter().map(select).collect()
     }
 
     fn tick(&self, epoch: usize, source: Option<usize>) -> Tick {
@@ -482,154 +458,4 @@ impl Pipeline<'_> {
 
 fn count(batches: &[ChangeBatch]) -> u64 {
     batches.iter().map(|batch| batch.len() as u64).sum()
-}
-
-fn spec(source: &SourcePlan) -> studio_json::Spec {
-    let origin = |from: &ColumnOrigin| match from {
-        ColumnOrigin::Data(field) => studio_json::Origin::Data(field.clone()),
-        ColumnOrigin::Metadata(field) => studio_json::Origin::Metadata(field.clone()),
-    };
-    let columns = source.columns.iter().map(|column| studio_json::Column {
-        name: column.name.clone(),
-        data_type: column.data_type.clone(),
-        nullable: column.nullable,
-        origin: origin(&column.from),
-    });
-    studio_json::Spec {
-        topic: source.name.clone(),
-        entity: source.entity.clone(),
-        columns: columns.collect(),
-        keep_bytes: source.keep_bytes,
-        time_limit: source.watermark.as_ref().map(|watermark| TimeLimit {
-            column: watermark.column.clone(),
-            max_future_ms: watermark.max_future_ms,
-        }),
-    }
-}
-
-fn resequence_settings(
-    inputs: &Inputs,
-    by: &str,
-    per: &[String],
-    within_ms: i64,
-    source: usize,
-) -> resequence::Settings {
-    let watermark = inputs.plan.sources[source].watermark.as_ref();
-    resequence::Settings {
-        name: format!("{}/resequence", inputs.plan.sources[source].name),
-        by: by.to_owned(),
-        per: per.to_vec(),
-        within_ms,
-        watermark_delay_ms: watermark.map_or(0, |watermark| watermark.delay_ms),
-        topic: inputs.plan.sources[source].name.clone(),
-    }
-}
-
-/// The greatest time of a batch.
-fn fact(rows: &RecordBatch, time: &str) -> Option<Fact> {
-    let partition = rows
-        .column_by_name(tidemill_types::system_columns::PARTITION)?
-        .as_primitive::<arrow_array::types::UInt32Type>();
-    let times = rows
-        .column_by_name(time)?
-        .as_primitive::<TimestampMillisecondType>();
-    let time_max_ms = times.iter().flatten().max()?;
-    Some(Fact {
-        partition: partition.value(0),
-        time_max_ms,
-    })
-}
-
-fn columns(schema: &SchemaRef, names: &[String]) -> Result<Vec<usize>> {
-    Ok(names
-        .iter()
-        .map(|name| schema.index_of(name))
-        .collect::<Result<_, _>>()?)
-}
-
-fn specs(schema: &SchemaRef, aggregates: &[Aggregate]) -> Result<Vec<AggregateSpec>> {
-    let spec = |aggregate: &Aggregate| -> Result<AggregateSpec> {
-        let argument = aggregate
-            .argument
-            .as_ref()
-            .map(|name| schema.index_of(name))
-            .transpose()?;
-        let function = match aggregate.function {
-            AggregateFunction::Sum => Function::Sum,
-            AggregateFunction::Count => Function::Count,
-            AggregateFunction::Avg => Function::Avg,
-            AggregateFunction::Min => Function::Min,
-            AggregateFunction::Max => Function::Max,
-        };
-        let argument_type = argument.map(|i| schema.field(i).data_type().clone());
-        Ok(AggregateSpec {
-            function,
-            argument,
-            argument_type,
-            distinct: aggregate.distinct,
-            data_type: aggregate.data_type.clone(),
-        })
-    };
-    aggregates.iter().map(spec).collect()
-}
-
-/// Bookings with the day that they fall in, and with what they bring in, take out and leave: what the job's projections compute.
-fn windowed(bookings: &ChangeBatch, schema: &SchemaRef) -> Result<ChangeBatch> {
-    let column = |name: &str| {
-        bookings
-            .rows
-            .column_by_name(name)
-            .with_context(|| format!("bookings have no column '{name}'"))
-    };
-    let times = column("booked_at")?.as_primitive::<TimestampMillisecondType>();
-    let amounts = column("amount")?.as_primitive::<Decimal128Type>();
-    let directions = column("direction")?.as_string::<i32>();
-    // A booking without time falls in no window.
-    let kept: Vec<usize> = (0..times.len())
-        .filter(|&row| times.is_valid(row))
-        .collect();
-    let signed = |row: usize, of: &[(&str, i128)]| {
-        let factor = of
-            .iter()
-            .find(|(direction, _)| directions.is_valid(row) && directions.value(row) == *direction);
-        factor.map_or(Some(0), |(_, factor)| {
-            amounts.is_valid(row).then(|| amounts.value(row) * factor)
-        })
-    };
-    let values = |of: &[(&str, i128)], data_type: &DataType| -> Result<ArrayRef> {
-        let array: Decimal128Array = kept.iter().map(|&row| signed(row, of)).collect();
-        Ok(Arc::new(array.with_data_type(data_type.clone())))
-    };
-    let day = |after_ms: i64| -> ArrayRef {
-        Arc::new(
-            kept.iter()
-                .map(|&row| Some(times.value(row).div_euclid(DAY_MS) * DAY_MS + after_ms))
-                .collect::<TimestampMillisecondArray>(),
-        )
-    };
-    let productions = column("production_id")?.as_primitive::<arrow_array::types::Int64Type>();
-    let productions: ArrayRef = Arc::new(
-        kept.iter()
-            .map(|&row| productions.is_valid(row).then(|| productions.value(row)))
-            .collect::<arrow_array::Int64Array>(),
-    );
-    let data_type = |name: &str| {
-        schema
-            .field_with_name(name)
-            .map(|field| field.data_type().clone())
-    };
-    let arrays = vec![
-        productions,
-        day(0),
-        day(DAY_MS),
-        values(&[("in", 1)], &data_type("value")?)?,
-        values(&[("out", 1)], &data_type("value_2")?)?,
-        values(&[("in", 1), ("out", -1)], &data_type("value_3")?)?,
-    ];
-    let rows = RecordBatch::try_new(schema.clone(), arrays)?;
-    let diffs = bookings
-        .diffs
-        .as_ref()
-        .map(|diffs| kept.iter().map(|&row| diffs[row]).collect());
-    Ok(ChangeBatch { rows, diffs })
 }

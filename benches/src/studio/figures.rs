@@ -69,6 +69,10 @@ pub struct Freshness {
     pub latencies: Latencies,
     /// Payments that were not visible at the end.
     pub missing: u64,
+    /// Epochs committed a second.
+    pub epochs_per_s: f64,
+    /// How long a commit takes: the middle one of those that the status lines tell of, in milliseconds.
+    pub commit_ms: f64,
     /// Checkpoints taken meanwhile.
     pub checkpoints: usize,
     /// Processors that the job kept busy.
@@ -140,7 +144,7 @@ impl Figures {
         } = self;
         let threads = catch_up.usage.by_thread().into_iter().take(THREADS_SHOWN);
         let threads: Map<_, _> = threads
-            .map(|(name, s)| (name, rounded(catch_up.ns_per_event(s)).into()))
+            .map(|(name, s)| (name, catch_up.ns_per_event(s).round().into()))
             .collect();
         let recoveries = self.recoveries.iter().map(|recovery| {
             json!({
@@ -153,10 +157,12 @@ impl Figures {
         let mut live = freshness.latencies.to_json();
         live["events_per_s"] = freshness.rate.into();
         live["seconds"] = rounded(freshness.seconds).into();
+        live["epochs_per_s"] = rounded(freshness.epochs_per_s).into();
+        live["commit_ms"] = rounded(freshness.commit_ms).into();
         live["missing"] = freshness.missing.into();
         live["checkpoints"] = freshness.checkpoints.into();
-        live["job_processors"] = (rounded(freshness.job_cpus * 10.0) / 10.0).into();
-        live["broker_processors"] = (rounded(freshness.broker_cpus * 10.0) / 10.0).into();
+        live["job_processors"] = rounded(freshness.job_cpus).into();
+        live["broker_processors"] = rounded(freshness.broker_cpus).into();
         json!({
             "events": catch_up.events,
             "bytes": self.generated["bytes"],
@@ -308,15 +314,20 @@ impl fmt::Display for Freshness {
             ms(999),
             ms(1000)
         )?;
-        write!(
+        writeln!(
             f,
-            "   {} payments in {:.0} s, {} not visible; {} checkpoints meanwhile; processors busy: job {:.2}, broker {:.2}",
+            "   {} payments in {:.0} s, {} not visible; {} checkpoints meanwhile; {:.1} epochs/s, a commit takes {:.1} ms",
             self.latencies.count(),
             self.seconds,
             self.missing,
             self.checkpoints,
-            self.job_cpus,
-            self.broker_cpus
+            self.epochs_per_s,
+            self.commit_ms
+        )?;
+        write!(
+            f,
+            "   processors busy: job {:.2}, broker {:.2}",
+            self.job_cpus, self.broker_cpus
         )
     }
 }

@@ -47,6 +47,8 @@ pub struct Status {
     pub records_in: u64,
     /// Records committed since the process started.
     pub records_out: u64,
+    /// The newest commit's duration, in milliseconds.
+    pub commit_ms: f64,
     /// Epoch of the newest checkpoint.
     pub checkpoint_epoch: u64,
     /// How long recovery took, in milliseconds, once it is over.

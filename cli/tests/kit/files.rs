@@ -23,7 +23,10 @@ pub fn partitions(topic: &Path) -> Vec<(u32, Vec<u8>)> {
     let mut partitions: Vec<(u32, Vec<u8>)> = fs::read_dir(topic)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
         .map(|path| {
             let number = path.file_stem().unwrap().to_str().unwrap().parse();
             (number.unwrap(), fs::read(&path).unwrap())
@@ -45,19 +48,36 @@ pub fn names(folder: &Path) -> Vec<String> {
 
 /// The last epoch that is committed below `data`; 0 for none.
 pub fn committed_epoch(data: &Path) -> u64 {
-    let log = fs::read_to_string(data.join("_committed")).unwrap_or_default();
-    // A last line without its line feed is being written.
-    let whole = log.rfind('\n').map_or("", |end| &log[..end]);
-    let epoch = |line: &str| {
-        serde_json::from_str::<Value>(line.get(9..)?).ok()?["epochs"][1].as_u64()
+    last_commit(data).map_or(0, |commit| commit["epochs"][1].as_u64().unwrap())
+}
+
+/// How many bytes of input are committed below `data`.
+pub fn committed_bytes(data: &Path) -> u64 {
+    let Some(commit) = last_commit(data) else {
+        return 0;
     };
-    whole.lines().rev().find_map(epoch).unwrap_or(0)
+    let record = commit["journal"].as_array().unwrap().last().unwrap();
+    let record: Value = serde_json::from_str(record.as_str().unwrap()).unwrap();
+    let sources = record["positions"].as_object().unwrap().values();
+    let positions = sources.flat_map(|source| source.as_object().unwrap().values());
+    positions.map(|position| position.as_u64().unwrap()).sum()
+}
+
+fn last_commit(data: &Path) -> Option<Value> {
+    let log = fs::read_to_string(data.join("_committed")).ok()?;
+    // A last line without its line feed is being written.
+    let whole = &log[..log.rfind('\n')?];
+    let commit = |line: &str| serde_json::from_str::<Value>(line.get(9..)?).ok();
+    let mut commits = whole.lines().rev().filter_map(commit);
+    commits.find(|commit| !commit["epochs"].is_null())
 }
 
 /// The finished checkpoints of a state directory, oldest first.
 pub fn checkpoints(state: &Path) -> Vec<PathBuf> {
     let folder = state.join("checkpoints");
-    let finished = names(&folder).into_iter().filter(|name| !name.starts_with('.'));
+    let finished = names(&folder)
+        .into_iter()
+        .filter(|name| !name.starts_with('.'));
     finished.map(|name| folder.join(name)).collect()
 }
 
@@ -77,6 +97,10 @@ pub fn records(data: &Path, topic: &str) -> Vec<Record> {
 
 /// What a job committed to a topic of appended rows, parsed.
 pub fn rows(data: &Path, topic: &str) -> Vec<Value> {
-    let values = records(data, topic).into_iter().filter_map(|(_, value)| value);
-    values.map(|value| serde_json::from_str(&value).unwrap()).collect()
+    let values = records(data, topic)
+        .into_iter()
+        .filter_map(|(_, value)| value);
+    values
+        .map(|value| serde_json::from_str(&value).unwrap())
+        .collect()
 }

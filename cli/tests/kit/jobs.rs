@@ -30,22 +30,17 @@ impl FilesJob {
 
     /// `tidemill run`, with more options.
     pub fn run(&self, workers: usize, more: &[&str]) -> Command {
-        let (sql, state, workers) = (text(&self.sql), text(&self.state), workers.to_string());
-        let arguments = [
-            "run",
-            sql,
-            "--name",
-            &self.name,
-            "--state-dir",
-            state,
-            "--workers",
-            &workers,
-            "--json",
-        ];
-        let mut command = tidemill(&[&arguments, more].concat());
+        let mut command = run(&self.sql, &self.name, &self.state, workers, more);
         command.env("TIDEMILL_DATA", &self.data);
         command
     }
+}
+
+/// `tidemill run` with JSON on its standard output, and more options.
+pub fn run(sql: &Path, name: &str, state: &Path, workers: usize, more: &[&str]) -> Command {
+    let (sql, state, workers) = (text(sql), text(state), workers.to_string());
+    let job = ["run", sql, "--name", name, "--state-dir", state];
+    tidemill(&[&job, &["--workers", &workers, "--json"], more].concat())
 }
 
 /// The job that we ship.

@@ -16,7 +16,12 @@ pub trait Connector: Send + Sync {
     ///
     /// # Errors
     /// `Invalid` for a missing or unknown option: names it, and the ones that exist.
-    fn source(&self, job: &str, source_name: &str, options: &Options) -> Result<Box<dyn Source>, Error>;
+    fn source(
+        &self,
+        job: &str,
+        source_name: &str,
+        options: &Options,
+    ) -> Result<Box<dyn Source>, Error>;
 
     /// Builds the committer of all sinks of a job. Does not connect yet.
     ///

@@ -51,7 +51,9 @@ impl SourceBatch {
             self.bounds.push(0);
         }
         self.arena.extend_from_slice(bytes);
-        self.bounds.push(u32::try_from(self.arena.len()).expect("a source bounds its batches below 4 GiB"));
+        self.bounds.push(
+            u32::try_from(self.arena.len()).expect("a source bounds its batches below 4 GiB"),
+        );
         self.offsets.push(offset);
         self.next_offset = offset + 1;
     }
@@ -85,5 +87,10 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// `Retry` while the other side is away (the next call goes on where this stopped), `Invalid` or `Corrupt` when reading cannot go on.
-    fn poll(&mut self, max_wait: Duration, max_bytes: usize, out: &mut Vec<SourceBatch>) -> Result<(), Error>;
+    fn poll(
+        &mut self,
+        max_wait: Duration,
+        max_bytes: usize,
+        out: &mut Vec<SourceBatch>,
+    ) -> Result<(), Error>;
 }

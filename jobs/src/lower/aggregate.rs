@@ -74,6 +74,7 @@ impl Lowering<'_> {
         Ok(Lowered { node, columns })
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of one node")]
     fn aggregate_node(
         &mut self,
         scope: &str,

@@ -156,8 +156,8 @@ impl Books {
     }
 
     fn add_up_spend(&self) -> HashMap<SpendKey, (i64, Option<Money>)> {
-        let mut numbered: HashMap<(Option<TextNumber>, Option<i32>), (i64, Option<Money>)> =
-            HashMap::new();
+        type Cell = (Option<TextNumber>, Option<i32>);
+        let mut numbered: HashMap<Cell, (i64, Option<Money>)> = HashMap::new();
         for (_, payment) in self.payments.iter() {
             let Some(production) = payment
                 .production_id

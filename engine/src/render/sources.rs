@@ -1,0 +1,109 @@
+//! Where events come in: inputs, decoders and watermarks.
+
+use super::*;
+
+impl<'scope> Renderer<'_, 'scope> {
+    /// Inputs, decoders and watermarks of all sources.
+    pub(super) fn sources(&mut self) -> Result<(), Error> {
+        for (index, source) in self.context.plan.sources.iter().enumerate() {
+            let (handle, raw) = self.scope.new_input::<Vec<RawBatch>>();
+            let decoder = Decoder::new(decoder_spec(source))
+                .map_err(|error| self.plan_error(&source.name, error))?;
+            let status = &self.context.status.sources[index];
+            let counters = DecodeCounters {
+                rows: Counter::default(),
+                reads: status.reads.clone(),
+                dead_letters: status.dead_letters.clone(),
+            };
+            let settings = decode::Settings {
+                name: source.name.clone(),
+                decoder,
+                ledger: self.ledger.clone(),
+                counters,
+                observer: self.observer(),
+            };
+            let decoded = decode::decode(raw, settings, self.context.failure.clone());
+            self.dead.push(decoded.dead_letters);
+            if let Some(watermark) = &source.watermark {
+                let ticks = self.watermark(index, source, watermark, decoded.facts)?;
+                self.watermarks.insert(index, ticks);
+            }
+            self.handles.push((handle, decoded.rows));
+        }
+        Ok(())
+    }
+
+    pub(super) fn observer(&self) -> Observer {
+        let events = self.context.events.clone();
+        Box::new(move |epoch, range, rows| {
+            let time_ms = range.min_ms + (range.max_ms - range.min_ms) / 2;
+            // Nobody listens any more only if the run is over.
+            let _ = events.send(Event::Decoded {
+                epoch,
+                time_ms,
+                rows: rows as u64,
+            });
+        })
+    }
+
+    pub(super) fn watermark(
+        &self,
+        index: usize,
+        source: &SourcePlan,
+        watermark: &plan::WatermarkPlan,
+        facts: Batches<'scope, Fact>,
+    ) -> Result<Ticks<'scope>, Error> {
+        let settings = watermark::Settings {
+            name: source.name.clone(),
+            partitions: self.context.partitions[index].clone(),
+            delay_ms: watermark.delay_ms,
+            idle_timeout_ms: watermark.idle_timeout_ms,
+        };
+        let state = self
+            .context
+            .store
+            .table(&format!("{}/watermark", source.name))?;
+        let owns = watermark::owner(&source.name, self.scope.peers()) == self.scope.index();
+        let owned = if owns {
+            Some(Watermark::new(settings, state)?)
+        } else {
+            None
+        };
+        Ok(watermark_ticks(
+            facts,
+            self.ticks.clone(),
+            owned,
+            &source.name,
+            self.context.failure.clone(),
+        ))
+    }
+}
+
+fn decoder_spec(source: &SourcePlan) -> studio_json::Spec {
+    studio_json::Spec {
+        topic: source
+            .options
+            .get("topic")
+            .cloned()
+            .unwrap_or_else(|| source.name.clone()),
+        entity: source.entity.clone(),
+        columns: source
+            .columns
+            .iter()
+            .map(|column| studio_json::Column {
+                name: column.name.clone(),
+                data_type: column.data_type.clone(),
+                nullable: column.nullable,
+                origin: match &column.from {
+                    ColumnOrigin::Data(field) => studio_json::Origin::Data(field.clone()),
+                    ColumnOrigin::Metadata(field) => studio_json::Origin::Metadata(field.clone()),
+                },
+            })
+            .collect(),
+        keep_bytes: source.keep_bytes,
+        time_limit: source.watermark.as_ref().map(|watermark| TimeLimit {
+            column: watermark.column.clone(),
+            max_future_ms: watermark.max_future_ms,
+        }),
+    }
+}

@@ -1,0 +1,195 @@
+//! The stages that keep state by key: deduplication, tables, resequencing, windows.
+
+use super::*;
+
+impl<'scope> Renderer<'_, 'scope> {
+    pub(super) fn dedup(
+        &mut self,
+        node: &Node,
+        input: NodeId,
+        uuid: &str,
+        within_ms: i64,
+    ) -> Result<Changes<'scope>, Error> {
+        let settings = dedup::Settings {
+            name: node.name.clone(),
+            id: uuid.to_owned(),
+            within_ms,
+        };
+        let duplicates = self
+            .source_of(input)
+            .map_or_else(Counter::default, |source| {
+                self.context.status.sources[source].duplicates.clone()
+            });
+        let mut dedup = dedup::Dedup::new(
+            settings,
+            self.schema(input),
+            self.context.store.table(&node.name)?,
+            duplicates,
+        )?;
+        let input = self.routed(input, self.columns(input, &[uuid.to_owned()], node)?, node)?;
+        Ok(self
+            .keyed(
+                input,
+                self.ticks.clone(),
+                &node.name,
+                move |tick, input, output, _| {
+                    output.extend(dedup.on_epoch(tick, &input)?);
+                    Ok(())
+                },
+            )
+            .0)
+    }
+
+    pub(super) fn table(
+        &mut self,
+        node: &Node,
+        input: NodeId,
+        settings: table::Settings,
+    ) -> Result<Changes<'scope>, Error> {
+        let key = self.columns(input, &settings.key, node)?;
+        let state = self.context.store.table(&node.name)?;
+        let mut table = table::Table::new(
+            settings,
+            self.schema(input),
+            &node.schema,
+            state,
+            self.context.status.stale.clone(),
+        )?;
+        let input = self.routed(input, key, node)?;
+        Ok(self
+            .keyed(
+                input,
+                self.ticks.clone(),
+                &node.name,
+                move |tick, input, output, _| table.on_epoch(tick, &input, output),
+            )
+            .0)
+    }
+
+    /// Waits for the watermark of `source`.
+    pub(super) fn resequence(
+        &mut self,
+        id: NodeId,
+        input: NodeId,
+        source: usize,
+        settings: resequence::Settings,
+    ) -> Result<Changes<'scope>, Error> {
+        let node = &self.context.plan.nodes[id];
+        let key = self.columns(input, &settings.per, node)?;
+        let state = self.context.store.table(&node.name)?;
+        let mut resequence = resequence::Resequence::new(
+            settings,
+            self.schema(input),
+            self.ledger.clone(),
+            state,
+            self.context.status.late.clone(),
+        )?;
+        let routed = self.routed(input, key, node)?;
+        let ticks = self.watermark_of(source, node)?;
+        let (output, late) = self.keyed(
+            routed,
+            ticks,
+            &node.name,
+            move |tick, input, output, late| resequence.on_epoch(tick, &input, output, late),
+        );
+        self.late.insert(id, late);
+        Ok(output)
+    }
+
+    /// Closes windows by the watermark of `source`.
+    pub(super) fn window(
+        &mut self,
+        node: &Node,
+        input: NodeId,
+        source: usize,
+        settings: window::Settings,
+    ) -> Result<Changes<'scope>, Error> {
+        let columns = settings.group.clone();
+        let mut window = window::Window::new(
+            settings,
+            self.schema(input),
+            &node.schema,
+            self.context.store.table(&node.name)?,
+        )?;
+        let routed = self.routed(input, columns, node)?;
+        let ticks = self.watermark_of(source, node)?;
+        Ok(self
+            .keyed(routed, ticks, &node.name, move |tick, input, output, _| {
+                window.on_epoch(tick, &input, output)
+            })
+            .0)
+    }
+
+    /// An operator that is keyed: packets go to the worker they are addressed to.
+    pub(super) fn keyed<L>(
+        &self,
+        input: Changes<'scope>,
+        ticks: Ticks<'scope>,
+        name: &str,
+        mut logic: L,
+    ) -> (Changes<'scope>, Changes<'scope>)
+    where
+        L: FnMut(
+                &Tick,
+                Vec<ChangeBatch>,
+                &mut Vec<ChangeBatch>,
+                &mut Vec<ChangeBatch>,
+            ) -> Result<(), tidemill_operators::Error>
+            + 'static,
+    {
+        let pact = Exchange::new(|packet: &Packet| packet.worker);
+        epoch_operator(
+            input,
+            pact,
+            ticks,
+            name,
+            self.context.failure.clone(),
+            move |_, tick, input: Vec<Packet>, output, side| {
+                let (mut main, mut late) = (Vec::new(), Vec::new());
+                logic(
+                    tick,
+                    input.into_iter().map(|packet| packet.changes).collect(),
+                    &mut main,
+                    &mut late,
+                )?;
+                output.extend(
+                    main.into_iter()
+                        .filter(|changes| !changes.is_empty())
+                        .map(Packet::from),
+                );
+                side.extend(late.into_iter().map(Packet::from));
+                Ok(())
+            },
+        )
+    }
+
+    pub(super) fn routed(
+        &self,
+        input: NodeId,
+        key: Vec<usize>,
+        node: &Node,
+    ) -> Result<Changes<'scope>, Error> {
+        Ok(route::by_key(
+            self.streams[&input].clone(),
+            &node.name,
+            self.schema(input),
+            key,
+            self.context.failure.clone(),
+        )?)
+    }
+
+    pub(super) fn watermark_of(&self, source: usize, node: &Node) -> Result<Ticks<'scope>, Error> {
+        self.watermarks
+            .get(&source)
+            .cloned()
+            .ok_or_else(|| self.plan_error(&node.name, "its source has no watermark"))
+    }
+
+    /// The source that a node's events come from.
+    pub(super) fn source_of(&self, node: NodeId) -> Option<usize> {
+        match &self.context.plan.nodes[node].op {
+            NodeOp::Source { source } => Some(*source),
+            op => inputs(op).first().and_then(|&input| self.source_of(input)),
+        }
+    }
+}
