@@ -266,6 +266,7 @@ fn recover(launch: &Launch, job: job::Job, live: &Live) -> Result<(job::Job, Rec
             .saturating_duration_since(last_before.map_or(killed, |last| last.at)),
         recovery_ms: live_line.status.recovery_ms.unwrap_or(-1),
         replayed_epochs: committed.saturating_sub(checkpoint),
+        usage: job.usage(),
     };
     Ok((job, recovery))
 }

@@ -11,7 +11,6 @@ mod kit {
 }
 
 use std::fs;
-use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +22,8 @@ use tempfile::TempDir;
 
 const WITH: &str = "connector = 'files', path = '${TIDEMILL_DATA}'";
 const MEGABYTE: usize = 1 << 20;
+/// 2026-01-01, in milliseconds.
+const NEW_YEAR: u64 = 1_767_225_600_000;
 
 /// A job over payments with a column of each kind, in a folder of its own.
 struct Payments {
@@ -110,9 +111,14 @@ impl DeadLetter {
     }
 }
 
-/// A good payment with some of its data replaced.
+/// A good payment.
+fn good(id: u64) -> Vec<u8> {
+    payment(id, r#""amount":"1.00""#)
+}
+
+/// A payment with some data.
 fn payment(id: u64, data: &str) -> Vec<u8> {
-    let ts = 1_767_225_600_000 + id;
+    let ts = NEW_YEAR + id;
     let text = format!(
         r#"{{"uuid":"u{id}","type":"create","ts":{ts},"entity":"payment","id":{id},"data":{{{data}}}}}"#
     );
@@ -138,102 +144,81 @@ fn envelope(member: &str, value: &str) -> Vec<u8> {
     format!("{{{}}}", members.join(",")).into_bytes()
 }
 
-fn bad_records() -> Vec<(Vec<u8>, &'static str)> {
+/// Records, and why each cannot be used.
+fn bad_records() -> Vec<(Vec<u8>, String)> {
     let of = |text: &str| text.as_bytes().to_vec();
-    let field = |data: &str| payment(1, &format!(r#""amount":"1.00",{data}"#));
-    let amount = |value: &str| payment(1, &format!(r#""amount":{value}"#));
-    vec![
+    let json = [
         (of(""), "empty record: expected a JSON object"),
-        (
-            of("   "),
-            "truncated JSON: it ends at byte 3 (EOF while parsing a value)",
-        ),
+        (of("   "), "truncated JSON: it ends at byte 3 (EOF while parsing a value)"),
         (of("\0\0\0"), "invalid JSON at byte 0: expected value"),
         (vec![0xff, 0xfe, 0x00], "invalid UTF-8 at byte 0"),
-        (
-            b"{\"uuid\":\"\xe2\x82\"}".to_vec(),
-            "invalid UTF-8 at byte 9",
-        ),
+        (b"{\"uuid\":\"\xe2\x82\"}".to_vec(), "invalid UTF-8 at byte 9"),
         (of("\u{feff}{}"), "invalid JSON at byte 0: expected value"),
         (of("lorem ipsum"), "invalid JSON at byte 0: expected value"),
         (of("[1, 2]"), "not a JSON object: found [1, 2]"),
         (of("null"), "not a JSON object: found null"),
-        (of("{}"), "the envelope has no 'uuid'"),
         (of("{} {}"), "invalid JSON at byte 3: trailing characters"),
-        (
-            payment(1, r#""amount":"1.00""#)[..40].to_vec(),
-            "truncated JSON: it ends at byte 40 (EOF while parsing an object)",
-        ),
-        (envelope("uuid", ""), "the envelope has no 'uuid'"),
-        (
-            envelope("uuid", r#""""#),
-            "envelope member 'uuid': expected a text that is not empty, found \"\"",
-        ),
-        (envelope("uuid", r#""\ud800""#), "?"),
-        (envelope("type", ""), "the envelope has no 'type'"),
-        (
-            envelope("type", r#""upsert""#),
-            "envelope member 'type': expected create, read, update or delete, found \"upsert\"",
-        ),
-        (envelope("ts", ""), "the envelope has no 'ts'"),
-        (envelope("ts", r#""yesterday""#), "?"),
-        (envelope("ts", "253402300800000"), "?"),
-        (envelope("ts", "4102444800000"), "?"),
-        (envelope("entity", ""), "the envelope has no 'entity'"),
-        (
-            envelope("entity", r#""refund""#),
-            "envelope member 'entity': expected payment, found refund",
-        ),
-        (envelope("id", ""), "the envelope has no 'id'"),
-        (envelope("id", "null"), "the envelope has no 'id'"),
-        (envelope("id", r#""1""#), "?"),
-        (envelope("id", "1.0"), "?"),
-        (envelope("id", "9223372036854775808"), "?"),
-        (
-            envelope("data", ""),
-            "create without 'data': no state in the event and no lookup is configured",
-        ),
-        (
-            envelope("data", "[]"),
-            "envelope member 'data': expected an object, found []",
-        ),
-        (
-            envelope("data", "{}"),
-            "field 'amount': expected DECIMAL(18, 2) NOT NULL, found nothing",
-        ),
-        (
-            amount("null"),
-            "field 'amount': expected DECIMAL(18, 2) NOT NULL, found null",
-        ),
-        (
-            amount("true"),
-            "field 'amount': expected DECIMAL(18, 2), found true",
-        ),
-        (amount(r#""12,50""#), "?"),
-        (amount("0.001"), "?"),
-        (amount("1e17"), "?"),
-        (amount("1e1000000000"), "?"),
-        (amount("1e-1000000000"), "?"),
-        (field(r#""code":2147483648"#), "?"),
-        (field(r#""code":"7""#), "?"),
-        (field(r#""code":1.5"#), "?"),
-        (field(r#""rate":"fast""#), "?"),
-        (field(r#""rate":1e999"#), "?"),
-        (field(r#""urgent":"yes""#), "?"),
-        (field(r#""due_on":"2026-02-30""#), "?"),
-        (field(r#""due_on":20260101"#), "?"),
-        (field(r#""paid_at":"2026-01-01T25:00:00Z""#), "?"),
-        (field(r#""note":7"#), "?"),
-        (field(r#""ref":"0190f3a1""#), "?"),
-    ]
+        (payment(1, "")[..40].to_vec(), "truncated JSON: it ends at byte 40 (EOF while parsing an object)"),
+    ];
+    let times = "milliseconds since 1970 or an ISO 8601 string, of the years 1 to 9999";
+    let member = |member: &str, expected: &str, found: &str| {
+        let reason = format!("envelope member '{member}': expected {expected}, found {found}");
+        (envelope(member, found), reason)
+    };
+    let missing = ["uuid", "type", "ts", "entity", "id"];
+    let missing = missing.map(|member| (envelope(member, ""), format!("the envelope has no '{member}'")));
+    let envelopes = [
+        member("uuid", "a string that is not empty", r#""""#),
+        member("type", "create, read, update or delete", r#""upsert""#),
+        member("ts", times, r#""yesterday""#),
+        member("ts", times, "253402300800000"),
+        (envelope("entity", r#""refund""#), "envelope member 'entity': expected payment, found refund".to_owned()),
+        (envelope("id", "null"), "the envelope has no 'id'".to_owned()),
+        member("id", "an integer of 64 bits", r#""1""#),
+        member("id", "an integer of 64 bits", "1.0"),
+        member("id", "an integer of 64 bits", "9223372036854775808"),
+        (envelope("data", ""), "create without 'data': no state in the event and no lookup is configured".to_owned()),
+        (envelope("data", "[]"), "envelope member 'data': expected an object, found an array".to_owned()),
+    ];
+    let owned = json.map(|(record, reason)| (record, reason.to_owned()));
+    owned.into_iter().chain(missing).chain(envelopes).chain(bad_fields()).collect()
+}
+
+/// Records of which one field cannot be used.
+fn bad_fields() -> impl Iterator<Item = (Vec<u8>, String)> {
+    let fields = [
+        ("amount", "null", "DECIMAL(18, 2) NOT NULL", ""),
+        ("amount", "true", "DECIMAL(18, 2)", ""),
+        ("amount", r#""12,50""#, "DECIMAL(18, 2)", " (not in its text form)"),
+        ("amount", "0.001", "DECIMAL(18, 2)", " (more fractional digits than the scale)"),
+        ("amount", "1e17", "DECIMAL(18, 2)", " (out of range)"),
+        ("amount", "1e1000000000", "DECIMAL(18, 2)", " (out of range)"),
+        ("amount", "1e-1000000000", "DECIMAL(18, 2)", " (more fractional digits than the scale)"),
+        ("code", "2147483648", "INTEGER", " (out of range)"),
+        ("code", r#""7""#, "INTEGER", ""),
+        ("code", "1.5", "INTEGER", ""),
+        ("rate", r#""fast""#, "DOUBLE", ""),
+        ("rate", "1e999", "DOUBLE", " (out of range)"),
+        ("urgent", r#""yes""#, "BOOLEAN", ""),
+        ("due_on", r#""2026-02-30""#, "DATE", " (not in its text form)"),
+        ("due_on", "20260101", "DATE", ""),
+        ("paid_at", r#""2026-01-01T25:00:00Z""#, "TIMESTAMP", " (not in its text form)"),
+        ("note", "7", "VARCHAR", ""),
+        ("note", r#""\ud800""#, "VARCHAR", " (not in its text form)"),
+        ("ref", r#""0190f3a1""#, "UUID", " (not in its text form)"),
+    ];
+    fields.into_iter().map(|(field, value, expected, why)| {
+        let record = payment(1, &format!(r#""amount":"1.00","{field}":{value}"#));
+        (record, format!("field '{field}': expected {expected}, found {value}{why}"))
+    })
 }
 
 #[test]
 fn each_bad_record_is_a_dead_letter_with_its_place_reason_and_bytes() {
     let payments = Payments::new();
     let mut expected = Vec::new();
-    payments.feed(0, &payment(100, r#""amount":"1.00""#));
-    payments.feed(1, &payment(101, r#""amount":"1.00""#));
+    payments.feed(0, &good(100));
+    payments.feed(1, &good(101));
     for (i, (record, reason)) in bad_records().into_iter().enumerate() {
         let partition = u32::try_from(i % 2).unwrap();
         let offset = payments.feed(partition, &record);
@@ -241,12 +226,12 @@ fn each_bad_record_is_a_dead_letter_with_its_place_reason_and_bytes() {
             topic: "payments".to_owned(),
             partition: partition.into(),
             offset,
-            reason: reason.to_owned(),
+            reason,
             bytes: record,
         });
     }
-    payments.feed(0, &payment(102, r#""amount":"1.00""#));
-    payments.feed(1, &payment(103, r#""amount":"1.00""#));
+    payments.feed(0, &good(102));
+    payments.feed(1, &good(103));
     expected.sort_unstable();
 
     let last = payments.catch_up().last();
@@ -255,10 +240,160 @@ fn each_bad_record_is_a_dead_letter_with_its_place_reason_and_bytes() {
     let found = payments.dead_letters();
     for (found, expected) in found.iter().zip(&expected) {
         let record = String::from_utf8_lossy(&expected.bytes);
-        if found != expected {
-            println!("{record}\n   {}", found.reason);
-        }
+        assert_eq!(found, expected, "{record}");
     }
     assert_eq!(found.len(), expected.len());
-    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_time_far_in_the_future_does_not_drag_the_watermark() {
+    let payments = Payments::new();
+    let at = |id: u64, ts: u64| {
+        let record = String::from_utf8(good(id)).unwrap();
+        record.replace(&(NEW_YEAR + id).to_string(), &ts.to_string()).into_bytes()
+    };
+    files::append(&payments.job.data, "payments", 1, b"");
+    payments.feed(0, &at(1, NEW_YEAR));
+    payments.feed(0, &at(2, NEW_YEAR * 3));
+    payments.catch_up().good();
+    payments.feed(0, &at(3, NEW_YEAR + 1));
+    payments.feed(1, &at(4, NEW_YEAR + 60_000));
+    payments.feed(0, &at(5, NEW_YEAR + 60_000));
+    let last = payments.catch_up().last();
+    assert_eq!(last["late"], 0, "{last}");
+    let trail = files::rows(&payments.job.data, "trail");
+    let ids: Vec<_> = trail.iter().map(|row| row["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [1, 3]);
+    let [dead] = &payments.dead_letters()[..] else {
+        panic!("one dead letter");
+    };
+    assert!(dead.reason.contains("ms ahead of the clock, at most 86400000 ms are allowed"), "{dead:?}");
+}
+
+#[test]
+fn lines_of_ten_megabytes_are_a_row_or_a_dead_letter() {
+    let payments = Payments::new();
+    let note = "é".repeat(5 * MEGABYTE);
+    payments.feed(0, &payment(1, &format!(r#""amount":"1.00","note":"{note}""#)));
+    let garbage = "x".repeat(10 * MEGABYTE);
+    let offset = payments.feed(0, garbage.as_bytes());
+    payments.feed(0, &good(2));
+    // What no column uses is not looked at, however deep it is.
+    let deep = "[".repeat(MEGABYTE) + &"]".repeat(MEGABYTE);
+    payments.feed(0, &payment(3, &format!(r#""amount":"1.00","unknown":{deep}"#)));
+    payments.feed(0, &good(4));
+    payments.catch_up().good();
+
+    let current = files::rows(&payments.job.data, "current");
+    assert_eq!(current[0]["length"], 5 * MEGABYTE);
+    assert_eq!(payments.ids()[..2], [1, 2]);
+    assert!(payments.ids().contains(&4));
+    let dead = payments.dead_letters();
+    assert_eq!(dead[0].offset, offset);
+    assert!(dead[0].bytes == garbage.as_bytes());
+}
+
+#[test]
+fn a_line_is_read_when_it_is_whole() {
+    let payments = Payments::new();
+    payments.feed(0, &good(1));
+    let record = good(2);
+    let (half, rest) = record.split_at(record.len() / 2);
+    files::append(&payments.job.data, "payments", 0, half);
+    payments.catch_up().good();
+    assert_eq!(payments.ids(), [1]);
+    payments.feed(0, rest);
+    payments.catch_up().good();
+    assert_eq!(payments.ids(), [1, 2]);
+    assert_eq!(payments.dead_letters(), []);
+}
+
+#[test]
+fn a_row_that_cannot_be_computed_is_a_dead_letter_of_its_stage() {
+    let payments = Payments::new();
+    payments.feed(0, &payment(1, r#""amount":"1.00","code":0"#));
+    payments.feed(0, &payment(2, r#""amount":"1.00","code":7"#));
+    let last = payments.catch_up().last();
+    assert_eq!(last["dead_letters"], 1, "{last}");
+    let [dead] = &payments.dead_letters()[..] else {
+        panic!("one dead letter");
+    };
+    assert_eq!((&*dead.topic, dead.offset), ("quotients/project-1", -1));
+    assert!(dead.reason.starts_with("cannot be computed: "), "{dead:?}");
+    assert!(String::from_utf8_lossy(&dead.bytes).contains("code = 0"), "{dead:?}");
+
+    // The row that comes in its place is written; nothing has to be taken back.
+    let record = String::from_utf8(payment(3, r#""amount":"1.00","code":50"#)).unwrap();
+    payments.feed(0, record.replace("\"id\":3", "\"id\":1").as_bytes());
+    payments.catch_up().good();
+    let quotients = files::records(&payments.job.data, "quotients");
+    let row = |id: &str, value: &str| (id.to_owned(), Some(value.to_owned()));
+    assert_eq!(quotients, [row("2", r#"{"id":2,"quotient":14}"#), row("1", r#"{"id":1,"quotient":2}"#)]);
+}
+
+#[test]
+fn a_topic_without_files_is_refused() {
+    let payments = Payments::new();
+    let wanted = format!(
+        "topic 'payments' has no partition file; create '{}' (JSON lines)",
+        payments.job.data.join("payments/0.jsonl").display()
+    );
+    for _ in ["there is no folder", "the folder is empty"] {
+        let said = payments.catch_up().failed_with(2);
+        assert!(said.contains(&wanted), "{said}");
+        fs::create_dir_all(payments.job.data.join("payments")).unwrap();
+    }
+    // An empty file is a partition without records.
+    files::append(&payments.job.data, "payments", 0, b"");
+    assert_eq!(payments.catch_up().last()["records_in"], 0);
+}
+
+#[test]
+fn input_that_was_shortened_is_not_trusted() {
+    let payments = Payments::new();
+    payments.feed(0, &good(1));
+    payments.feed(0, &good(2));
+    payments.catch_up().good();
+    let path = payments.job.data.join("payments/0.jsonl");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let said = payments.catch_up().failed_with(4);
+    assert!(said.contains("only append to it, and bring the old file back"), "{said}");
+    fs::write(&path, &bytes).unwrap();
+    payments.feed(0, &good(3));
+    payments.catch_up().good();
+    assert_eq!(payments.ids(), [1, 2, 3]);
+}
+
+/// What is said about the job with a part of its SQL replaced; it must be refused before anything is done.
+fn refusal(from: &str, to: &str) -> String {
+    let payments = Payments::new();
+    payments.feed(0, &good(1));
+    let sql = fs::read_to_string(&payments.job.sql).unwrap();
+    assert!(sql.contains(from), "'{from}' is not in the SQL");
+    fs::write(&payments.job.sql, sql.replacen(from, to, 1)).unwrap();
+    let outcome = payments.catch_up();
+    assert!(!payments.job.state.exists() && !payments.job.data.join("current").exists());
+    let said = outcome.failed_with(2);
+    said.replace(&payments.job.sql.display().to_string(), "SQL")
+}
+
+#[test]
+fn wrong_sql_is_refused_with_its_line_and_column() {
+    let said = refusal("CREATE TABLE payment", "CREATE TABEL payment");
+    assert!(said.starts_with("error: SQL:6:8: "), "{said}");
+    let said = refusal("character_length(note)", "character_lenght(note)");
+    assert!(said.starts_with("error: SQL:10:62: ") && said.contains("character_lenght"), "{said}");
+    let said = refusal("100 / code AS", "100 / kode AS");
+    assert!(said.starts_with("error: SQL:12:") && said.contains("kode"), "{said}");
+    let said = refusal("100 / code AS", "random() AS");
+    assert!(said.starts_with("error: SQL:12:") && said.contains("random"), "{said}");
+}
+
+#[test]
+fn options_that_nobody_knows_are_refused() {
+    let said = refusal("topic = 'current'", "topic = 'current', tpoic = 'x'");
+    assert!(said.contains("'tpoic'"), "{said}");
+    let said = refusal("connector = 'files'", "connector = 'fiels'");
+    assert!(said.contains("'fiels'") && said.contains("'files'"), "{said}");
 }

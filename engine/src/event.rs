@@ -23,6 +23,8 @@ pub enum Command {
     Freeze {
         /// The newest admitted epoch.
         epoch: u64,
+        /// Its clock, in milliseconds since 1970.
+        clock_ms: i64,
     },
     /// End.
     Stop,

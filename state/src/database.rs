@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use rocksdb::checkpoint::Checkpoint;
+use rocksdb::compaction_filter::Decision as CompactionDecision;
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType,
     DBRawIteratorWithThreadMode, DBWithThreadMode, LogLevel, LruCacheOptions, MultiThreaded,
@@ -26,27 +28,77 @@ const OPEN_FILES_MAX: i32 = 256;
 /// The column family that every RocksDB database has; no table lives in it.
 const DEFAULT_FAMILY: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 
+/// Ends the names of tables whose entries expire: it tells, when a database is opened, which ones need the filter.
+const EXPIRING_SUFFIX: &str = "#expiring";
+
+/// The name of a table whose entries expire.
+pub(crate) fn expiring_name(table: &str) -> String {
+    format!("{table}{EXPIRING_SUFFIX}")
+}
+
 /// An open database.
 pub(crate) struct Database {
     rocks: Rocks,
-    options: Options,
+    options: TableOptions,
     path: PathBuf,
+}
+
+/// Options of the tables that keep their entries, and of those whose entries expire.
+struct TableOptions {
+    lasting: Options,
+    expiring: Options,
+    /// Entries that expire before this time, in milliseconds since 1970, may go.
+    expired_before_ms: Arc<AtomicI64>,
+}
+
+impl TableOptions {
+    fn new(settings: &Settings) -> Self {
+        let lasting = options(settings);
+        let expired_before_ms = Arc::new(AtomicI64::new(i64::MIN));
+        let before = Arc::clone(&expired_before_ms);
+        let mut expiring = lasting.clone();
+        expiring.set_compaction_filter("expired", move |_, _, value: &[u8]| {
+            match value.first_chunk() {
+                Some(expiry) if i64::from_be_bytes(*expiry) < before.load(Ordering::Relaxed) => {
+                    CompactionDecision::Remove
+                }
+                _ => CompactionDecision::Keep,
+            }
+        });
+        Self {
+            lasting,
+            expiring,
+            expired_before_ms,
+        }
+    }
+
+    fn of(&self, table: &str) -> &Options {
+        if table.ends_with(EXPIRING_SUFFIX) {
+            &self.expiring
+        } else {
+            &self.lasting
+        }
+    }
+
+    fn descriptors(&self, tables: Vec<String>) -> Vec<ColumnFamilyDescriptor> {
+        let descriptor = |name: String| ColumnFamilyDescriptor::new(&name, self.of(&name).clone());
+        tables.into_iter().map(descriptor).collect()
+    }
 }
 
 impl Database {
     /// Opens or creates the database in `path` with all the tables it has.
     pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Self, Error> {
         let failed = Error::database("open", path);
-        let options = options(settings);
+        let options = TableOptions::new(settings);
         let families = if path.join("CURRENT").exists() {
-            Rocks::list_cf(&options, path).map_err(&failed)?
+            Rocks::list_cf(&options.lasting, path).map_err(&failed)?
         } else {
             vec![DEFAULT_FAMILY.to_owned()]
         };
-        let families = families
-            .into_iter()
-            .map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-        let rocks = Rocks::open_cf_descriptors(&options, path, families).map_err(&failed)?;
+        let families = options.descriptors(families);
+        let rocks =
+            Rocks::open_cf_descriptors(&options.lasting, path, families).map_err(&failed)?;
         Ok(Self {
             rocks,
             options,
@@ -57,12 +109,10 @@ impl Database {
     /// Opens the database in `path` without changing it.
     pub(crate) fn open_read_only(path: &Path, settings: &Settings) -> Result<Self, Error> {
         let failed = Error::database("open", path);
-        let options = options(settings);
-        let families = Rocks::list_cf(&options, path).map_err(&failed)?;
-        let families = families
-            .into_iter()
-            .map(|name| ColumnFamilyDescriptor::new(name, options.clone()));
-        let rocks = Rocks::open_cf_descriptors_read_only(&options, path, families, false)
+        let options = TableOptions::new(settings);
+        let families =
+            options.descriptors(Rocks::list_cf(&options.lasting, path).map_err(&failed)?);
+        let rocks = Rocks::open_cf_descriptors_read_only(&options.lasting, path, families, false)
             .map_err(&failed)?;
         Ok(Self {
             rocks,
@@ -71,9 +121,14 @@ impl Database {
         })
     }
 
+    /// From now on compaction removes entries that expired before this time.
+    pub(crate) fn forget_expired_before(&self, ms: i64) {
+        self.options.expired_before_ms.store(ms, Ordering::Relaxed);
+    }
+
     /// The names of the tables.
     pub(crate) fn tables(&self) -> Result<Vec<String>, Error> {
-        let mut names = Rocks::list_cf(&self.options, &self.path)
+        let mut names = Rocks::list_cf(&self.options.lasting, &self.path)
             .map_err(Error::database("list the tables of", &self.path))?;
         names.retain(|name| name != DEFAULT_FAMILY);
         Ok(names)
@@ -83,7 +138,7 @@ impl Database {
     pub(crate) fn open_table(&self, table: &str) -> Result<bool, Error> {
         if self.rocks.cf_handle(table).is_none() {
             self.rocks
-                .create_cf(table, &self.options)
+                .create_cf(table, self.options.of(table))
                 .map_err(Error::database("create a table in", &self.path))?;
             return Ok(true);
         }

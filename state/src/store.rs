@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cache::{Cache, Evicted};
-use crate::database::Database;
+use crate::database::{self, Database};
 use crate::frozen::{FrozenTable, Outcome, Pending};
 use crate::restore::{import, link_folder, remove_folder};
 use crate::{Error, Frozen, Settings, Table, format};
@@ -137,6 +137,21 @@ impl Store {
         };
         tables.push(table.clone());
         Ok(Table::new(Rc::clone(&self.shared), table.name, table.cache))
+    }
+
+    /// As [`Store::table`], for entries that expire: a value starts with its expiry (i64, big endian, milliseconds since 1970). Compaction
+    /// removes what expired before [`Store::forget_expired_before`]; until then an expired entry may still be read.
+    ///
+    /// # Errors
+    /// As [`Store::table`].
+    pub fn expiring_table(&self, name: &str) -> Result<Table, Error> {
+        self.table(&database::expiring_name(name))
+    }
+
+    /// Lets compaction remove entries of expiring tables that expired before this time. It must be a time that no reader looks back before,
+    /// also not one that starts from the next snapshot: the clock of that snapshot.
+    pub fn forget_expired_before(&self, ms: i64) {
+        self.shared.database.forget_expired_before(ms);
     }
 
     /// Takes the state of all tables at this instant. Costs a reference count per entry that changed since the last one; the tables go on

@@ -20,6 +20,8 @@ const P99_MAX_MS: f64 = 250.0;
 const RECOVERY_MAX: Duration = Duration::from_secs(3);
 /// Kinds of threads in the profile.
 const THREADS_SHOWN: usize = 12;
+/// The same for a recovery.
+const RECOVERY_THREADS_SHOWN: usize = 5;
 
 /// All of a run.
 pub struct Figures {
@@ -91,6 +93,8 @@ pub struct Recovery {
     pub recovery_ms: i64,
     /// Epochs between the checkpoint and the journal's end, done again.
     pub replayed_epochs: u64,
+    /// What the new process had used soon after.
+    pub usage: Usage,
 }
 
 impl CatchUp {
@@ -152,6 +156,7 @@ impl Figures {
                 "outage_ms": recovery.outage.as_millis(),
                 "recovery_ms": recovery.recovery_ms,
                 "replayed_epochs": recovery.replayed_epochs,
+                "job_cpu_ms": (recovery.usage.cpu_s * 1e3).round(),
             })
         });
         let mut live = freshness.latencies.to_json();
@@ -334,13 +339,27 @@ impl fmt::Display for Freshness {
 
 impl fmt::Display for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
+        writeln!(
             f,
             "   first new commit {:.2} s after the start ({} epochs done again, recovery {} ms); nothing new was visible for {:.2} s",
             self.start_to_commit.as_secs_f64(),
             self.replayed_epochs,
             self.recovery_ms,
             self.outage.as_secs_f64()
-        )
+        )?;
+        write!(
+            f,
+            "   processor time until then: {:.2} s;",
+            self.usage.cpu_s
+        )?;
+        for (name, seconds) in self
+            .usage
+            .by_thread()
+            .into_iter()
+            .take(RECOVERY_THREADS_SHOWN)
+        {
+            write!(f, " {name} {seconds:.2},")?;
+        }
+        Ok(())
     }
 }

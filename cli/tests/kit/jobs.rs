@@ -40,7 +40,7 @@ impl FilesJob {
 pub fn run(sql: &Path, name: &str, state: &Path, workers: usize, more: &[&str]) -> Command {
     let (sql, state, workers) = (text(sql), text(state), workers.to_string());
     let job = ["run", sql, "--name", name, "--state-dir", state];
-    tidemill(&[&job, &["--workers", &workers, "--json"], more].concat())
+    tidemill(&[&job[..], &["--workers", &workers, "--json"], more].concat())
 }
 
 /// The job that we ship.

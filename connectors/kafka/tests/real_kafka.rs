@@ -20,7 +20,7 @@ use tidemill_connectors_api::{
     SourceOffset,
 };
 use tidemill_connectors_kafka::Kafka;
-use tidemill_connectors_kafka::tools::{Bulk, end_offsets, read_topic};
+use tidemill_connectors_kafka::tools::{Bulk, Tail, end_offsets, read_topic};
 use tidemill_types::{Epoch, ErrorKind};
 
 const MEGABYTE: usize = 1 << 20;
@@ -315,6 +315,38 @@ fn a_source_learns_the_position_behind_transaction_markers() {
             .map(|record| record.1)
             .collect::<Vec<_>>(),
         (60..71).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_tail_yields_what_is_committed_after_it_was_opened() {
+    let broker = broker::shared();
+    let mut committer = committer(broker, "tailed", &["tailed"], &[]);
+    committer.fence().unwrap();
+    committer.commit(&[epoch(1, 1, 0..10)]).unwrap();
+    settle(&mut *committer);
+    let mut tail = Tail::open(&broker.bootstrap(), "tailed").unwrap();
+    committer.commit(&[epoch(2, 1, 0..3)]).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        assert!(Instant::now() < deadline, "only {seen:?}");
+        tail.poll(Duration::from_millis(100), |record| {
+            let key = String::from_utf8_lossy(record.key).into_owned();
+            seen.push((key, record.value.is_some(), record.epoch));
+        })
+        .unwrap();
+    }
+    seen.sort();
+    let record = |key: &str, is_there| (key.to_owned(), is_there, Some(Epoch(2)));
+    assert_eq!(
+        seen,
+        [
+            record("0", true),
+            record("1", true),
+            record("2", true),
+            record("gone", false)
+        ]
     );
 }
 

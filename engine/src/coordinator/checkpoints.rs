@@ -35,7 +35,13 @@ impl Coordinator<'_> {
             frozen: BTreeMap::new(),
         });
         for worker in 0..self.settings.workers {
-            self.command(worker, Command::Freeze { epoch: self.newest });
+            self.command(
+                worker,
+                Command::Freeze {
+                    epoch: self.newest,
+                    clock_ms: self.clock_ms,
+                },
+            );
         }
     }
 

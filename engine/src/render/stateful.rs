@@ -23,7 +23,7 @@ impl<'scope> Renderer<'_, 'scope> {
         let mut dedup = dedup::Dedup::new(
             settings,
             self.schema(input),
-            self.context.store.table(&node.name)?,
+            self.context.store.expiring_table(&node.name)?,
             duplicates,
         )?;
         let input = self.routed(input, self.columns(input, &[uuid.to_owned()], node)?, node)?;
@@ -47,7 +47,7 @@ impl<'scope> Renderer<'_, 'scope> {
         settings: table::Settings,
     ) -> Result<Changes<'scope>, Error> {
         let key = self.columns(input, &settings.key, node)?;
-        let state = self.context.store.table(&node.name)?;
+        let state = self.context.store.expiring_table(&node.name)?;
         let mut table = table::Table::new(
             settings,
             self.schema(input),
