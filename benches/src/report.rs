@@ -74,21 +74,37 @@ pub fn grouped(number: f64) -> String {
     shown
 }
 
-/// Writes the one line: the bench's name, its figures, then what they were measured with.
-pub fn print_line(root: &Path, bench: &str, load_before: &str, figures: Value) {
-    let mut line = Map::new();
-    line.insert("bench".to_owned(), bench.into());
-    if let Value::Object(figures) = figures {
-        line.extend(figures);
+/// What a run was measured with, as of its start.
+pub struct Circumstances {
+    commit: String,
+    load: String,
+}
+
+impl Circumstances {
+    /// To be called before anything is built up: the run itself is load, and may outlast a commit.
+    #[must_use]
+    pub fn now(root: &Path) -> Self {
+        Self {
+            commit: commit(root),
+            load: load(),
+        }
     }
-    line.insert("commit".to_owned(), commit(root).into());
-    line.insert("machine".to_owned(), machine(load_before));
-    println!("{}", Value::Object(line));
+
+    /// Writes the one line: the bench's name, its figures, then the circumstances.
+    pub fn print_line(self, bench: &str, figures: Value) {
+        let mut line = Map::new();
+        line.insert("bench".to_owned(), bench.into());
+        if let Value::Object(figures) = figures {
+            line.extend(figures);
+        }
+        line.insert("commit".to_owned(), self.commit.into());
+        line.insert("machine".to_owned(), machine(&self.load));
+        println!("{}", Value::Object(line));
+    }
 }
 
 /// The commit that is checked out, with `-dirty` if files differ from it; `unknown` outside of a clone.
-#[must_use]
-pub fn commit(root: &Path) -> String {
+fn commit(root: &Path) -> String {
     let described = Command::new("git")
         .args(["describe", "--always", "--dirty", "--abbrev=12"])
         .current_dir(root)
@@ -101,8 +117,7 @@ pub fn commit(root: &Path) -> String {
 }
 
 /// Load averages over 1, 5 and 15 minutes; empty where the system does not tell.
-#[must_use]
-pub fn load() -> String {
+fn load() -> String {
     let text = read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }

@@ -3,6 +3,11 @@
 //!
 //! Over files; the same decoder and operators stand behind Kafka, whose own troubles are in `flagship_kafka`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
+
 #[allow(dead_code, reason = "each test program uses a part of the kit")]
 mod kit {
     pub mod files;
@@ -149,16 +154,25 @@ fn bad_records() -> Vec<(Vec<u8>, String)> {
     let of = |text: &str| text.as_bytes().to_vec();
     let json = [
         (of(""), "empty record: expected a JSON object"),
-        (of("   "), "truncated JSON: it ends at byte 3 (EOF while parsing a value)"),
+        (
+            of("   "),
+            "truncated JSON: it ends at byte 3 (EOF while parsing a value)",
+        ),
         (of("\0\0\0"), "invalid JSON at byte 0: expected value"),
         (vec![0xff, 0xfe, 0x00], "invalid UTF-8 at byte 0"),
-        (b"{\"uuid\":\"\xe2\x82\"}".to_vec(), "invalid UTF-8 at byte 9"),
+        (
+            b"{\"uuid\":\"\xe2\x82\"}".to_vec(),
+            "invalid UTF-8 at byte 9",
+        ),
         (of("\u{feff}{}"), "invalid JSON at byte 0: expected value"),
         (of("lorem ipsum"), "invalid JSON at byte 0: expected value"),
         (of("[1, 2]"), "not a JSON object: found [1, 2]"),
         (of("null"), "not a JSON object: found null"),
         (of("{} {}"), "invalid JSON at byte 3: trailing characters"),
-        (payment(1, "")[..40].to_vec(), "truncated JSON: it ends at byte 40 (EOF while parsing an object)"),
+        (
+            payment(1, "")[..40].to_vec(),
+            "truncated JSON: it ends at byte 40 (EOF while parsing an object)",
+        ),
     ];
     let times = "milliseconds since 1970 or an ISO 8601 string, of the years 1 to 9999";
     let member = |member: &str, expected: &str, found: &str| {
@@ -166,22 +180,44 @@ fn bad_records() -> Vec<(Vec<u8>, String)> {
         (envelope(member, found), reason)
     };
     let missing = ["uuid", "type", "ts", "entity", "id"];
-    let missing = missing.map(|member| (envelope(member, ""), format!("the envelope has no '{member}'")));
+    let missing = missing.map(|member| {
+        (
+            envelope(member, ""),
+            format!("the envelope has no '{member}'"),
+        )
+    });
     let envelopes = [
         member("uuid", "a string that is not empty", r#""""#),
         member("type", "create, read, update or delete", r#""upsert""#),
         member("ts", times, r#""yesterday""#),
         member("ts", times, "253402300800000"),
-        (envelope("entity", r#""refund""#), "envelope member 'entity': expected payment, found refund".to_owned()),
-        (envelope("id", "null"), "the envelope has no 'id'".to_owned()),
+        (
+            envelope("entity", r#""refund""#),
+            "envelope member 'entity': expected payment, found refund".to_owned(),
+        ),
+        (
+            envelope("id", "null"),
+            "the envelope has no 'id'".to_owned(),
+        ),
         member("id", "an integer of 64 bits", r#""1""#),
         member("id", "an integer of 64 bits", "1.0"),
         member("id", "an integer of 64 bits", "9223372036854775808"),
-        (envelope("data", ""), "create without 'data': no state in the event and no lookup is configured".to_owned()),
-        (envelope("data", "[]"), "envelope member 'data': expected an object, found an array".to_owned()),
+        (
+            envelope("data", ""),
+            "create without 'data': no state in the event and no lookup is configured".to_owned(),
+        ),
+        (
+            envelope("data", "[]"),
+            "envelope member 'data': expected an object, found an array".to_owned(),
+        ),
     ];
     let owned = json.map(|(record, reason)| (record, reason.to_owned()));
-    owned.into_iter().chain(missing).chain(envelopes).chain(bad_fields()).collect()
+    owned
+        .into_iter()
+        .chain(missing)
+        .chain(envelopes)
+        .chain(bad_fields())
+        .collect()
 }
 
 /// Records of which one field cannot be used.
@@ -189,27 +225,60 @@ fn bad_fields() -> impl Iterator<Item = (Vec<u8>, String)> {
     let fields = [
         ("amount", "null", "DECIMAL(18, 2) NOT NULL", ""),
         ("amount", "true", "DECIMAL(18, 2)", ""),
-        ("amount", r#""12,50""#, "DECIMAL(18, 2)", " (not in its text form)"),
-        ("amount", "0.001", "DECIMAL(18, 2)", " (more fractional digits than the scale)"),
+        (
+            "amount",
+            r#""12,50""#,
+            "DECIMAL(18, 2)",
+            " (not in its text form)",
+        ),
+        (
+            "amount",
+            "0.001",
+            "DECIMAL(18, 2)",
+            " (more fractional digits than the scale)",
+        ),
         ("amount", "1e17", "DECIMAL(18, 2)", " (out of range)"),
-        ("amount", "1e1000000000", "DECIMAL(18, 2)", " (out of range)"),
-        ("amount", "1e-1000000000", "DECIMAL(18, 2)", " (more fractional digits than the scale)"),
+        (
+            "amount",
+            "1e1000000000",
+            "DECIMAL(18, 2)",
+            " (out of range)",
+        ),
+        (
+            "amount",
+            "1e-1000000000",
+            "DECIMAL(18, 2)",
+            " (more fractional digits than the scale)",
+        ),
         ("code", "2147483648", "INTEGER", " (out of range)"),
         ("code", r#""7""#, "INTEGER", ""),
         ("code", "1.5", "INTEGER", ""),
         ("rate", r#""fast""#, "DOUBLE", ""),
         ("rate", "1e999", "DOUBLE", " (out of range)"),
         ("urgent", r#""yes""#, "BOOLEAN", ""),
-        ("due_on", r#""2026-02-30""#, "DATE", " (not in its text form)"),
+        (
+            "due_on",
+            r#""2026-02-30""#,
+            "DATE",
+            " (not in its text form)",
+        ),
         ("due_on", "20260101", "DATE", ""),
-        ("paid_at", r#""2026-01-01T25:00:00Z""#, "TIMESTAMP", " (not in its text form)"),
+        (
+            "paid_at",
+            r#""2026-01-01T25:00:00Z""#,
+            "TIMESTAMP",
+            " (not in its text form)",
+        ),
         ("note", "7", "VARCHAR", ""),
         ("note", r#""\ud800""#, "VARCHAR", " (not in its text form)"),
         ("ref", r#""0190f3a1""#, "UUID", " (not in its text form)"),
     ];
     fields.into_iter().map(|(field, value, expected, why)| {
         let record = payment(1, &format!(r#""amount":"1.00","{field}":{value}"#));
-        (record, format!("field '{field}': expected {expected}, found {value}{why}"))
+        (
+            record,
+            format!("field '{field}': expected {expected}, found {value}{why}"),
+        )
     })
 }
 
@@ -250,7 +319,9 @@ fn a_time_far_in_the_future_does_not_drag_the_watermark() {
     let payments = Payments::new();
     let at = |id: u64, ts: u64| {
         let record = String::from_utf8(good(id)).unwrap();
-        record.replace(&(NEW_YEAR + id).to_string(), &ts.to_string()).into_bytes()
+        record
+            .replace(&(NEW_YEAR + id).to_string(), &ts.to_string())
+            .into_bytes()
     };
     files::append(&payments.job.data, "payments", 1, b"");
     payments.feed(0, &at(1, NEW_YEAR));
@@ -262,25 +333,38 @@ fn a_time_far_in_the_future_does_not_drag_the_watermark() {
     let last = payments.catch_up().last();
     assert_eq!(last["late"], 0, "{last}");
     let trail = files::rows(&payments.job.data, "trail");
-    let ids: Vec<_> = trail.iter().map(|row| row["id"].as_u64().unwrap()).collect();
+    let ids: Vec<_> = trail
+        .iter()
+        .map(|row| row["id"].as_u64().unwrap())
+        .collect();
     assert_eq!(ids, [1, 3]);
     let [dead] = &payments.dead_letters()[..] else {
         panic!("one dead letter");
     };
-    assert!(dead.reason.contains("ms ahead of the clock, at most 86400000 ms are allowed"), "{dead:?}");
+    assert!(
+        dead.reason
+            .contains("ms ahead of the clock, at most 86400000 ms are allowed"),
+        "{dead:?}"
+    );
 }
 
 #[test]
 fn lines_of_ten_megabytes_are_a_row_or_a_dead_letter() {
     let payments = Payments::new();
     let note = "é".repeat(5 * MEGABYTE);
-    payments.feed(0, &payment(1, &format!(r#""amount":"1.00","note":"{note}""#)));
+    payments.feed(
+        0,
+        &payment(1, &format!(r#""amount":"1.00","note":"{note}""#)),
+    );
     let garbage = "x".repeat(10 * MEGABYTE);
     let offset = payments.feed(0, garbage.as_bytes());
     payments.feed(0, &good(2));
     // What no column uses is not looked at, however deep it is.
     let deep = "[".repeat(MEGABYTE) + &"]".repeat(MEGABYTE);
-    payments.feed(0, &payment(3, &format!(r#""amount":"1.00","unknown":{deep}"#)));
+    payments.feed(
+        0,
+        &payment(3, &format!(r#""amount":"1.00","unknown":{deep}"#)),
+    );
     payments.feed(0, &good(4));
     payments.catch_up().good();
 
@@ -320,7 +404,10 @@ fn a_row_that_cannot_be_computed_is_a_dead_letter_of_its_stage() {
     };
     assert_eq!((&*dead.topic, dead.offset), ("quotients/project-1", -1));
     assert!(dead.reason.starts_with("cannot be computed: "), "{dead:?}");
-    assert!(String::from_utf8_lossy(&dead.bytes).contains("code = 0"), "{dead:?}");
+    assert!(
+        String::from_utf8_lossy(&dead.bytes).contains("code = 0"),
+        "{dead:?}"
+    );
 
     // The row that comes in its place is written; nothing has to be taken back.
     let record = String::from_utf8(payment(3, r#""amount":"1.00","code":50"#)).unwrap();
@@ -328,7 +415,13 @@ fn a_row_that_cannot_be_computed_is_a_dead_letter_of_its_stage() {
     payments.catch_up().good();
     let quotients = files::records(&payments.job.data, "quotients");
     let row = |id: &str, value: &str| (id.to_owned(), Some(value.to_owned()));
-    assert_eq!(quotients, [row("2", r#"{"id":2,"quotient":14}"#), row("1", r#"{"id":1,"quotient":2}"#)]);
+    assert_eq!(
+        quotients,
+        [
+            row("2", r#"{"id":2,"quotient":14}"#),
+            row("1", r#"{"id":1,"quotient":2}"#)
+        ]
+    );
 }
 
 #[test]
@@ -358,42 +451,70 @@ fn input_that_was_shortened_is_not_trusted() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let said = payments.catch_up().failed_with(4);
-    assert!(said.contains("only append to it, and bring the old file back"), "{said}");
+    assert!(
+        said.contains("only append to it, and bring the old file back"),
+        "{said}"
+    );
     fs::write(&path, &bytes).unwrap();
     payments.feed(0, &good(3));
     payments.catch_up().good();
     assert_eq!(payments.ids(), [1, 2, 3]);
 }
 
-/// What is said about the job with a part of its SQL replaced; it must be refused before anything is done.
-fn refusal(from: &str, to: &str) -> String {
+/// What is said about the job with a part of its SQL replaced, with `SQL` for its file and `HERE` for the line and column of `place` in what
+/// came in. It must be refused before anything is written.
+fn refusal(from: &str, to: &str, place: &str) -> String {
     let payments = Payments::new();
     payments.feed(0, &good(1));
-    let sql = fs::read_to_string(&payments.job.sql).unwrap();
-    assert!(sql.contains(from), "'{from}' is not in the SQL");
-    fs::write(&payments.job.sql, sql.replacen(from, to, 1)).unwrap();
-    let outcome = payments.catch_up();
-    assert!(!payments.job.state.exists() && !payments.job.data.join("current").exists());
-    let said = outcome.failed_with(2);
-    said.replace(&payments.job.sql.display().to_string(), "SQL")
+    let (job, sql) = (
+        &payments.job,
+        fs::read_to_string(&payments.job.sql).unwrap(),
+    );
+    let start = sql
+        .find(from)
+        .unwrap_or_else(|| panic!("'{from}' is not in the SQL"));
+    let before = &sql[..start + to.find(place).unwrap()];
+    let column = before.len() - before.rfind('\n').unwrap();
+    let here = format!("{}:{column}", before.lines().count());
+    fs::write(&job.sql, sql.replacen(from, to, 1)).unwrap();
+    let said = payments.catch_up().failed_with(2);
+    assert!(!job.state.join("identity.json").exists() && !job.data.join("current").exists());
+    said.replace(&job.sql.display().to_string(), "SQL")
+        .replace(&here, "HERE")
 }
 
 #[test]
 fn wrong_sql_is_refused_with_its_line_and_column() {
-    let said = refusal("CREATE TABLE payment", "CREATE TABEL payment");
-    assert!(said.starts_with("error: SQL:6:8: "), "{said}");
-    let said = refusal("character_length(note)", "character_lenght(note)");
-    assert!(said.starts_with("error: SQL:10:62: ") && said.contains("character_lenght"), "{said}");
-    let said = refusal("100 / code AS", "100 / kode AS");
-    assert!(said.starts_with("error: SQL:12:") && said.contains("kode"), "{said}");
-    let said = refusal("100 / code AS", "random() AS");
-    assert!(said.starts_with("error: SQL:12:") && said.contains("random"), "{said}");
+    let wrong = [
+        ("CREATE TABLE payment", "CREATE TABEL payment", "TABEL"),
+        (
+            "character_length(note)",
+            "character_lenght(note)",
+            "character_lenght",
+        ),
+        ("100 / code AS", "100 / kode AS", "kode"),
+        ("100 / code AS", "random() AS", "random"),
+    ];
+    for (from, to, place) in wrong {
+        let said = refusal(from, to, place);
+        assert!(
+            said.starts_with("error: SQL:HERE: ") && said.contains(place),
+            "{said}"
+        );
+    }
 }
 
 #[test]
 fn options_that_nobody_knows_are_refused() {
-    let said = refusal("topic = 'current'", "topic = 'current', tpoic = 'x'");
+    let said = refusal(
+        "topic = 'current'",
+        "topic = 'current', tpoic = 'x'",
+        "tpoic",
+    );
     assert!(said.contains("'tpoic'"), "{said}");
-    let said = refusal("connector = 'files'", "connector = 'fiels'");
-    assert!(said.contains("'fiels'") && said.contains("'files'"), "{said}");
+    let said = refusal("connector = 'files'", "connector = 'fiels'", "fiels");
+    assert!(
+        said.contains("'fiels'") && said.contains("'files'"),
+        "{said}"
+    );
 }

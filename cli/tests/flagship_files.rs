@@ -3,6 +3,11 @@
 //! What is right is computed by `tidemill verify studio`, from the events alone and another way than the job's. Cannot catch what depends on
 //! Kafka (transactions, fencing): see `flagship_kafka`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
+
 #[allow(dead_code, reason = "each test program uses a part of the kit")]
 mod kit {
     pub mod files;

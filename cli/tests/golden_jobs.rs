@@ -8,6 +8,11 @@
 //! checkpoint leaves out or another number of workers moves wrongly; *bytes* what depends on how work is shared. None can catch a result
 //! that is wrong in all ways and in the expected output as well: who changes one reads it. `UPDATE_GOLDEN=1` writes it anew.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
+
 #[allow(dead_code, reason = "each test program uses a part of the kit")]
 mod kit {
     pub mod files;

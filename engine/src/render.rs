@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use crossbeam_channel::Sender;
+use datafusion_expr::Expr;
 use tidemill_formats::studio_json::{self, Decoder, TimeLimit};
 use tidemill_jobs::plan::{
     self, ColumnOrigin, JobPlan, JoinKind, Node, NodeId, NodeOp, SinkMode, SourcePlan,
@@ -308,7 +309,7 @@ impl<'scope> Renderer<'_, 'scope> {
         &mut self,
         node: &Node,
         input: NodeId,
-        columns: &[(datafusion_expr::Expr, String)],
+        columns: &[(Expr, String)],
     ) -> Result<Changes<'scope>, Error> {
         let schema = self.schema(input);
         let bound = columns
@@ -396,6 +397,7 @@ impl<'scope> Renderer<'_, 'scope> {
             name: plan.name.clone(),
             key: plan.key.clone(),
             upsert: plan.mode == SinkMode::Upsert,
+            ordered: self.keeps_order(plan.input, plan.key.clone()),
         };
         let mut sink = sink::Sink::new(settings, schema, Counter::default())?;
         let input = self.streams[&plan.input].clone();
@@ -439,6 +441,22 @@ impl<'scope> Renderer<'_, 'scope> {
         );
         output.probe_with(probe);
         Ok(())
+    }
+
+    /// True if the rows of one `key` at a node come from a resequencer by columns of that key, through stateless stages only.
+    fn keeps_order(&self, node: NodeId, key: Vec<String>) -> bool {
+        match &self.context.plan.nodes[node].op {
+            NodeOp::Resequence { per, .. } => per.iter().all(|column| key.contains(column)),
+            NodeOp::Filter { input, .. } => self.keeps_order(*input, key),
+            NodeOp::Project { input, columns } => {
+                let origin = |(expression, name): &(Expr, String)| match expression {
+                    Expr::Column(column) if key.contains(name) => Some(column.name.clone()),
+                    _ => None,
+                };
+                self.keeps_order(*input, columns.iter().filter_map(origin).collect())
+            }
+            _ => false,
+        }
     }
 
     fn concat(&self, streams: Vec<Changes<'scope>>) -> Changes<'scope> {

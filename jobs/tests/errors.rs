@@ -51,6 +51,10 @@ fn sinks_that_cannot_write_their_rows_are_refused() {
     );
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 fn compare(refusals: Vec<(&str, &str, String)>) {
     let differing = refusals.iter().filter(|(_, expected, now)| now != expected);
     let report: Vec<_> = differing

@@ -1,8 +1,8 @@
 //! Sink: an epoch's changes become records: consolidated per key, encoded, handed to the committer.
 //!
 //! An upsert sink writes per key the row that the epoch leaves, or a tombstone if it leaves none; a key whose row is the same as before
-//! the epoch writes nothing. An append sink writes every row as often as it was added. Records are ordered by key (an append sink without a key: by row), so that the
-//! bytes of an epoch do not depend on the number of workers.
+//! the epoch writes nothing. An append sink writes every row as often as it was added. Records are ordered by key, and rows of one key by
+//! the order that a resequencer gave them, else by row: the bytes of an epoch do not depend on the number of workers.
 //!
 //! Does not promise anything about two rows with one key in a view: the greater row is written, and it is counted.
 
@@ -25,12 +25,15 @@ pub struct Settings {
     pub key: Vec<String>,
     /// Upserts with tombstones, or appends.
     pub upsert: bool,
+    /// The rows of one key come in an order that is theirs (from a resequencer by the same key) and is kept by an append.
+    pub ordered: bool,
 }
 
 /// The logic of one worker's part of a sink.
 pub struct Sink {
     name: String,
     upsert: bool,
+    ordered: bool,
     schema: SchemaRef,
     layout: KeyedLayout,
     values: Encoder,
@@ -58,7 +61,12 @@ impl Sink {
     /// # Errors
     /// If a key column is missing, or a type cannot be encoded.
     pub fn new(settings: Settings, schema: &SchemaRef, conflicts: Counter) -> Result<Self, Error> {
-        let Settings { name, key, upsert } = settings;
+        let Settings {
+            name,
+            key,
+            upsert,
+            ordered,
+        } = settings;
         let layout = KeyedLayout::new(schema, &key).of(&name)?;
         let plan = |error: tidemill_formats::Error| Error::Plan {
             operator: name.clone(),
@@ -82,6 +90,7 @@ impl Sink {
         let values = Encoder::new(schema).map_err(plan)?;
         Ok(Self {
             upsert,
+            ordered,
             schema: schema.clone(),
             layout,
             values,
@@ -179,23 +188,27 @@ impl Sink {
         Ok(nets)
     }
 
-    /// Every row, as often as it was added, by key; rows of one key in the order in which they came. Without a key, by row.
+    /// Every row, as often as it was added, by key; rows of one key in their own order if they have one, else by row. Without a key, by row.
     fn in_order(&self, changes: &ChangeBatch) -> Result<Vec<Net>, Error> {
-        let keys = if self.keys.is_some() {
-            self.layout.encode_keys(&changes.rows)
-        } else {
-            self.layout.encode_values(&changes.rows)
-        }
-        .of(&self.name)?;
-        let mut sorted: Vec<(&[u8], u32)> = (0u32..)
+        let keys = self.layout.encode_keys(&changes.rows).of(&self.name)?;
+        let values = self.layout.encode_values(&changes.rows).of(&self.name)?;
+        let value = |row: usize| {
+            if self.ordered {
+                &[][..]
+            } else {
+                values.bytes(row)
+            }
+        };
+        let mut sorted: Vec<(&[u8], &[u8], u32)> = (0u32..)
             .zip(0..changes.len())
-            .map(|(row, i)| (keys.bytes(i), row))
+            .map(|(row, i)| (keys.bytes(i), value(i), row))
             .collect();
-        sorted.sort_by(|a, b| a.0.cmp(b.0));
+        // Stable: rows of one key that are ordered came in that order.
+        sorted.sort_by_key(|&(key, value, _)| (key, value));
         let times = |row: u32| usize::try_from(changes.diff(row as usize)).unwrap_or_default();
         Ok(sorted
             .into_iter()
-            .flat_map(|(_, row)| std::iter::repeat_n(row, times(row)))
+            .flat_map(|(_, _, row)| std::iter::repeat_n(row, times(row)))
             .map(Net::Upsert)
             .collect())
     }

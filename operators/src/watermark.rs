@@ -1,11 +1,14 @@
 //! Watermark: how far event time has surely come in a source.
 //!
 //! The watermark of an epoch is the minimum over the source's partitions of the greatest event time seen, minus the declared delay. A
-//! partition that was silent for longer than the idle timeout (by the epoch clock) does not hold it back; while every partition is idle, or
+//! partition that was silent for longer than the idle timeout does not hold it back; while every partition is idle, or
 //! some live partition has brought nothing yet, it stays where it is. It never goes back.
 //!
 //! One worker owns a source's watermark and tells all others, so that every worker sees the same watermark in the same epoch.
-//! State: partition → greatest time, clock of the last event; and the watermark itself.
+//! Silence is measured while the job runs: of the time between two epochs by their clocks, at most [`SILENCE_STEP_MS_MAX`] counts. After a
+//! stop of an hour no partition is idle only because nobody looked.
+//!
+//! State: partition → awake time at the last event, greatest time; the watermark; and the awake time so far with the last clock.
 
 use std::collections::BTreeMap;
 
@@ -43,6 +46,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Progress {
     time_max_ms: Option<i64>,
+    /// Awake time at the last event.
     active_ms: i64,
 }
 
@@ -51,10 +55,15 @@ pub struct Watermark {
     settings: Settings,
     progress: BTreeMap<u32, Progress>,
     watermark_ms: Option<i64>,
+    /// How long the job has been awake, and the clock of the last epoch.
+    awake: Option<(i64, i64)>,
     state: tidemill_state::Table,
 }
 
 const WATERMARK_KEY: &[u8] = b"watermark";
+const AWAKE_KEY: &[u8] = b"awake";
+/// So much of the time between two epochs counts as silence at most, in milliseconds.
+const SILENCE_STEP_MS_MAX: i64 = 5_000;
 
 impl Watermark {
     /// A watermark; reads what was checkpointed.
@@ -62,7 +71,7 @@ impl Watermark {
     /// # Errors
     /// If state cannot be read.
     pub fn new(settings: Settings, mut state: tidemill_state::Table) -> Result<Self, Error> {
-        let (mut progress, mut watermark_ms) = (BTreeMap::new(), None);
+        let (mut progress, mut watermark_ms, mut awake) = (BTreeMap::new(), None, None);
         state
             .scan(|_, key, entry| -> Result<(), tidemill_state::Error> {
                 let number = |at: usize| {
@@ -73,6 +82,8 @@ impl Watermark {
                 };
                 if key == WATERMARK_KEY {
                     watermark_ms = Some(number(0));
+                } else if key == AWAKE_KEY {
+                    awake = Some((number(0), number(8)));
                 } else if let Ok(partition) = key.try_into() {
                     let time_max_ms = (entry.len() == 16).then(|| number(8));
                     progress.insert(
@@ -90,6 +101,7 @@ impl Watermark {
             settings,
             progress,
             watermark_ms,
+            awake,
             state,
         })
     }
@@ -103,11 +115,12 @@ impl Watermark {
             return Ok(self.watermark_ms);
         }
         let group = self.group();
+        let awake_ms = self.stay_awake(tick.clock_ms)?;
         for &partition in &self.settings.partitions {
             let known = self.progress.get(&partition).copied();
             let mut progress = known.unwrap_or(Progress {
                 time_max_ms: None,
-                active_ms: tick.clock_ms,
+                active_ms: awake_ms,
             });
             if let Some(time) = facts
                 .iter()
@@ -117,7 +130,7 @@ impl Watermark {
             {
                 progress = Progress {
                     time_max_ms: progress.time_max_ms.max(Some(time)),
-                    active_ms: tick.clock_ms,
+                    active_ms: awake_ms,
                 };
             }
             if known != Some(progress) {
@@ -134,7 +147,7 @@ impl Watermark {
                     .of(&self.settings.name)?;
             }
         }
-        let next = watermark(self.progress.values(), tick.clock_ms, &self.settings);
+        let next = watermark(self.progress.values(), awake_ms, &self.settings);
         if next > self.watermark_ms {
             self.watermark_ms = next;
             let bytes = next.unwrap_or(i64::MIN).to_be_bytes();
@@ -145,6 +158,21 @@ impl Watermark {
         Ok(self.watermark_ms)
     }
 
+    /// The awake time at an epoch's clock.
+    fn stay_awake(&mut self, clock_ms: i64) -> Result<i64, Error> {
+        let (awake_ms, last_ms) = self.awake.unwrap_or((0, clock_ms));
+        let step_ms = clock_ms
+            .saturating_sub(last_ms)
+            .clamp(0, SILENCE_STEP_MS_MAX);
+        let awake = (awake_ms + step_ms, clock_ms);
+        self.awake = Some(awake);
+        let entry = [awake.0.to_be_bytes(), awake.1.to_be_bytes()].concat();
+        self.state
+            .put(self.group(), AWAKE_KEY, &entry)
+            .of(&self.settings.name)?;
+        Ok(awake.0)
+    }
+
     fn group(&self) -> u16 {
         key_group(self.settings.name.as_bytes())
     }
@@ -152,11 +180,11 @@ impl Watermark {
 
 fn watermark<'a>(
     progress: impl Iterator<Item = &'a Progress>,
-    clock_ms: i64,
+    awake_ms: i64,
     settings: &Settings,
 ) -> Option<i64> {
     let live = progress
-        .filter(|progress| clock_ms.saturating_sub(progress.active_ms) <= settings.idle_timeout_ms);
+        .filter(|progress| awake_ms.saturating_sub(progress.active_ms) <= settings.idle_timeout_ms);
     // `None` is least: a live partition that has brought nothing holds the watermark back.
     live.map(|progress| progress.time_max_ms)
         .min()

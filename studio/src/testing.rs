@@ -54,6 +54,10 @@ pub type Record = (u64, Vec<u8>, Option<Vec<u8>>);
 pub struct Outputs(pub HashMap<&'static str, Vec<Record>>);
 
 impl Outputs {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better where it is called"
+    )]
     pub fn push(
         &mut self,
         topic: &'static str,

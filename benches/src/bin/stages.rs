@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Parser;
-use tidemill_benches::{report, stages};
+use tidemill_benches::report::Circumstances;
+use tidemill_benches::stages;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,15 +31,15 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let load_before = report::load();
+    let circumstances = Circumstances::now(&root);
     let costs = stages::run(&stages::Settings {
         events: arguments.events,
         seed: arguments.seed,
         epoch_events: arguments.epoch_events,
         repeats: arguments.repeats,
-        root: root.clone(),
+        root,
     })?;
     println!("{costs}");
-    report::print_line(&root, "stages", &load_before, costs.to_json());
+    circumstances.print_line("stages", costs.to_json());
     Ok(())
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use tidemill_benches::{report, studio};
+use tidemill_benches::report::Circumstances;
+use tidemill_benches::studio;
 
 /// The studio's finance job on a real Kafka: how fast it catches up, how fresh its outputs are, how soon it is back after a kill -9.
 #[derive(Debug, Parser)]
@@ -38,7 +39,7 @@ struct Arguments {
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let load_before = report::load();
+    let circumstances = Circumstances::now(&root);
     let settings = studio::Settings {
         events: arguments.events,
         seed: arguments.seed,
@@ -48,7 +49,7 @@ fn main() -> Result<ExitCode> {
         workers: arguments.workers,
         checkpoint_interval: Duration::from_secs(arguments.checkpoint_seconds),
         tidemill: binary()?,
-        root: root.clone(),
+        root,
     };
     let started = Instant::now();
     let figures = studio::run(&settings, |news| {
@@ -61,7 +62,7 @@ fn main() -> Result<ExitCode> {
         println!("{target}");
     }
     println!();
-    report::print_line(&root, "studio", &load_before, figures.to_json());
+    circumstances.print_line("studio", figures.to_json());
     if figures.is_correct() {
         return Ok(ExitCode::SUCCESS);
     }

@@ -410,6 +410,7 @@ impl Pipeline<'_> {
             name: "sink".to_owned(),
             key: vec![key.to_owned()],
             upsert: true,
+            ordered: false,
         };
         let mut operator = sink::Sink::new(settings, self.schema(input), Counter::default())?;
         for input in &self.outputs[&input] {

@@ -295,7 +295,7 @@ fn produce(
                 next,
                 ts,
                 reference,
-                random.random_range(100_00..10_000_00),
+                random.random_range(10_000..1_000_000),
             )?;
             bulk.produce(Topic::Payment.name(), None, Some(&key), Some(&value))?;
             next += 1;

@@ -2,6 +2,11 @@
 //!
 //! Not tested here: that what a job computes is right (tests of the engine and of the whole), and Kafka, which needs a broker.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
+
 mod checkpoints;
 mod generate;
 mod help;

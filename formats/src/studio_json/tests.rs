@@ -169,6 +169,7 @@ fn every_type_is_decoded() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one column after the other")]
 fn metadata_and_system_columns_come_from_the_envelope_and_the_position() {
     let columns = vec![
         metadata("uuid", DataType::FixedSizeBinary(16)),

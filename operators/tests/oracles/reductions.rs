@@ -109,6 +109,10 @@ fn queries() -> Vec<(Vec<usize>, Vec<AggregateSpec>)> {
     ]
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 fn build<'scope>(
     mut inputs: Vec<Changes<'scope>>,
     ticks: Ticks<'scope>,

@@ -63,6 +63,7 @@ fn sink(key: &[usize], upsert: bool, conflicts: &Counter) -> Sink {
             name: "finance".to_owned(),
             key,
             upsert,
+            ordered: true,
         },
         &columns(),
         conflicts.clone(),

@@ -144,6 +144,28 @@ fn the_watermark_stays_while_every_partition_is_idle() {
 }
 
 #[test]
+fn a_stop_of_the_job_makes_no_partition_idle() {
+    const TIMEOUT_MS: i64 = 30_000;
+    let mut disk = Disk::new(true);
+    let patient = || Settings {
+        idle_timeout_ms: TIMEOUT_MS,
+        ..settings(&[0, 1])
+    };
+    let mut subject = Watermark::new(patient(), disk.table()).expect("state is readable");
+    let facts = [fact(0, 50), fact(1, 40)];
+    let first = subject.on_epoch(&tick(0, None), &facts);
+    assert_eq!(first.expect("usable"), Some(35));
+    disk.restart();
+    let mut subject = Watermark::new(patient(), disk.table()).expect("state is readable");
+    let hour_later = subject.on_epoch(&tick(3_600_000, None), &[fact(0, 3_000_000)]);
+    assert_eq!(
+        hour_later.expect("usable"),
+        Some(35),
+        "what partition 1 holds was not read yet"
+    );
+}
+
+#[test]
 fn every_worker_sees_the_same_watermark_in_the_same_epoch_wherever_the_facts_come_in() {
     type Seen = BTreeMap<(usize, u64), Vec<Tick>>;
     let facts = [

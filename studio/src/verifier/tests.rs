@@ -115,7 +115,7 @@ fn push_upserts(outputs: &mut Outputs, books: &Books) {
     // Events end on 2026-01-30; that day's windows are still open.
     for key in books
         .daily_keys()
-        .filter(|key| iso_time(key.1) < "2026-01-30".to_owned())
+        .filter(|key| iso_time(key.1).as_str() < "2026-01-30")
     {
         let columns = format!(
             r#"{{"production_id":{},"day":"{}"}}"#,

@@ -1,3 +1,5 @@
+//! The log's lines: written, torn, damaged, shortened.
+
 use super::*;
 
 fn line(epoch: u64) -> CommitLine {

@@ -1,3 +1,5 @@
+//! Commits of epochs into files: whole, interrupted, undone.
+
 use tidemill_connectors_api::{Options, OutputRecords, SinkSpec};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Reading partition files: exact positions, tails, committed lengths.
+
 use super::*;
 
 fn source(folder: &Path) -> FilesSource {
