@@ -20,5 +20,9 @@ case "$bench" in
   *) sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
 cargo build --release --quiet --package tidemill-cli --package tidemill-benches
+# What a bench leaves behind when it is interrupted goes too.
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/tidemill-bench.XXXXXX")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 # Of an option that is given twice the later one counts.
-exec "$CARGO_TARGET_DIR/release/bench-$bench" "${options[@]}" "$@"
+"$CARGO_TARGET_DIR/release/bench-$bench" "${options[@]}" "$@"

@@ -9,6 +9,7 @@ mod environment;
 mod exit;
 mod generate;
 mod job;
+mod memory;
 mod parse;
 mod plan;
 mod run;

@@ -19,6 +19,7 @@ use tidemill_jobs::plan::JobPlan;
 use crate::config::EngineTable;
 use crate::exit::Failure;
 use crate::job::JobArguments;
+use crate::memory;
 use crate::parse;
 use display::Display;
 use endpoint::Endpoint;
@@ -92,11 +93,14 @@ impl Arguments {
         let endpoint = port.map(|port| Endpoint::open(port, &status)).transpose()?;
         let started = Instant::now();
         let (ended, end) = mpsc::channel();
+        let over = AtomicBool::new(false);
         let outcome = std::thread::scope(|scope| {
             let mut display = Display::new(self.json);
             let shown = Arc::clone(&status);
             scope.spawn(move || display.follow(&shown, &end));
+            scope.spawn(|| memory::keep_while_recovering(&status, &over));
             let outcome = engine::run(job.plan, &settings, &status, &stop);
+            over.store(true, Ordering::Relaxed);
             drop(ended);
             outcome
         });

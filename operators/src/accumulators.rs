@@ -2,6 +2,8 @@
 //! retracted by subtracting.
 //!
 //! Slot 0 counts the rows of the group; then each aggregate has the sum of its non-null arguments and their number, as far as it needs them.
+//! A slot has 128 bits. The sum of decimals of so many digits that it could pass them has two slots, for the lower 64 bits and for those above:
+//! so a sum that fits its type is exact whatever the sums on the way to it were, and one that does not fit is never taken for another.
 
 use std::sync::Arc;
 
@@ -12,6 +14,11 @@ use arrow_schema::{ArrowError, DataType};
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+
+/// The part of a wide number that has a slot of its own.
+const LOW_BITS: i128 = u64::MAX as i128;
+/// With so many digits, 10^10 rows fit 128 bits.
+const NARROW_DIGITS_MAX: u8 = 28;
 
 /// An aggregate function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +161,11 @@ impl AccumulatorPlan {
             if let Some(value) = column.as_ref().and_then(|column| column[row]) {
                 match spec.function {
                     Function::Count => into.0[slot] += diff,
+                    _ if is_wide(spec) => {
+                        into.0[slot] += (value & LOW_BITS) * diff;
+                        into.0[slot + 1] += diff;
+                        into.0[slot + 2] += (value >> LOW_BITS.count_ones()) * diff;
+                    }
                     _ => {
                         into.0[slot] += value * diff;
                         into.0[slot + 1] += diff;
@@ -181,8 +193,9 @@ impl AccumulatorPlan {
                         (Function::Count, None) => Some(group.0[0]),
                         (Function::Count, Some(_)) => Some(group.0[at]),
                         _ if group.0[at + 1] == 0 => None,
-                        (Function::Avg, _) => average(group.0[at], group.0[at + 1], spec),
-                        _ => Some(group.0[at]),
+                        (Function::Avg, _) => sum_at(group, at, spec)
+                            .and_then(|sum| average(sum, group.0[at + 1], spec)),
+                        _ => sum_at(group, at, spec),
                     });
                 numbers_to_array(results, &spec.data_type)
             })
@@ -197,8 +210,38 @@ const fn slots_of(spec: &AggregateSpec) -> usize {
     match (spec.function, spec.argument) {
         (Function::Count, None) => 0,
         (Function::Count, Some(_)) => 1,
+        _ if is_wide(spec) => 3,
         _ => 2,
     }
+}
+
+/// True if the sum of some rows can pass 128 bits.
+const fn is_wide(spec: &AggregateSpec) -> bool {
+    matches!(spec.argument_type, Some(DataType::Decimal128(digits, _)) if digits > NARROW_DIGITS_MAX)
+}
+
+/// The sum in a group, if it has at most 128 bits.
+fn sum_at(group: &Accumulators, slot: usize, spec: &AggregateSpec) -> Option<i128> {
+    if is_wide(spec) {
+        joined(group.0[slot], group.0[slot + 2])
+    } else {
+        Some(group.0[slot])
+    }
+}
+
+/// The sum of numbers, each so many times; none if it has more than 128 bits, whatever the sums on the way to it have.
+pub fn exact_sum(numbers: impl Iterator<Item = (i128, i64)>) -> Option<i128> {
+    let (mut low, mut high) = (0, 0);
+    for (number, times) in numbers {
+        low += (number & LOW_BITS) * i128::from(times);
+        high += (number >> LOW_BITS.count_ones()) * i128::from(times);
+    }
+    joined(low, high)
+}
+
+/// A sum of the sums of its parts.
+fn joined(low: i128, high: i128) -> Option<i128> {
+    high.checked_mul(LOW_BITS + 1)?.checked_add(low)
 }
 
 fn numbers(column: &ArrayRef, spec: &AggregateSpec) -> Result<Vec<Option<i128>>, ArrowError> {

@@ -141,7 +141,10 @@ pub fn decode<'scope>(
     }
 }
 
-/// Dead letters as rows of the ledger's columns.
+/// So much of a record travels in the ledger at most: as text it must fit into a message of a sink.
+const LEDGER_BYTES_MAX: usize = 11 << 20;
+
+/// Dead letters as rows of the ledger's columns. Of a record that is too large for a ledger the beginning is kept, and the reason says so.
 ///
 /// # Errors
 /// If `schema` is not the ledger's.
@@ -149,24 +152,65 @@ pub fn ledger_rows(
     schema: &SchemaRef,
     letters: &[DeadLetter],
 ) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    let bytes = |letter: &'_ DeadLetter| letter.bytes.len().min(LEDGER_BYTES_MAX);
+    let reason = |letter: &DeadLetter| match letter.bytes.len() {
+        len if len > LEDGER_BYTES_MAX => {
+            format!(
+                "{}; of its {len} bytes the first {LEDGER_BYTES_MAX} are kept",
+                letter.reason
+            )
+        }
+        _ => letter.reason.clone(),
+    };
+    let numbers = letters.iter().map(|letter| letter.partition);
+    let offsets = letters.iter().map(|letter| letter.offset);
+    let records = letters.iter().map(|letter| &letter.bytes[..bytes(letter)]);
     RecordBatch::try_new(
         schema.clone(),
         vec![
             Arc::new(StringArray::from_iter_values(
                 letters.iter().map(|letter| &letter.topic),
             )),
-            Arc::new(UInt32Array::from_iter_values(
-                letters.iter().map(|letter| letter.partition),
-            )),
-            Arc::new(Int64Array::from_iter_values(
-                letters.iter().map(|letter| letter.offset),
-            )),
-            Arc::new(StringArray::from_iter_values(
-                letters.iter().map(|letter| &letter.reason),
-            )),
-            Arc::new(BinaryArray::from_iter_values(
-                letters.iter().map(|letter| &letter.bytes),
-            )),
+            Arc::new(UInt32Array::from_iter_values(numbers)),
+            Arc::new(Int64Array::from_iter_values(offsets)),
+            Arc::new(StringArray::from_iter_values(letters.iter().map(reason))),
+            Arc::new(BinaryArray::from_iter_values(records)),
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::cast::AsArray;
+    use arrow_schema::{DataType, Field, Schema};
+
+    #[test]
+    fn of_a_record_that_no_ledger_takes_the_beginning_is_kept() {
+        let field = |name, data_type| Field::new(name, data_type, false);
+        let schema = Arc::new(Schema::new(vec![
+            field("topic", DataType::Utf8),
+            field("partition", DataType::UInt32),
+            field("offset", DataType::Int64),
+            field("reason", DataType::Utf8),
+            field("bytes", DataType::Binary),
+        ]));
+        let letter = DeadLetter {
+            topic: "studio.payment".to_owned(),
+            partition: 1,
+            offset: 7,
+            reason: "invalid JSON".to_owned(),
+            bytes: vec![b'x'; LEDGER_BYTES_MAX + 1],
+        };
+        let rows = ledger_rows(&schema, &[letter]).expect("the schema is the ledger's");
+        assert_eq!(
+            rows.column(4).as_binary::<i32>().value(0).len(),
+            LEDGER_BYTES_MAX
+        );
+        let reason = rows.column(3).as_string::<i32>().value(0);
+        assert_eq!(
+            reason,
+            "invalid JSON; of its 11534337 bytes the first 11534336 are kept"
+        );
+    }
 }

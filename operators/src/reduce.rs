@@ -22,7 +22,7 @@ use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::operator::Operator;
 
 use crate::accumulators::{
-    AccumulatorPlan, Accumulators, AggregateSpec, Function, average, exact_numbers,
+    AccumulatorPlan, Accumulators, AggregateSpec, Function, average, exact_numbers, exact_sum,
     numbers_to_array,
 };
 use crate::error::Context;
@@ -433,14 +433,14 @@ fn result_of(
         }
         Function::Sum | Function::Avg => {
             let values = exact_numbers(column)?;
-            let sum: i128 = valid
+            let numbers = valid
                 .iter()
-                .map(|&(row, count)| values[row].unwrap_or(0) * i128::from(count))
-                .sum();
+                .map(|&(row, count)| (values[row].unwrap_or(0), count));
+            let sum = exact_sum(numbers);
             let result = if spec.function == Function::Sum {
-                Some(sum)
+                sum
             } else {
-                average(sum, number.max(1), spec)
+                sum.and_then(|sum| average(sum, number.max(1), spec))
             };
             numbers_to_array(
                 std::iter::once(result.filter(|_| number > 0)),

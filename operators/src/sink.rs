@@ -193,7 +193,7 @@ impl Sink {
         let keys = self.layout.encode_keys(&changes.rows).of(&self.name)?;
         let values = self.layout.encode_values(&changes.rows).of(&self.name)?;
         let value = |row: usize| {
-            if self.ordered {
+            if self.ordered && self.keys.is_some() {
                 &[][..]
             } else {
                 values.bytes(row)

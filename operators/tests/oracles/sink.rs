@@ -54,16 +54,16 @@ fn state() -> impl Strategy<Value = State> {
 }
 
 fn sink(key: &[usize], upsert: bool, conflicts: &Counter) -> Sink {
-    let key = key
+    let key: Vec<String> = key
         .iter()
         .map(|&i| columns().field(i).name().clone())
         .collect();
     Sink::new(
         Settings {
             name: "finance".to_owned(),
+            ordered: !key.is_empty(),
             key,
             upsert,
-            ordered: true,
         },
         &columns(),
         conflicts.clone(),

@@ -416,7 +416,7 @@ fn without_a_version_the_later_source_position_wins() {
     let june = Some((Value::text("June"), Value::int(1)));
     assert_eq!(
         months_after_each_epoch(&[vec![second.clone(), first.clone()]], None),
-        [june.clone()]
+        std::slice::from_ref(&june)
     );
     assert_eq!(
         months_after_each_epoch(&[vec![first], vec![second]], None).last(),
