@@ -1,3 +1,5 @@
+//! Options that are passed on, those that are refused, and what is said then.
+
 use super::*;
 
 fn options(pairs: &[(&str, &str)]) -> Options {
