@@ -1,4 +1,4 @@
-# What the demo and the bench share. Source it after scripts/env.sh: `. scripts/lib.sh`.
+# What the demo needs to run the binary. Source it after scripts/env.sh: `. scripts/lib.sh`.
 tidemill=$CARGO_TARGET_DIR/release/tidemill
 finance_job=jobs/catalog/studio_finance.sql
 

@@ -109,7 +109,7 @@ fn order(plan: &JobPlan) -> Vec<NodeId> {
     let mut behind = BTreeSet::new();
     for (id, node) in plan.nodes.iter().enumerate() {
         if matches!(node.op, NodeOp::DeadLetters)
-            || inputs(&node.op).iter().any(|input| behind.contains(input))
+            || node.op.inputs().iter().any(|input| behind.contains(input))
         {
             behind.insert(id);
         }
@@ -118,24 +118,6 @@ fn order(plan: &JobPlan) -> Vec<NodeId> {
         .filter(|id| !behind.contains(id))
         .chain(behind.iter().copied())
         .collect()
-}
-
-fn inputs(op: &NodeOp) -> Vec<NodeId> {
-    match op {
-        NodeOp::Source { .. } | NodeOp::DeadLetters => Vec::new(),
-        NodeOp::Dedup { input, .. }
-        | NodeOp::Table { input, .. }
-        | NodeOp::Resequence { input, .. }
-        | NodeOp::Project { input, .. }
-        | NodeOp::Filter { input, .. }
-        | NodeOp::Tumble { input, .. }
-        | NodeOp::Aggregate { input, .. }
-        | NodeOp::WindowAggregate { input, .. }
-        | NodeOp::Distinct { input }
-        | NodeOp::Image { input } => vec![*input],
-        NodeOp::Join { left, right, .. } => vec![*left, *right],
-        NodeOp::Late { inputs } | NodeOp::UnionAll { inputs } => inputs.clone(),
-    }
 }
 
 struct Renderer<'a, 'scope> {

@@ -189,7 +189,7 @@ impl<'scope> Renderer<'_, 'scope> {
     pub(super) fn source_of(&self, node: NodeId) -> Option<usize> {
         match &self.context.plan.nodes[node].op {
             NodeOp::Source { source } => Some(*source),
-            op => inputs(op).first().and_then(|&input| self.source_of(input)),
+            op => op.inputs().first().and_then(|&input| self.source_of(input)),
         }
     }
 }
