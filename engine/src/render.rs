@@ -3,13 +3,14 @@
 //! `producers → Kafka → [decode → dedup → resequence → table → window | join | reduce] → sinks`
 
 mod aggregates;
+mod joins;
 mod sources;
 mod stateful;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, Schema, SchemaRef};
 use crossbeam_channel::Sender;
 use datafusion_expr::Expr;
 use tidemill_formats::studio_json::{self, Decoder, TimeLimit};
@@ -19,6 +20,7 @@ use tidemill_jobs::plan::{
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::arrange::{Arrangement, arrange};
 use tidemill_operators::decode::{self, DecodeCounters, Observer, RawBatch};
+use tidemill_operators::keyed::KeyedLayout;
 use tidemill_operators::shell::{Batches, epoch_operator};
 use tidemill_operators::stateless::{Computed, stateless};
 use tidemill_operators::watermark::{self, Fact, Watermark, watermark_ticks};
@@ -131,7 +133,8 @@ struct Renderer<'a, 'scope> {
     /// Late rows, by resequencer.
     late: HashMap<NodeId, Changes<'scope>>,
     dead: Vec<Changes<'scope>>,
-    arrangements: HashMap<(NodeId, Vec<String>), Arrangement<'scope>>,
+    /// By node, key, and the columns that order the rows of a key.
+    arrangements: HashMap<(NodeId, Vec<String>, Vec<String>), Arrangement<'scope>>,
     handles: Vec<(InputHandle<RawBatch>, Changes<'scope>)>,
 }
 
@@ -160,6 +163,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     key: key.clone(),
                     version: version.clone(),
                     tombstone_ms: *tombstone_ms,
+                    emits_image: self.feeds_state(id),
                 };
                 self.table(node, *input, settings)
             }
@@ -221,7 +225,8 @@ impl<'scope> Renderer<'_, 'scope> {
                 right,
                 kind,
                 on,
-            } => self.join(node, *left, *right, *kind, on),
+            } => self.join(id, [*left, *right], *kind, on),
+            NodeOp::StarJoin { .. } => self.star_join(id),
             NodeOp::Aggregate {
                 input,
                 group,
@@ -321,57 +326,6 @@ impl<'scope> Renderer<'_, 'scope> {
         output
     }
 
-    fn join(
-        &mut self,
-        node: &Node,
-        left: NodeId,
-        right: NodeId,
-        kind: JoinKind,
-        on: &[(String, String)],
-    ) -> Result<Changes<'scope>, Error> {
-        let (left_key, right_key): (Vec<_>, Vec<_>) = on.iter().cloned().unzip();
-        let left = self.arrangement(left, left_key)?;
-        let right = self.arrangement(right, right_key)?;
-        let preserve = join::Preserve {
-            left: matches!(kind, JoinKind::Left | JoinKind::Full),
-            right: matches!(kind, JoinKind::Right | JoinKind::Full),
-        };
-        Ok(join::join(
-            left,
-            right,
-            preserve,
-            &node.schema,
-            &node.name,
-            self.context.failure,
-        )?)
-    }
-
-    /// A stream indexed by key; joins that need the same index share it.
-    fn arrangement(
-        &mut self,
-        input: NodeId,
-        key: Vec<String>,
-    ) -> Result<Arrangement<'scope>, Error> {
-        let id = (input, key);
-        if let Some(arrangement) = self.arrangements.get(&id) {
-            return Ok(arrangement.clone());
-        }
-        let name = format!(
-            "{} by {}",
-            self.context.plan.nodes[input].name,
-            id.1.join(", ")
-        );
-        let arrangement = arrange(
-            self.streams[&input].clone(),
-            self.schema(input),
-            &id.1,
-            &name,
-            self.context.failure,
-        )?;
-        self.arrangements.insert(id, arrangement.clone());
-        Ok(arrangement)
-    }
-
     fn sink(&self, index: usize, probe: &probe::Handle<u64>) -> Result<(), Error> {
         let plan = &self.context.plan.sinks[index];
         let schema = self.schema(plan.input);
@@ -439,6 +393,31 @@ impl<'scope> Renderer<'_, 'scope> {
             }
             _ => false,
         }
+    }
+
+    /// True if something that keeps state, and gets it from here after a restart, reads this node's output.
+    fn feeds_state(&self, node: NodeId) -> bool {
+        let nodes = self.context.plan.nodes.iter().enumerate();
+        let mut readers = nodes.filter(|(_, reader)| reader.op.inputs().contains(&node));
+        readers.any(|(id, reader)| match &reader.op {
+            NodeOp::Project { .. }
+            | NodeOp::Filter { .. }
+            | NodeOp::Tumble { .. }
+            | NodeOp::UnionAll { .. } => self.feeds_state(id),
+            NodeOp::Join { .. }
+            | NodeOp::StarJoin { .. }
+            | NodeOp::Aggregate { .. }
+            | NodeOp::Distinct { .. } => true,
+            // These have their state from their own tables.
+            NodeOp::Source { .. }
+            | NodeOp::Dedup { .. }
+            | NodeOp::Table { .. }
+            | NodeOp::Resequence { .. }
+            | NodeOp::WindowAggregate { .. }
+            | NodeOp::Image { .. }
+            | NodeOp::Late { .. }
+            | NodeOp::DeadLetters => false,
+        })
     }
 
     fn concat(&self, streams: Vec<Changes<'scope>>) -> Changes<'scope> {

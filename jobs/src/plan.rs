@@ -121,7 +121,7 @@ pub enum NodeOp {
         tombstone_ms: i64,
     },
     /// Emits a key's events in order of `by`, once the watermark has passed them; what comes later goes to the late ledger.
-    /// Output: as its input (system columns included).
+    /// Output: as its input (system columns included), without `__bytes`.
     Resequence {
         /// Input.
         input: NodeId,
@@ -176,6 +176,16 @@ pub enum NodeOp {
         /// Equal columns; null equals nothing.
         on: Vec<(String, String)>,
     },
+    /// Inner and left equi-joins of one fact with dimensions, each on columns of the fact: what a chain of joins gives, without keeping what lies
+    /// between them. Output: the fact's columns, then those of the dimensions, in order.
+    StarJoin {
+        /// What the dimensions are joined to.
+        fact: NodeId,
+        /// Columns that no two rows of the fact have alike; needed, and so not empty, if dimensions are joined on different columns.
+        unique: Vec<String>,
+        /// What is joined; two or more.
+        dimensions: Vec<Dimension>,
+    },
     /// `GROUP BY`. Output: the group columns, then the aggregates. Without group columns: one row, always.
     Aggregate {
         /// Input.
@@ -223,6 +233,11 @@ impl NodeOp {
             Self::Source { .. } | Self::DeadLetters => Vec::new(),
             Self::Late { inputs } | Self::UnionAll { inputs } => inputs.clone(),
             Self::Join { left, right, .. } => vec![*left, *right],
+            Self::StarJoin {
+                fact, dimensions, ..
+            } => std::iter::once(*fact)
+                .chain(dimensions.iter().map(|dimension| dimension.input))
+                .collect(),
             Self::Dedup { input, .. }
             | Self::Table { input, .. }
             | Self::Resequence { input, .. }
@@ -235,6 +250,17 @@ impl NodeOp {
             | Self::Image { input } => vec![*input],
         }
     }
+}
+
+/// One of the sides that a fact is joined with.
+#[derive(Debug, Clone)]
+pub struct Dimension {
+    /// What is joined.
+    pub input: NodeId,
+    /// True if the fact's rows without a match are kept (a left join).
+    pub optional: bool,
+    /// Equal columns, the fact's first; null equals nothing.
+    pub on: Vec<(String, String)>,
 }
 
 /// Kinds of equi-join.

@@ -10,8 +10,8 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 
 use crate::options::{Options, is_secret, shown};
 use crate::plan::{
-    Aggregate, AggregateFunction, ColumnOrigin, JobPlan, JoinKind, Node, NodeId, NodeOp, SinkMode,
-    SinkPlan, SourcePlan,
+    Aggregate, AggregateFunction, ColumnOrigin, Dimension, JobPlan, JoinKind, Node, NodeId, NodeOp,
+    SinkMode, SinkPlan, SourcePlan,
 };
 
 impl JobPlan {
@@ -196,7 +196,7 @@ pub const fn stage(op: &NodeOp) -> &'static str {
         NodeOp::Project { .. } => "project",
         NodeOp::Filter { .. } => "filter",
         NodeOp::Tumble { .. } => "tumble",
-        NodeOp::Join { .. } => "join",
+        NodeOp::Join { .. } | NodeOp::StarJoin { .. } => "join",
         NodeOp::Aggregate { .. } => "aggregate",
         NodeOp::WindowAggregate { .. } => "window",
         NodeOp::Distinct { .. } => "distinct",
@@ -245,6 +245,9 @@ pub fn operation(
         NodeOp::Filter { predicate, .. } => format!("filter {read} by {predicate}"),
         NodeOp::Tumble { time, size_ms, .. } => format!("tumble {read} by {time} of {size_ms} ms"),
         NodeOp::Join { kind, on, .. } => join(&inputs.join(" with "), *kind, on),
+        NodeOp::StarJoin {
+            unique, dimensions, ..
+        } => star_join(&inputs, unique, dimensions),
         NodeOp::Aggregate {
             group, aggregates, ..
         } => format!("aggregate {read} {}", grouped(group, aggregates)),
@@ -280,11 +283,28 @@ fn join(sides: &str, kind: JoinKind, on: &[(String, String)]) -> String {
         JoinKind::Right => "right",
         JoinKind::Full => "full",
     };
+    format!("{kind} join {sides} on {}", equalities(on))
+}
+
+fn star_join(inputs: &[String], unique: &[String], dimensions: &[Dimension]) -> String {
+    let mut text = format!("star join {}", inputs[0]);
+    if !unique.is_empty() {
+        text += &format!(" (unique by {})", unique.join(", "));
+    }
+    for (i, (dimension, input)) in dimensions.iter().zip(&inputs[1..]).enumerate() {
+        let with = if i == 0 { " with" } else { ", with" };
+        let optional = if dimension.optional { " optional" } else { "" };
+        text += &format!("{with}{optional} {input} on {}", equalities(&dimension.on));
+    }
+    text
+}
+
+fn equalities(on: &[(String, String)]) -> String {
     let on: Vec<_> = on
         .iter()
         .map(|(left, right)| format!("{left} = {right}"))
         .collect();
-    format!("{kind} join {sides} on {}", on.join(" and "))
+    on.join(" and ")
 }
 
 fn grouped(group: &[String], aggregates: &[Aggregate]) -> String {

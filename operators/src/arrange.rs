@@ -25,7 +25,7 @@ use crate::error::Context;
 use crate::keyed::KeyedLayout;
 use crate::row_list::RowList;
 use crate::shell::Batches;
-use crate::{Changes, Error, Failure, Packet, columns};
+use crate::{Changes, Failure, Packet, columns};
 
 /// One change of a keyed row.
 pub type Update = ((Row, Row), u64, i64);
@@ -54,18 +54,15 @@ pub struct Arrangement<'scope> {
     pub null_keyed: Changes<'scope>,
 }
 
-/// Indexes a stream by key columns.
-///
-/// # Errors
-/// If a column is missing or has no encoding.
+/// Indexes a stream by the key of a layout.
+#[must_use]
 pub fn arrange<'scope>(
     input: Changes<'scope>,
-    schema: &SchemaRef,
-    key: &[String],
+    layout: KeyedLayout,
     name: &str,
     failure: &Failure,
-) -> Result<Arrangement<'scope>, Error> {
-    let layout = Rc::new(KeyedLayout::new(schema, key).of(name)?);
+) -> Arrangement<'scope> {
+    let layout = Rc::new(layout);
     let workers = input.scope().peers();
     let (keyed, null_keyed) =
         split_null_keys(input, layout.key_columns().to_vec(), name, failure.clone());
@@ -74,11 +71,11 @@ pub fn arrange<'scope>(
         worker_of(key_group(key.as_bytes()), workers) as u64
     });
     let arranged = arrange_core::<_, _, RowBatcher, RowSpine>(updates, pact, name, RowBatcher::new);
-    Ok(Arrangement {
+    Arrangement {
         arranged,
         layout,
         null_keyed,
-    })
+    }
 }
 
 /// Encodes batches as keyed updates.
@@ -187,11 +184,11 @@ fn select(
     })
 }
 
-/// Rows of one side of an outer join, with nulls for the columns of the other.
+/// Rows of one side of an outer join, with nulls for the columns of the others; their own columns begin at `start`.
 pub fn pad<'scope>(
     input: Changes<'scope>,
     output: SchemaRef,
-    input_first: bool,
+    start: usize,
     name: &str,
     failure: Failure,
 ) -> Changes<'scope> {
@@ -205,11 +202,6 @@ pub fn pad<'scope>(
                     let mut session = out.session(&capability);
                     for Packet { changes, .. } in packets.drain(..) {
                         let (rows, len) = (&changes.rows, changes.len());
-                        let start = if input_first {
-                            0
-                        } else {
-                            output.fields().len() - rows.num_columns()
-                        };
                         let arrays = (0..output.fields().len())
                             .map(|i| {
                                 match i.checked_sub(start).filter(|&i| i < rows.num_columns()) {

@@ -7,6 +7,7 @@ use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use hashbrown::HashMap;
+use tidemill_state::Change;
 use tidemill_types::{ChangeBatch, RowCodec, key_group, system_columns};
 
 use crate::error::Context;
@@ -98,21 +99,20 @@ impl Dedup {
             .iter()
             .map(|&row| (key_group(ids.bytes(row)), ids.bytes(row)))
             .collect();
+        let expiry = tick.clock_ms.saturating_add(self.within_ms).to_be_bytes();
         self.state
-            .get_many(&keys, |i, expiry| {
-                let remembered = expiry
+            .update_many(&keys, |i, held, new| {
+                let remembered = held
                     .and_then(|bytes| bytes.first_chunk())
                     .is_some_and(|bytes| i64::from_be_bytes(*bytes) > tick.clock_ms);
-                keep[firsts[i]] = !remembered;
+                if remembered {
+                    return Change::Keep;
+                }
+                keep[firsts[i]] = true;
+                new.extend_from_slice(&expiry);
+                Change::Put
             })
             .of(name)?;
-
-        let expiry = tick.clock_ms.saturating_add(self.within_ms).to_be_bytes();
-        for (&row, &(group, key)) in firsts.iter().zip(&keys) {
-            if keep[row] {
-                self.state.put(group, key, &expiry).of(name)?;
-            }
-        }
         let passed = keep.iter().filter(|&&keep| keep).count();
         self.duplicates.add((rows.num_rows() - passed) as u64);
         if passed == rows.num_rows() {

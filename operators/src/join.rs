@@ -1,133 +1,160 @@
-//! Joins: inner, left, right and full equi-joins of two arrangements, one operator for all four.
+//! Joins: equi-joins of two or more arrangements by one key, one operator for inner, left, right and full joins.
 //!
-//! Epochs are totally ordered, so a join need not keep products of histories: for every key that changed in an epoch,
-//! `new = changes(left) × old(right) + old(left) × changes(right) + changes(left) × changes(right)`, and a row of a preserved side is
-//! padded with nulls in exactly those epochs in which the other side has no row of its key. Only the side whose counterpart changed is
-//! read: a change of one row on the left reads the right rows of its key and nothing else.
+//! What a key's rows join to is the product of its rows on every side; a *padded* side counts as one row of nulls while it has no row of
+//! the key. So a left join pads its right side, a right join its left, a full join both; and several left joins on the same key are one
+//! operator that keeps nothing between them. Epochs are totally ordered, so a join need not keep products of histories: for every key
+//! that changed in an epoch, the change of the product is the sum over the sides of
+//! `sides before it, as they were × its changes × sides behind it, as they are now`.
+//! Only what a change meets is read: a change of one row of the first side reads the other sides' rows of its key and nothing else.
 //!
-//! The arrangements are differential's; this operator differs from differential's own join in that it knows about padding (which
-//! there needs a third arrangement of distinct keys) and emits columns.
+//! The arrangements are differential's; this operator differs from differential's own join in that it takes more than two, knows about
+//! padding (which there needs an arrangement of distinct keys), and emits columns.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use arrow_array::new_null_array;
 use arrow_schema::{ArrowError, SchemaRef};
 use differential_dataflow::operators::arrange::TraceAgent;
-use differential_dataflow::trace::cursor::{Cursor, CursorList, Navigable, cursor_list};
-use differential_dataflow::trace::{SpanOf, TraceReader};
-use tidemill_types::{ChangeBatch, Row, RowCodec};
+use differential_dataflow::trace::SpanOf;
+use differential_dataflow::trace::cursor::{Cursor, CursorList, cursor_list};
+use tidemill_types::ChangeBatch;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, Concatenate};
-use timely::progress::frontier::{Antichain, AntichainRef, MutableAntichain};
 
 use crate::arrange::{Arrangement, RowSpine, pad};
 use crate::error::Context;
+use crate::gather::{Gathered, PADDED, RowId, take_rows};
 use crate::keyed::{BATCH_ROWS, KeyedLayout};
 use crate::row_list::RowRef;
+use crate::trace::{Batch, BatchCursor, Trace, complete};
 use crate::{Changes, Error, Failure, Packet, columns};
 
-/// Which rows without a match are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Preserve {
-    /// Left rows (left and full joins).
-    pub left: bool,
-    /// Right rows (right and full joins).
-    pub right: bool,
+/// A cursor over several batches.
+type RowCursor = CursorList<BatchCursor>;
+
+/// One side of a join.
+#[derive(Clone)]
+pub struct Side<'scope> {
+    /// Its rows by the join's key.
+    pub arrangement: Arrangement<'scope>,
+    /// Counts as one row of nulls where it has no row.
+    pub padded: bool,
 }
 
-type Batch = <RowSpine as TraceReader>::Batch;
-type RowCursor = CursorList<<Batch as Navigable>::Cursor>;
+/// Whose changes a join follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// Every side's: the output is the join.
+    AllSides,
+    /// Those of the last side alone, joined with the others as they were before the epoch: the share in the change of a larger join
+    /// that the last side's changes make.
+    LastSide,
+}
 
-/// Joins two arrangements on their keys. Output: the left columns, then the right ones, named by `output`.
+/// How sides are joined.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name of the operator.
+    pub name: String,
+    /// Columns of the output: those of every side, in order.
+    pub output: SchemaRef,
+    /// Whose changes are followed.
+    pub follows: Follows,
+    /// Nobody needs the output of epochs up to this one, and it is not computed.
+    pub unneeded_through: Option<u64>,
+}
+
+/// Joins arrangements by their keys, which have the same types on all sides.
 ///
 /// # Errors
 /// If a type has no encoding.
 pub fn join<'scope>(
-    left: Arrangement<'scope>,
-    right: Arrangement<'scope>,
-    preserve: Preserve,
-    output: &SchemaRef,
-    name: &str,
+    sides: Vec<Side<'scope>>,
+    settings: Settings,
     failure: &Failure,
 ) -> Result<Changes<'scope>, Error> {
-    let mut streams = padded_null_keys(&left, &right, preserve, output, name, failure);
-    let assembler = Assembler::new(left.layout, right.layout, output.clone()).of(name)?;
-    let mut sides = Sides::new(left.arranged.trace, right.arranged.trace, preserve);
-    let (operator, failure) = (name.to_owned(), failure.clone());
-    let scope = left.arranged.stream.scope();
-    let joined = left
-        .arranged
-        .stream
-        .binary_frontier::<_, CapacityContainerBuilder<Vec<Packet>>, _, _, _, _>(
-            right.arranged.stream,
-            Pipeline,
-            Pipeline,
-            name,
-            move |_, _| {
-                let mut held: Option<Capability<u64>> = None;
-                move |(left, left_frontier), (right, right_frontier), output| {
-                    left.for_each(|capability, spans| {
-                        hold(&mut held, capability.retain_least(0));
-                        sides.left.pending.append(spans);
-                    });
-                    right.for_each(|capability, spans| {
-                        hold(&mut held, capability.retain_least(0));
-                        sides.right.pending.append(spans);
-                    });
-                    let upto = complete(left_frontier).min(complete(right_frontier));
-                    if upto <= sides.done {
-                        return;
-                    }
-                    let mut pairs = BTreeMap::new();
-                    sides.advance(upto, &mut pairs);
-                    for (epoch, pairs) in pairs {
-                        let capability = held
-                            .as_ref()
-                            .expect("changes hold a capability")
-                            .delayed(&epoch);
-                        match assembler.batches(&pairs).of(&operator) {
-                            Ok(mut packets) => {
-                                output.session(&capability).give_container(&mut packets)
-                            }
-                            Err(error) => failure.report(error),
-                        }
-                    }
-                    if sides.left.pending.is_empty() && sides.right.pending.is_empty() {
-                        held = None;
-                    } else if let Some(capability) =
-                        held.as_mut().filter(|capability| *capability.time() < upto)
-                    {
-                        // Otherwise all that waits is of later epochs: that side is ahead of the other.
-                        capability.downgrade(&upto);
-                    }
-                }
-            },
-        );
+    let scope = sides[0].arrangement.arranged.stream.scope();
+    let mut streams = match settings.follows {
+        Follows::AllSides => padded_null_keys(&sides, &settings, failure),
+        Follows::LastSide => Vec::new(),
+    };
+    let mut builder = OperatorBuilder::new(settings.name.clone(), scope);
+    let mut inputs = Vec::new();
+    let mut join = Join::new(&settings);
+    for Side {
+        arrangement,
+        padded,
+    } in sides
+    {
+        inputs.push(builder.new_input(arrangement.arranged.stream, Pipeline));
+        join.sides.push(JoinedSide {
+            trace: Trace::new(arrangement.arranged.trace),
+            layout: arrangement.layout,
+            padded,
+            pending: Vec::new(),
+            rows: Gathered::default(),
+        });
+    }
+    let (output, joined) = builder.new_output::<Vec<Packet>>();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Packet>>>::from(output);
+    let failure = failure.clone();
+    builder.build(move |_| {
+        let mut held: Option<Capability<u64>> = None;
+        move |frontiers| {
+            for (input, side) in inputs.iter_mut().zip(&mut join.sides) {
+                input.for_each(|capability, spans| {
+                    hold(&mut held, capability.retain_least(0));
+                    side.pending.append(spans);
+                });
+            }
+            let upto = complete(frontiers);
+            if upto <= join.done {
+                return;
+            }
+            let mut output = output.activate();
+            let result = join.advance(upto, |epoch, changes| {
+                let capability = held.as_ref().expect("changes hold a capability");
+                output
+                    .session(&capability.delayed(&epoch))
+                    .give(Packet::from(changes));
+            });
+            if let Err(error) = result.of(&settings.name) {
+                failure.report(error);
+            }
+            if join.sides.iter().all(|side| side.pending.is_empty()) {
+                held = None;
+            } else if let Some(capability) =
+                held.as_mut().filter(|capability| *capability.time() < upto)
+            {
+                // Otherwise all that waits is of later epochs: that side is ahead of the others.
+                capability.downgrade(&upto);
+            }
+        }
+    });
     streams.push(joined);
     Ok(scope.concatenate(streams))
 }
 
-/// Rows whose key has a null match nothing: those of a preserved side are padded at once.
+/// Rows whose key has a null match nothing: they are padded at once if every other side is.
 fn padded_null_keys<'scope>(
-    left: &Arrangement<'scope>,
-    right: &Arrangement<'scope>,
-    preserve: Preserve,
-    output: &SchemaRef,
-    name: &str,
+    sides: &[Side<'scope>],
+    settings: &Settings,
     failure: &Failure,
 ) -> Vec<Changes<'scope>> {
-    let sides = [(left, preserve.left, true), (right, preserve.right, false)];
-    sides
-        .into_iter()
-        .filter(|&(_, preserved, _)| preserved)
-        .map(|(side, _, first)| {
-            let rows = side.null_keyed.clone();
-            pad(rows, output.clone(), first, name, failure.clone())
-        })
-        .collect()
+    let mut start = 0;
+    let mut streams = Vec::new();
+    for (i, side) in sides.iter().enumerate() {
+        let is_kept = (0..).zip(sides).all(|(j, other)| j == i || other.padded);
+        if is_kept {
+            let (rows, output) = (side.arrangement.null_keyed.clone(), settings.output.clone());
+            streams.push(pad(rows, output, start, &settings.name, failure.clone()));
+        }
+        start += side.arrangement.layout.schema().fields().len();
+    }
+    streams
 }
 
 fn hold(held: &mut Option<Capability<u64>>, new: Option<Capability<u64>>) {
@@ -138,18 +165,16 @@ fn hold(held: &mut Option<Capability<u64>>, new: Option<Capability<u64>>) {
     }
 }
 
-/// The first epoch that may still bring changes.
-fn complete(frontier: &MutableAntichain<u64>) -> u64 {
-    frontier.frontier().first().copied().unwrap_or(u64::MAX)
-}
-
-/// One side: its index, and the batches of changes that are not joined yet.
-struct Side {
-    trace: TraceAgent<RowSpine>,
+/// A side: its index, the changes that are not joined yet, and the rows of it that are being joined.
+struct JoinedSide {
+    trace: Trace,
+    layout: Rc<KeyedLayout>,
+    padded: bool,
     pending: Vec<SpanOf<TraceAgent<RowSpine>>>,
+    rows: Gathered,
 }
 
-impl Side {
+impl JoinedSide {
     fn pending_cursor(&self) -> (RowCursor, Vec<Batch>) {
         cursor_list(
             self.pending
@@ -159,338 +184,347 @@ impl Side {
         )
     }
 
-    /// A cursor over everything; times tell old from new.
-    fn cursor(&mut self) -> (RowCursor, Vec<Batch>) {
-        let batches = self
-            .trace
-            .batches_through(AntichainRef::new(&[]))
-            .expect("a trace can always be read whole");
-        cursor_list(batches)
-    }
-
-    /// Forgets what is joined, and lets the index merge it.
     fn release(&mut self, upto: u64) {
         self.pending.retain(|span| {
             span.upper().first().is_none_or(|&upper| upper > upto) && upto != u64::MAX
         });
-        // Times before `upto` must stay distinguishable from `upto` itself.
-        self.trace
-            .set_logical_compaction(Antichain::from_elem(upto - 1).borrow());
-        self.trace
-            .set_physical_compaction(Antichain::from_elem(upto).borrow());
+        self.trace.release(upto);
     }
 }
 
-/// The changes of one key's rows in the epochs at hand: row, epoch, diff.
-type Deltas = Vec<(Row, u64, i64)>;
+/// Rows of one key on one side, and how often each is there.
+type Counted = Vec<(RowId, i64)>;
 
-/// Joined rows of one epoch: key, left value, right value, diff. `None` is a padded side.
+/// The changes of one key's rows on one side: row, epoch, diff.
+type Deltas = Vec<(RowId, u64, i64)>;
+
+/// Joined rows of one epoch: per row the number of its key and of its row on each side, and a diff.
 #[derive(Default)]
-struct Pairs(Vec<(Row, Option<Row>, Option<Row>, i64)>);
+struct Tuples {
+    ids: Vec<RowId>,
+    diffs: Vec<i64>,
+}
 
-struct Sides {
-    left: Side,
-    right: Side,
-    preserve: Preserve,
+struct Join {
+    sides: Vec<JoinedSide>,
+    keys: Gathered,
+    tuples: BTreeMap<u64, Tuples>,
+    output: SchemaRef,
+    follows: Follows,
+    /// Nobody needs the output before this epoch.
+    needed_from: u64,
     /// Everything before this epoch is joined.
     done: u64,
 }
 
-impl Sides {
-    const fn new(
-        left: TraceAgent<RowSpine>,
-        right: TraceAgent<RowSpine>,
-        preserve: Preserve,
-    ) -> Self {
+impl Join {
+    fn new(settings: &Settings) -> Self {
         Self {
-            left: Side {
-                trace: left,
-                pending: Vec::new(),
-            },
-            right: Side {
-                trace: right,
-                pending: Vec::new(),
-            },
-            preserve,
+            sides: Vec::new(),
+            keys: Gathered::default(),
+            tuples: BTreeMap::new(),
+            output: settings.output.clone(),
+            follows: settings.follows,
+            needed_from: settings.unneeded_through.map_or(0, |epoch| epoch + 1),
             done: 0,
         }
     }
 
     /// Joins all changes before `upto`.
-    fn advance(&mut self, upto: u64, pairs: &mut BTreeMap<u64, Pairs>) {
-        if self
-            .left
-            .pending
-            .iter()
-            .chain(&self.right.pending)
-            .any(|span| span.inner.is_some())
-        {
-            let (mut left_new, left_new_storage) = self.left.pending_cursor();
-            let (mut right_new, right_new_storage) = self.right.pending_cursor();
-            let (mut left_all, left_storage) = self.left.cursor();
-            let (mut right_all, right_storage) = self.right.cursor();
-            while let Some(key) =
-                next_key(&left_new, &left_new_storage, &right_new, &right_new_storage)
-            {
-                let left_deltas = deltas(&mut left_new, &left_new_storage, &key, self.done..upto);
-                let right_deltas =
-                    deltas(&mut right_new, &right_new_storage, &key, self.done..upto);
-                if left_deltas.is_empty() && right_deltas.is_empty() {
-                    continue;
-                }
-                let needs_left = !right_deltas.is_empty() || self.preserve.right;
-                let needs_right = !left_deltas.is_empty() || self.preserve.left;
-                let left_old = if needs_left {
-                    old(&mut left_all, &left_storage, &key, self.done)
-                } else {
-                    Vec::new()
-                };
-                let right_old = if needs_right {
-                    old(&mut right_all, &right_storage, &key, self.done)
-                } else {
-                    Vec::new()
-                };
-                join_key(
-                    &key,
-                    [left_old, right_old],
-                    &[left_deltas, right_deltas],
-                    self.preserve,
-                    pairs,
-                );
-            }
+    fn advance(
+        &mut self,
+        upto: u64,
+        mut emit: impl FnMut(u64, ChangeBatch),
+    ) -> Result<(), ArrowError> {
+        let from = self.done.max(self.needed_from);
+        let has_changes = |side: &JoinedSide| side.pending.iter().any(|span| span.inner.is_some());
+        if from < upto && self.sides.iter().any(has_changes) {
+            self.join_changes(from..upto, &mut emit)?;
         }
         self.done = upto;
-        self.left.release(upto);
-        self.right.release(upto);
+        self.sides.iter_mut().for_each(|side| side.release(upto));
+        Ok(())
+    }
+
+    fn join_changes(
+        &mut self,
+        epochs: std::ops::Range<u64>,
+        emit: &mut impl FnMut(u64, ChangeBatch),
+    ) -> Result<(), ArrowError> {
+        let (mut new, new_storage): (Vec<_>, Vec<_>) =
+            self.sides.iter().map(JoinedSide::pending_cursor).unzip();
+        let (mut all, all_storage): (Vec<_>, Vec<_>) = self
+            .sides
+            .iter_mut()
+            .map(|side| cursor_list(side.trace.batches()))
+            .unzip();
+        let sides = self.sides.len();
+        let (mut deltas, mut old) = (vec![Deltas::new(); sides], vec![Counted::new(); sides]);
+        while let Some(key) = least_key(&new, &new_storage) {
+            for i in 0..sides {
+                let (rows, storage) = (&mut self.sides[i].rows, &new_storage[i]);
+                read_deltas(&mut new[i], storage, key, &epochs, rows, &mut deltas[i]);
+            }
+            if deltas.iter().all(Vec::is_empty) {
+                continue;
+            }
+            for i in 0..sides {
+                old[i].clear();
+                let meets_changes = (0..sides).any(|j| j != i && !deltas[j].is_empty());
+                if meets_changes || self.sides[i].padded {
+                    let (rows, storage) = (&mut self.sides[i].rows, &all_storage[i]);
+                    read_before(&mut all[i], storage, key, epochs.start, rows, &mut old[i]);
+                }
+            }
+            self.join_key(key, &mut old, &deltas);
+            if self
+                .tuples
+                .values()
+                .map(|tuples| tuples.diffs.len())
+                .sum::<usize>()
+                >= BATCH_ROWS
+            {
+                self.flush(emit)?;
+            }
+        }
+        self.flush(emit)
+    }
+
+    /// Joins the changes of one key, epoch by epoch.
+    fn join_key(&mut self, key: RowRef<'_>, old: &mut [Counted], deltas: &[Deltas]) {
+        let key = self.keys.push(key);
+        let mut epochs: Vec<u64> = deltas
+            .iter()
+            .flatten()
+            .map(|&(_, epoch, _)| epoch)
+            .collect();
+        epochs.sort_unstable();
+        epochs.dedup();
+        for (i, &epoch) in epochs.iter().enumerate() {
+            let changes: Vec<Counted> = deltas.iter().map(|deltas| at(deltas, epoch)).collect();
+            self.join_epoch(key, epoch, old, &changes);
+            if i + 1 < epochs.len() {
+                for ((side, old), changes) in self.sides.iter().zip(&mut *old).zip(changes) {
+                    merge(&side.rows, old, changes);
+                }
+            }
+        }
+    }
+
+    /// Adds the change of one key's product in one epoch.
+    fn join_epoch(&mut self, key: RowId, epoch: u64, old: &[Counted], changes: &[Counted]) {
+        let followed = match self.follows {
+            Follows::AllSides => 0..self.sides.len(),
+            Follows::LastSide => self.sides.len() - 1..self.sides.len(),
+        };
+        for changed in followed {
+            if changes[changed].is_empty() {
+                continue;
+            }
+            let terms: Vec<Counted> = self
+                .sides
+                .iter()
+                .enumerate()
+                .map(|(i, side)| match i.cmp(&changed) {
+                    std::cmp::Ordering::Less => padded(side, old[i].clone()),
+                    std::cmp::Ordering::Equal => padded_change(side, &old[i], &changes[i]),
+                    std::cmp::Ordering::Greater if changes[i].is_empty() => {
+                        padded(side, old[i].clone())
+                    }
+                    std::cmp::Ordering::Greater => {
+                        let mut now = old[i].clone();
+                        merge(&side.rows, &mut now, changes[i].clone());
+                        padded(side, now)
+                    }
+                })
+                .collect();
+            self.tuples.entry(epoch).or_default().add(key, &terms);
+        }
+    }
+
+    /// Emits what is joined so far.
+    fn flush(&mut self, emit: &mut impl FnMut(u64, ChangeBatch)) -> Result<(), ArrowError> {
+        let keys = self.keys.decode(&self.sides[0].layout.key)?;
+        let values = self
+            .sides
+            .iter()
+            .map(|side| side.rows.decode(&side.layout.value))
+            .collect::<Result<Vec<_>, _>>()?;
+        let width = self.sides.len() + 1;
+        for (epoch, tuples) in std::mem::take(&mut self.tuples) {
+            for (ids, diffs) in tuples
+                .ids
+                .chunks(BATCH_ROWS * width)
+                .zip(tuples.diffs.chunks(BATCH_ROWS))
+            {
+                let column = |i: usize| -> Vec<RowId> {
+                    ids.chunks_exact(width).map(|tuple| tuple[i]).collect()
+                };
+                let key_ids = column(0);
+                let mut arrays = Vec::with_capacity(self.output.fields().len());
+                for (i, side) in self.sides.iter().enumerate() {
+                    let ids = column(i + 1);
+                    // A padded side has null keys too.
+                    let side_keys: Vec<RowId> = ids
+                        .iter()
+                        .zip(&key_ids)
+                        .map(|(&id, &key)| if id == PADDED { PADDED } else { key })
+                        .collect();
+                    let (keys, values) =
+                        (take_rows(&keys, &side_keys)?, take_rows(&values[i], &ids)?);
+                    arrays.extend(side.layout.assemble(&keys, &values));
+                }
+                let rows = columns::batch(&self.output, arrays, diffs.len())?;
+                emit(epoch, ChangeBatch::new(rows, diffs.to_vec()));
+            }
+        }
+        self.keys.clear();
+        self.sides.iter_mut().for_each(|side| side.rows.clear());
+        Ok(())
     }
 }
 
-/// The least key that either side's changes are at.
-fn next_key(
-    left: &RowCursor,
-    left_storage: &Vec<Batch>,
-    right: &RowCursor,
-    right_storage: &Vec<Batch>,
-) -> Option<Row> {
-    let keys = [left.get_key(left_storage), right.get_key(right_storage)];
-    keys.into_iter().flatten().min().map(RowRef::to_row)
+impl Tuples {
+    /// Adds the product of the terms. A row that is padded on all sides is none.
+    fn add(&mut self, key: RowId, terms: &[Counted]) {
+        if terms.iter().any(Vec::is_empty) {
+            return;
+        }
+        let mut at = vec![0; terms.len()];
+        loop {
+            let start = self.ids.len();
+            self.ids.push(key);
+            let mut diff = 1;
+            let mut is_padding = true;
+            for (term, &i) in terms.iter().zip(&at) {
+                let (id, count) = term[i];
+                self.ids.push(id);
+                diff *= count;
+                is_padding &= id == PADDED;
+            }
+            if is_padding || diff == 0 {
+                self.ids.truncate(start);
+            } else {
+                self.diffs.push(diff);
+            }
+            // The next combination; the last side's rows pass quickest.
+            let Some(side) = (0..terms.len())
+                .rev()
+                .find(|&side| at[side] + 1 < terms[side].len())
+            else {
+                return;
+            };
+            at[side] += 1;
+            at[side + 1..].fill(0);
+        }
+    }
+}
+
+/// The least key that any side's changes are at.
+fn least_key<'a>(cursors: &[RowCursor], storage: &'a [Vec<Batch>]) -> Option<RowRef<'a>> {
+    cursors
+        .iter()
+        .zip(storage)
+        .filter_map(|(cursor, storage)| cursor.get_key(storage))
+        .min()
 }
 
 /// The changes of `key` in `epochs`; leaves the cursor at the key after it.
-fn deltas(
+fn read_deltas(
     cursor: &mut RowCursor,
     storage: &Vec<Batch>,
-    key: &Row,
-    epochs: std::ops::Range<u64>,
-) -> Deltas {
-    let mut deltas = Vec::new();
-    if cursor.get_key(storage) == Some(RowRef(key.as_bytes())) {
-        while let Some(row) = cursor.get_val(storage) {
-            cursor.map_times(storage, |&epoch, &diff| {
-                if epochs.contains(&epoch) {
-                    deltas.push((row.to_row(), epoch, diff));
-                }
-            });
-            cursor.step_val(storage);
-        }
-        cursor.step_key(storage);
+    key: RowRef<'_>,
+    epochs: &std::ops::Range<u64>,
+    rows: &mut Gathered,
+    deltas: &mut Deltas,
+) {
+    deltas.clear();
+    if cursor.get_key(storage) != Some(key) {
+        return;
     }
-    deltas
+    while let Some(row) = cursor.get_val(storage) {
+        let mut id = None;
+        cursor.map_times(storage, |&epoch, &diff| {
+            if epochs.contains(&epoch) {
+                deltas.push((*id.get_or_insert_with(|| rows.push(row)), epoch, diff));
+            }
+        });
+        cursor.step_val(storage);
+    }
+    cursor.step_key(storage);
 }
 
-/// The rows of `key` before epoch `done`.
-fn old(cursor: &mut RowCursor, storage: &Vec<Batch>, key: &Row, done: u64) -> Vec<(Row, i64)> {
-    let mut rows = Vec::new();
-    cursor.seek_key(storage, RowRef(key.as_bytes()));
-    if cursor.get_key(storage) == Some(RowRef(key.as_bytes())) {
-        while let Some(row) = cursor.get_val(storage) {
-            let mut count = 0;
-            cursor.map_times(storage, |&epoch, &diff| {
-                if epoch < done {
-                    count += diff;
-                }
-            });
-            if count != 0 {
-                rows.push((row.to_row(), count));
+/// The rows of `key` before an epoch.
+fn read_before(
+    cursor: &mut RowCursor,
+    storage: &Vec<Batch>,
+    key: RowRef<'_>,
+    epoch: u64,
+    rows: &mut Gathered,
+    old: &mut Counted,
+) {
+    cursor.seek_key(storage, key);
+    if cursor.get_key(storage) != Some(key) {
+        return;
+    }
+    while let Some(row) = cursor.get_val(storage) {
+        let mut count = 0;
+        cursor.map_times(storage, |&time, &diff| {
+            if time < epoch {
+                count += diff;
             }
-            cursor.step_val(storage);
+        });
+        if count != 0 {
+            old.push((rows.push(row), count));
         }
+        cursor.step_val(storage);
+    }
+}
+
+fn at(deltas: &Deltas, epoch: u64) -> Counted {
+    deltas
+        .iter()
+        .filter(|&&(_, time, _)| time == epoch)
+        .map(|&(id, _, diff)| (id, diff))
+        .collect()
+}
+
+fn count(rows: &[(RowId, i64)]) -> i64 {
+    rows.iter().map(|&(_, count)| count).sum()
+}
+
+/// A key's rows on a side, or one row of nulls.
+fn padded(side: &JoinedSide, mut rows: Counted) -> Counted {
+    if side.padded && count(&rows) == 0 {
+        rows.push((PADDED, 1));
     }
     rows
 }
 
-/// Joins the changes of one key, epoch by epoch.
-fn join_key(
-    key: &Row,
-    mut old: [Vec<(Row, i64)>; 2],
-    deltas: &[Deltas; 2],
-    preserve: Preserve,
-    pairs: &mut BTreeMap<u64, Pairs>,
-) {
-    let mut epochs: Vec<u64> = deltas
-        .iter()
-        .flatten()
-        .map(|&(_, epoch, _)| epoch)
-        .collect();
-    epochs.sort_unstable();
-    epochs.dedup();
-    for epoch in epochs {
-        let out = &mut pairs.entry(epoch).or_default().0;
-        let at = |side: usize| -> Vec<(Row, i64)> {
-            deltas[side]
-                .iter()
-                .filter(|(_, time, _)| *time == epoch)
-                .map(|(row, _, diff)| (row.clone(), *diff))
-                .collect()
-        };
-        let [left_new, right_new] = [at(0), at(1)];
-        let [left_old, right_old] = &mut old;
-        let mut product = |left: &[(Row, i64)], right: &[(Row, i64)]| {
-            for (left, left_count) in left {
-                out.extend(right.iter().map(|(right, count)| {
-                    (
-                        key.clone(),
-                        Some(left.clone()),
-                        Some(right.clone()),
-                        left_count * count,
-                    )
-                }));
-            }
-        };
-        product(&left_new, right_old);
-        product(left_old, &right_new);
-        product(&left_new, &right_new);
-        if preserve.left {
-            padded(left_old, &left_new, right_old, &right_new, |row, diff| {
-                out.push((key.clone(), Some(row.clone()), None, diff))
-            });
+/// The change of a key's rows on a side: a row of nulls goes when the first row comes, and comes when the last one goes.
+fn padded_change(side: &JoinedSide, old: &[(RowId, i64)], changes: &[(RowId, i64)]) -> Counted {
+    let mut changes = changes.to_vec();
+    if side.padded {
+        let before = count(old);
+        match (before == 0, before + count(&changes) == 0) {
+            (true, false) => changes.push((PADDED, -1)),
+            (false, true) => changes.push((PADDED, 1)),
+            _ => {}
         }
-        if preserve.right {
-            padded(right_old, &right_new, left_old, &left_new, |row, diff| {
-                out.push((key.clone(), None, Some(row.clone()), diff))
-            });
+    }
+    changes
+}
+
+/// Adds changes to a key's rows; equal rows become one, and rows that are gone go.
+fn merge(rows: &Gathered, old: &mut Counted, changes: Counted) {
+    old.extend(changes);
+    old.sort_unstable_by(|a, b| rows.bytes(a.0).cmp(rows.bytes(b.0)));
+    old.dedup_by(|next, first| {
+        let is_same = rows.bytes(next.0) == rows.bytes(first.0);
+        if is_same {
+            first.1 += next.1;
         }
-        merge(left_old, left_new);
-        merge(right_old, right_new);
-    }
-}
-
-/// The change of the padded rows of a preserved side, from the rows of both sides before and their changes.
-fn padded(
-    old: &[(Row, i64)],
-    new: &[(Row, i64)],
-    other_old: &[(Row, i64)],
-    other_new: &[(Row, i64)],
-    mut emit: impl FnMut(&Row, i64),
-) {
-    let count = |rows: &[(Row, i64)]| rows.iter().map(|(_, count)| count).sum::<i64>();
-    let before = count(other_old);
-    let after = before + count(other_new);
-    if before == 0 && after != 0 {
-        old.iter().for_each(|(row, count)| emit(row, -count));
-    } else if before != 0 && after == 0 {
-        old.iter()
-            .chain(new)
-            .for_each(|(row, count)| emit(row, *count));
-    } else if after == 0 {
-        new.iter().for_each(|(row, count)| emit(row, *count));
-    }
-}
-
-fn merge(old: &mut Vec<(Row, i64)>, new: Vec<(Row, i64)>) {
-    old.extend(new);
-    differential_dataflow::consolidation::consolidate(old);
-}
-
-/// Puts joined rows together as columns.
-struct Assembler {
-    left: Rc<KeyedLayout>,
-    right: Rc<KeyedLayout>,
-    output: SchemaRef,
-    null_key: Row,
-    null_left: Row,
-    null_right: Row,
-}
-
-impl Assembler {
-    fn new(
-        left: Rc<KeyedLayout>,
-        right: Rc<KeyedLayout>,
-        output: SchemaRef,
-    ) -> Result<Self, ArrowError> {
-        let (null_key, null_left, null_right) = (
-            null_row(&left.key, &left, true)?,
-            null_row(&left.value, &left, false)?,
-            null_row(&right.value, &right, false)?,
-        );
-        Ok(Self {
-            left,
-            right,
-            output,
-            null_key,
-            null_left,
-            null_right,
-        })
-    }
-
-    fn batches(&self, pairs: &Pairs) -> Result<Vec<Packet>, ArrowError> {
-        pairs
-            .0
-            .chunks(BATCH_ROWS)
-            .map(|chunk| self.batch(chunk).map(Packet::from))
-            .collect()
-    }
-
-    fn batch(
-        &self,
-        pairs: &[(Row, Option<Row>, Option<Row>, i64)],
-    ) -> Result<ChangeBatch, ArrowError> {
-        let keys = self
-            .left
-            .key
-            .decode(pairs.iter().map(|(key, ..)| key.as_bytes()))?;
-        // A padded side has null keys too.
-        let side_keys = |is_padded: &dyn Fn(usize) -> bool| -> Result<_, ArrowError> {
-            if (0..pairs.len()).any(is_padded) {
-                let keys = pairs.iter().enumerate().map(|(i, (key, ..))| {
-                    if is_padded(i) {
-                        self.null_key.as_bytes()
-                    } else {
-                        key.as_bytes()
-                    }
-                });
-                self.left.key.decode(keys)
-            } else {
-                Ok(keys.clone())
-            }
-        };
-        let left_keys = side_keys(&|i| pairs[i].1.is_none())?;
-        let right_keys = side_keys(&|i| pairs[i].2.is_none())?;
-        let left_values = self.left.value.decode(
-            pairs
-                .iter()
-                .map(|(_, left, ..)| left.as_ref().unwrap_or(&self.null_left).as_bytes()),
-        )?;
-        let right_values = self.right.value.decode(
-            pairs
-                .iter()
-                .map(|(_, _, right, _)| right.as_ref().unwrap_or(&self.null_right).as_bytes()),
-        )?;
-        let mut arrays = self.left.assemble(&left_keys, &left_values);
-        arrays.extend(self.right.assemble(&right_keys, &right_values));
-        let rows = columns::batch(&self.output, arrays, pairs.len())?;
-        Ok(ChangeBatch::new(
-            rows,
-            pairs.iter().map(|&(.., diff)| diff).collect(),
-        ))
-    }
-}
-
-/// An encoded row of nulls for the key or the value columns of a layout.
-fn null_row(codec: &RowCodec, layout: &KeyedLayout, key: bool) -> Result<Row, ArrowError> {
-    let arrays: Vec<_> = (layout.schema().fields().iter().enumerate())
-        .filter(|(i, _)| layout.key_columns().contains(i) == key)
-        .map(|(_, field)| new_null_array(field.data_type(), 1))
-        .collect();
-    Ok(Row::from(codec.encode(&arrays, 1)?.bytes(0)))
+        is_same
+    });
+    old.retain(|&(_, count)| count != 0);
 }

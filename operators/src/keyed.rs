@@ -18,7 +18,7 @@ pub struct KeyedLayout {
     value_columns: Vec<usize>,
     /// Codec of the key columns, in the order given.
     pub key: RowCodec,
-    /// Codec of the other columns, in schema order.
+    /// Codec of the other columns.
     pub value: RowCodec,
 }
 
@@ -28,13 +28,29 @@ impl KeyedLayout {
     /// # Errors
     /// If a column does not exist, or a type has no encoding.
     pub fn new(schema: &SchemaRef, key: &[String]) -> Result<Self, ArrowError> {
-        let key_columns = key
-            .iter()
-            .map(|name| schema.index_of(name))
-            .collect::<Result<Vec<_>, _>>()?;
-        let value_columns: Vec<usize> = (0..schema.fields().len())
-            .filter(|i| !key_columns.contains(i))
-            .collect();
+        Self::ordered(schema, key, &[])
+    }
+
+    /// A layout whose values begin with the columns `first` (those that are not in the key), so that the rows of a key are in their order.
+    ///
+    /// # Errors
+    /// If a column does not exist, or a type has no encoding.
+    pub fn ordered(
+        schema: &SchemaRef,
+        key: &[String],
+        first: &[String],
+    ) -> Result<Self, ArrowError> {
+        let indices = |names: &[String]| -> Result<Vec<usize>, ArrowError> {
+            names.iter().map(|name| schema.index_of(name)).collect()
+        };
+        let key_columns = indices(key)?;
+        let mut value_columns = indices(first)?;
+        value_columns.retain(|i| !key_columns.contains(i));
+        for i in 0..schema.fields().len() {
+            if !key_columns.contains(&i) && !value_columns.contains(&i) {
+                value_columns.push(i);
+            }
+        }
         let codec =
             |columns: &[usize]| RowCodec::new(columns.iter().map(|&i| schema.field(i).data_type()));
         Ok(Self {

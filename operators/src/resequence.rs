@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::SchemaRef;
+use tidemill_state::Change;
 use tidemill_types::{ChangeBatch, DeadLetter, Row, key_group, system_columns};
 
 use crate::decode::ledger_rows;
@@ -40,6 +41,9 @@ type Waiting = (i64, Row, u32, i64);
 /// The state and logic of one worker's resequencer.
 pub struct Resequence {
     settings: Settings,
+    input: SchemaRef,
+    /// Which columns of the input are kept: all but the record's bytes, which only a late event needs.
+    kept: Vec<usize>,
     layout: KeyedLayout,
     ledger: SchemaRef,
     by: usize,
@@ -53,13 +57,13 @@ pub struct Resequence {
 }
 
 impl Resequence {
-    /// A resequencer over rows of `schema` (with system columns); reads what waited at the checkpoint.
+    /// A resequencer over rows of `schema` (with system columns), whose output has the columns of `output`; reads what waited at the checkpoint.
     ///
     /// # Errors
     /// If a column is missing, or state cannot be read.
     pub fn new(
         settings: Settings,
-        schema: &SchemaRef,
+        [schema, output]: [&SchemaRef; 2],
         ledger: SchemaRef,
         mut state: tidemill_state::Table,
         late: Counter,
@@ -74,7 +78,13 @@ impl Resequence {
             })
             .of(&name)?;
         Ok(Self {
-            layout: KeyedLayout::new(schema, &settings.per).of(&name)?,
+            layout: KeyedLayout::new(output, &settings.per).of(&name)?,
+            kept: output
+                .fields()
+                .iter()
+                .map(|field| index(field.name()))
+                .collect::<Result<_, _>>()?,
+            input: schema.clone(),
             by: index(&settings.by)?,
             partition: index(system_columns::PARTITION)?,
             offset: index(system_columns::OFFSET)?,
@@ -100,7 +110,7 @@ impl Resequence {
         late: &mut Vec<ChangeBatch>,
     ) -> Result<(), Error> {
         if !tick.restored && !input.is_empty() {
-            let rows = columns::concat(self.layout.schema(), input)
+            let rows = columns::concat(&self.input, input)
                 .of(&self.settings.name)?
                 .rows;
             self.buffer(&rows, late)?;
@@ -120,8 +130,9 @@ impl Resequence {
 
     fn buffer(&mut self, rows: &RecordBatch, late: &mut Vec<ChangeBatch>) -> Result<(), Error> {
         let name = &self.settings.name;
-        let keys = self.layout.encode_keys(rows).of(name)?;
-        let values = self.layout.encode_values(rows).of(name)?;
+        let kept = rows.project(&self.kept).of(name)?;
+        let keys = self.layout.encode_keys(&kept).of(name)?;
+        let values = self.layout.encode_values(&kept).of(name)?;
         let times = columns::ordinals(rows.column(self.by)).of(name)?;
         let partitions = columns::partitions(rows.column(self.partition));
         let offsets = columns::offsets(rows.column(self.offset));
@@ -132,8 +143,9 @@ impl Resequence {
             match times[row] {
                 Some(time) if self.horizon_ms.is_none_or(|horizon| time > horizon) => {
                     let group = key_group(keys.bytes(row));
+                    key.clear();
                     write_key(&mut key, keys.bytes(row), time, partition, offset);
-                    self.state.put(group, &key, values.bytes(row)).of(name)?;
+                    self.state.insert(group, &key, values.bytes(row)).of(name)?;
                     self.waiting
                         .insert((time, Row::from(keys.bytes(row)), partition, offset));
                 }
@@ -193,32 +205,32 @@ impl Resequence {
             .collect();
         let name = self.settings.name.clone();
         for chunk in leaves.chunks(BATCH_ROWS) {
-            let keys: Vec<Vec<u8>> = chunk
-                .iter()
-                .map(|(time, key, partition, offset)| {
-                    let mut bytes = Vec::new();
-                    write_key(&mut bytes, key.as_bytes(), *time, *partition, *offset);
-                    bytes
-                })
-                .collect();
+            let (mut arena, mut ends) = (Vec::new(), Vec::with_capacity(chunk.len()));
+            for (time, key, partition, offset) in chunk {
+                write_key(&mut arena, key.as_bytes(), *time, *partition, *offset);
+                ends.push(arena.len());
+            }
+            let starts = std::iter::once(0).chain(ends.iter().copied());
             let lookups: Vec<(u16, &[u8])> = chunk
                 .iter()
-                .zip(&keys)
-                .map(|((_, key, ..), bytes)| (key_group(key.as_bytes()), bytes.as_slice()))
+                .zip(starts.zip(&ends))
+                .map(|((_, key, ..), (start, &end))| {
+                    (key_group(key.as_bytes()), &arena[start..end])
+                })
                 .collect();
             let mut buffer = RowBuffer::default();
             let mut missing = false;
             self.state
-                .get_many(&lookups, |i, value| match value {
-                    Some(value) => buffer.push(chunk[i].1.as_bytes(), value, 1),
-                    None => missing = true,
+                .update_many(&lookups, |i, value, _| {
+                    match value {
+                        Some(value) => buffer.push(chunk[i].1.as_bytes(), value, 1),
+                        None => missing = true,
+                    }
+                    Change::Delete
                 })
                 .of(&name)?;
             if missing {
                 return Err(Error::Entry { operator: name });
-            }
-            for (group, key) in lookups {
-                self.state.delete(group, key).of(&name)?;
             }
             output.extend(
                 buffer
@@ -231,9 +243,8 @@ impl Resequence {
     }
 }
 
-/// `key | time | partition | offset`; the last three have a fixed width.
+/// Appends `key | time | partition | offset`; the last three have a fixed width.
 fn write_key(out: &mut Vec<u8>, key: &[u8], time: i64, partition: u32, offset: i64) {
-    out.clear();
     out.extend_from_slice(key);
     out.extend_from_slice(&time.to_be_bytes());
     out.extend_from_slice(&partition.to_be_bytes());

@@ -11,10 +11,11 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::vec::Map;
 
 use crate::decode::ledger_rows;
 use crate::error::Context;
-use crate::{Changes, Counter, Failure, Packet};
+use crate::{Changes, Counter, Failure, Packet, columns};
 
 /// What a stage computes from a batch of rows: the rows that remain, and which ones (`None`: all, in order).
 pub struct Computed {
@@ -69,6 +70,23 @@ where
         }
     });
     (main_stream, dead_stream)
+}
+
+/// The columns at `indices`, in that order, named by `output`.
+pub fn select<'scope>(
+    input: Changes<'scope>,
+    indices: Vec<usize>,
+    output: SchemaRef,
+) -> Changes<'scope> {
+    input.map(move |packet: Packet| {
+        let rows = &packet.changes.rows;
+        let arrays = indices.iter().map(|&i| rows.column(i).clone()).collect();
+        let rows = columns::batch(&output, arrays, rows.num_rows());
+        Packet::from(ChangeBatch {
+            rows: rows.expect("the plan names the columns as they are"),
+            diffs: packet.changes.diffs,
+        })
+    })
 }
 
 fn apply<F>(

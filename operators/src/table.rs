@@ -10,6 +10,7 @@
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
 use hashbrown::HashMap;
+use tidemill_state::Change;
 use tidemill_types::row::EncodedRows;
 use tidemill_types::{ChangeBatch, key_group, system_columns};
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub version: Option<String>,
     /// How long a tombstone is kept.
     pub tombstone_ms: i64,
+    /// True if something behind the table needs all rows after a restore.
+    pub emits_image: bool,
 }
 
 /// The state and logic of one worker's part of a table.
@@ -46,6 +49,7 @@ pub struct Table {
     partition: usize,
     offset: usize,
     tombstone_ms: i64,
+    emits_image: bool,
     state: tidemill_state::Table,
     stale: Counter,
 }
@@ -69,10 +73,18 @@ fn decide(held: Option<Rank>, event: Rank, op: u8) -> Decision {
     }
 }
 
-/// What is held for a key: its rank, and where its row lies in the epoch's arena of old rows, if it is live.
-struct Held {
-    rank: Rank,
-    row: Option<std::ops::Range<usize>>,
+/// What is held for a key: its rank, and its row if it is live.
+type Held<'a> = (Rank, Option<&'a [u8]>);
+
+/// What an entry says at a time of the epoch clock; a tombstone that has expired is nothing.
+fn held(entry: Option<&[u8]>, clock_ms: i64) -> Result<Option<Held<'_>>, ()> {
+    let Some(entry) = entry else { return Ok(None) };
+    let (expiry, flags, rank) = read_header(entry).ok_or(())?;
+    Ok(match flags {
+        LIVE => Some((rank, Some(&entry[HEADER_BYTES..]))),
+        _ if expiry <= clock_ms => None,
+        _ => Some((rank, None)),
+    })
 }
 
 impl Table {
@@ -92,6 +104,7 @@ impl Table {
             key,
             version,
             tombstone_ms,
+            emits_image,
         } = settings;
         let index = |column: &str| columns::index(input, column).of(&name);
         Ok(Self {
@@ -107,6 +120,7 @@ impl Table {
             offset: index(system_columns::OFFSET)?,
             input: input.clone(),
             tombstone_ms,
+            emits_image,
             state,
             stale,
             name,
@@ -123,10 +137,10 @@ impl Table {
         input: &[ChangeBatch],
         output: &mut Vec<ChangeBatch>,
     ) -> Result<(), Error> {
-        if tick.restored {
+        if tick.restored && self.emits_image {
             return self.emit_image(output);
         }
-        if input.is_empty() {
+        if tick.restored || input.is_empty() {
             return Ok(());
         }
         let rows = columns::concat(&self.input, input).of(&self.name)?.rows;
@@ -159,8 +173,6 @@ impl Table {
             .map(|&row| keys.bytes(row as usize))
             .map(|key| (key_group(key), key))
             .collect();
-        let mut arena = Vec::new();
-        let held = self.read_held(&lookups, tick, &mut arena)?;
         let newest_rows =
             arrow_select::take::take_record_batch(declared, &UInt32Array::from(newest.to_vec()))
                 .of(&name)?;
@@ -168,42 +180,44 @@ impl Table {
 
         let mut retractions = RowBuffer::default();
         let mut inserted = Vec::new();
-        let mut entry = Vec::new();
-        for (i, (&row, held)) in (0u32..).zip(newest.iter().zip(held)) {
-            let (group, key) = lookups[i as usize];
-            let (rank, old) = (
-                ranks[row as usize],
-                held.as_ref()
-                    .and_then(|held| held.row.clone())
-                    .map(|range| &arena[range]),
-            );
-            entry.clear();
-            match decide(held.as_ref().map(|held| held.rank), rank, ops[row as usize]) {
-                Decision::Stale => {
-                    self.stale.add(1);
-                    continue;
-                }
-                Decision::Upsert => {
-                    let value = values.bytes(i as usize);
-                    write_header(&mut entry, i64::MAX, LIVE, rank);
-                    entry.extend_from_slice(value);
-                    if old != Some(value) {
+        let mut stale = 0;
+        let mut broken = false;
+        let tombstone_expiry = tick.clock_ms.saturating_add(self.tombstone_ms);
+        self.state
+            .update_many(&lookups, |i, entry, new| {
+                let row = newest[i] as usize;
+                let (key, rank) = (lookups[i].1, ranks[row]);
+                let Ok(held) = held(entry, tick.clock_ms) else {
+                    broken = true;
+                    return Change::Keep;
+                };
+                let old = held.and_then(|(_, row)| row);
+                match decide(held.map(|(rank, _)| rank), rank, ops[row]) {
+                    Decision::Stale => {
+                        stale += 1;
+                        return Change::Keep;
+                    }
+                    Decision::Upsert => {
+                        let value = values.bytes(i);
+                        write_header(new, i64::MAX, LIVE, rank);
+                        new.extend_from_slice(value);
+                        if old != Some(value) {
+                            old.inspect(|old| retractions.push(key, old, -1));
+                            inserted.push(u32::try_from(i).expect("rows are counted in u32"));
+                        }
+                    }
+                    Decision::Delete => {
+                        write_header(new, tombstone_expiry, TOMBSTONE, rank);
                         old.inspect(|old| retractions.push(key, old, -1));
-                        inserted.push(i);
                     }
                 }
-                Decision::Delete => {
-                    write_header(
-                        &mut entry,
-                        tick.clock_ms.saturating_add(self.tombstone_ms),
-                        TOMBSTONE,
-                        rank,
-                    );
-                    old.inspect(|old| retractions.push(key, old, -1));
-                }
-            }
-            self.state.put(group, key, &entry).of(&name)?;
+                Change::Put
+            })
+            .of(&name)?;
+        if broken {
+            return Err(Error::Entry { operator: name });
         }
+        self.stale.add(stale);
         output.extend(retractions.take(&self.layout).of(&name)?);
         if !inserted.is_empty() {
             let rows =
@@ -218,43 +232,6 @@ impl Table {
             output.push(ChangeBatch::inserts(rows));
         }
         Ok(())
-    }
-
-    /// What the state holds for each key; the old rows are copied into the arena.
-    fn read_held(
-        &mut self,
-        lookups: &[(u16, &[u8])],
-        tick: &Tick,
-        arena: &mut Vec<u8>,
-    ) -> Result<Vec<Option<Held>>, Error> {
-        let mut held: Vec<Option<Held>> = Vec::new();
-        held.resize_with(lookups.len(), || None);
-        let mut broken = false;
-        self.state
-            .get_many(lookups, |i, entry| {
-                let Some(entry) = entry else { return };
-                let Some((expiry, flags, rank)) = read_header(entry) else {
-                    broken = true;
-                    return;
-                };
-                if flags == TOMBSTONE && expiry <= tick.clock_ms {
-                    return;
-                }
-                let row = (flags == LIVE).then(|| {
-                    let start = arena.len();
-                    arena.extend_from_slice(&entry[HEADER_BYTES..]);
-                    start..arena.len()
-                });
-                held[i] = Some(Held { rank, row });
-            })
-            .of(&self.name)?;
-        if broken {
-            Err(Error::Entry {
-                operator: self.name.clone(),
-            })
-        } else {
-            Ok(held)
-        }
     }
 
     fn emit_image(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {

@@ -193,12 +193,33 @@ impl Cache {
         value: &[u8],
         generation: u32,
     ) {
+        self.put_absent((hash, group, key), value, generation, !self.complete);
+    }
+
+    /// Sets the value of a key that neither the cache nor RocksDB has.
+    pub(crate) fn put_first(
+        &mut self,
+        hash: u32,
+        group: u16,
+        key: &[u8],
+        value: &[u8],
+        generation: u32,
+    ) {
+        self.put_absent((hash, group, key), value, generation, false);
+    }
+
+    fn put_absent(
+        &mut self,
+        (hash, group, key): (u32, u16, &[u8]),
+        value: &[u8],
+        generation: u32,
+        stored: bool,
+    ) {
         self.scratch.clear();
         self.scratch.extend_from_slice(&group.to_be_bytes());
         self.scratch.extend_from_slice(key);
         let key_len = self.scratch.len();
         self.scratch.extend_from_slice(value);
-        let stored = !self.complete;
         let id = self.insert(hash, key_len, stored, false);
         self.mark_dirty(id, generation);
     }

@@ -149,6 +149,20 @@ impl Table {
         self.shared.shrink_if_full()
     }
 
+    /// Sets the value of a key that the table never held: one that goes again before the next snapshot leaves no trace on disk.
+    ///
+    /// # Errors
+    /// As [`Table::put`].
+    pub fn insert(&mut self, group: u16, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let generation = self.shared.generation.get();
+        let hash = hash(group, key);
+        self.shared.counted(&mut self.cache.borrow_mut(), |cache| {
+            debug_assert_eq!(cache.find(hash, group, key), ABSENT, "the key is not new");
+            cache.put_first(hash, group, key, value, generation);
+        });
+        self.shared.shrink_if_full()
+    }
+
     /// Deletes a key; it need not exist.
     ///
     /// # Errors

@@ -1,5 +1,8 @@
 //! The stages that keep state by key: deduplication, tables, resequencing, windows.
 
+use tidemill_operators::stateless::select;
+use tidemill_types::system_columns;
+
 use super::*;
 
 impl<'scope> Renderer<'_, 'scope> {
@@ -48,14 +51,16 @@ impl<'scope> Renderer<'_, 'scope> {
     ) -> Result<Changes<'scope>, Error> {
         let key = self.columns(input, &settings.key, node)?;
         let state = self.context.store.expiring_table(&node.name)?;
+        let (rows, schema) = self.without_bytes(input, node)?;
         let mut table = table::Table::new(
             settings,
-            self.schema(input),
+            &schema,
             &node.schema,
             state,
             self.context.status.stale.clone(),
         )?;
-        let input = self.routed(input, key, node)?;
+        let failure = self.context.failure.clone();
+        let input = route::by_key(rows, &node.name, &schema, key, failure)?;
         Ok(self
             .keyed(
                 input,
@@ -64,6 +69,22 @@ impl<'scope> Renderer<'_, 'scope> {
                 move |tick, input, output, _| table.on_epoch(tick, &input, output),
             )
             .0)
+    }
+
+    /// A node's rows without the records' bytes, which come last.
+    fn without_bytes(
+        &self,
+        input: NodeId,
+        node: &Node,
+    ) -> Result<(Changes<'scope>, SchemaRef), Error> {
+        let (rows, schema) = (self.streams[&input].clone(), self.schema(input));
+        let Ok(bytes) = schema.index_of(system_columns::BYTES) else {
+            return Ok((rows, schema.clone()));
+        };
+        let kept: Vec<usize> = (0..bytes).collect();
+        let narrow = schema.project(&kept);
+        let narrow = Arc::new(narrow.map_err(|error| self.plan_error(&node.name, error))?);
+        Ok((select(rows, kept, narrow.clone()), narrow))
     }
 
     /// Waits for the watermark of `source`.
@@ -79,7 +100,7 @@ impl<'scope> Renderer<'_, 'scope> {
         let state = self.context.store.table(&node.name)?;
         let mut resequence = resequence::Resequence::new(
             settings,
-            self.schema(input),
+            [self.schema(input), &node.schema],
             self.ledger.clone(),
             state,
             self.context.status.late.clone(),

@@ -104,6 +104,11 @@ impl Graph {
                 true
             }
             NodeOp::Join { kind, .. } if *kind != JoinKind::Inner => true,
+            NodeOp::StarJoin { dimensions, .. }
+                if dimensions.iter().any(|dimension| dimension.optional) =>
+            {
+                true
+            }
             _ => op.inputs().iter().any(|input| self.node(*input).retracts),
         }
     }
@@ -118,6 +123,7 @@ impl Graph {
             NodeOp::Table { .. }
             | NodeOp::Image { .. }
             | NodeOp::Join { .. }
+            | NodeOp::StarJoin { .. }
             | NodeOp::Aggregate { .. }
             | NodeOp::WindowAggregate { .. }
             | NodeOp::Distinct { .. } => Durable::Everything,
@@ -164,6 +170,15 @@ impl Graph {
                     bounds.extend(self.node(*right).bounds.clone());
                 }
                 bounds
+            }
+            NodeOp::StarJoin {
+                fact, dimensions, ..
+            } => {
+                let matched = dimensions.iter().filter(|dimension| !dimension.optional);
+                std::iter::once(*fact)
+                    .chain(matched.map(|dimension| dimension.input))
+                    .flat_map(|input| self.node(input).bounds.clone())
+                    .collect()
             }
             NodeOp::UnionAll { inputs } => {
                 let first = inputs
@@ -376,6 +391,14 @@ fn with_inputs(mut op: NodeOp, moved: &dyn Fn(NodeId) -> NodeId) -> NodeOp {
         NodeOp::Join { left, right, .. } => {
             *left = moved(*left);
             *right = moved(*right);
+        }
+        NodeOp::StarJoin {
+            fact, dimensions, ..
+        } => {
+            *fact = moved(*fact);
+            for dimension in dimensions {
+                dimension.input = moved(dimension.input);
+            }
         }
         NodeOp::Dedup { input, .. }
         | NodeOp::Table { input, .. }

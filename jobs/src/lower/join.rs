@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_schema::{Field, Schema};
+use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion_common::{DFSchema, JoinType, NullEquality};
 use datafusion_expr::{Expr, Join, LogicalPlan};
 
@@ -43,39 +43,15 @@ impl Lowering<'_> {
                 return Err(Error::planner(self.at(&left_keys), message));
             }
         }
-        let padded = |field: &Arc<Field>, padded: bool| {
-            field
-                .as_ref()
-                .clone()
-                .with_nullable(field.is_nullable() || padded)
+        let star = self.star_join(scope, nodes, kind, &on, self.at(&left_keys))?;
+        let lowered = match star {
+            Some(star) => picked(
+                star,
+                [&left_schema, &right_schema],
+                [left.names, right.names],
+            ),
+            None => self.binary_join(scope, nodes, kind, on, [left.names, right.names]),
         };
-        let pad_left = matches!(kind, JoinKind::Right | JoinKind::Full);
-        let pad_right = matches!(kind, JoinKind::Left | JoinKind::Full);
-        let fields: Vec<_> = (left_schema
-            .fields()
-            .iter()
-            .map(|field| padded(field, pad_left)))
-        .chain(
-            right_schema
-                .fields()
-                .iter()
-                .map(|field| padded(field, pad_right)),
-        )
-        .collect();
-        let op = NodeOp::Join {
-            left: nodes[0],
-            right: nodes[1],
-            kind,
-            on,
-        };
-        let node = self.graph.add(scope, op, Arc::new(Schema::new(fields)));
-        let columns = left
-            .names
-            .into_iter()
-            .chain(right.names)
-            .map(column)
-            .collect();
-        let lowered = Lowered { node, columns };
         match &join.filter {
             None => Ok(lowered),
             Some(filter) => {
@@ -86,6 +62,37 @@ impl Lowering<'_> {
                 self.filter(scope, lowered, predicate)
             }
         }
+    }
+
+    fn binary_join(
+        &mut self,
+        scope: &str,
+        nodes: [NodeId; 2],
+        kind: JoinKind,
+        on: Vec<(String, String)>,
+        names: [Vec<String>; 2],
+    ) -> Lowered {
+        let [left, right] = nodes.map(|node| Arc::clone(&self.graph.node(node).schema));
+        let padded = |field: &Arc<Field>, padded: bool| {
+            field
+                .as_ref()
+                .clone()
+                .with_nullable(field.is_nullable() || padded)
+        };
+        let pad_left = matches!(kind, JoinKind::Right | JoinKind::Full);
+        let pad_right = matches!(kind, JoinKind::Left | JoinKind::Full);
+        let fields: Vec<_> = (left.fields().iter().map(|field| padded(field, pad_left)))
+            .chain(right.fields().iter().map(|field| padded(field, pad_right)))
+            .collect();
+        let op = NodeOp::Join {
+            left: nodes[0],
+            right: nodes[1],
+            kind,
+            on,
+        };
+        let node = self.graph.add(scope, op, Arc::new(Schema::new(fields)));
+        let columns = names.concat().into_iter().map(column).collect();
+        Lowered { node, columns }
     }
 
     fn join_kind(&self, join: &Join) -> Result<JoinKind, Error> {
@@ -199,5 +206,26 @@ impl Lowering<'_> {
             names,
             keys: key_names,
         })
+    }
+}
+
+/// A join's columns by name, from those of its sides in order.
+fn picked(sides: Lowered, schemas: [&SchemaRef; 2], names: [Vec<String>; 2]) -> Lowered {
+    let start = schemas[0].fields().len();
+    let index = |schema: &SchemaRef, name: &String| {
+        let index = schema
+            .fields()
+            .iter()
+            .position(|field| field.name() == name);
+        index.expect("a side has the columns that it was projected to")
+    };
+    let [left, right] = names;
+    let columns = (left.iter().map(|name| index(schemas[0], name)))
+        .chain(right.iter().map(|name| start + index(schemas[1], name)))
+        .map(|i| sides.columns[i].clone())
+        .collect();
+    Lowered {
+        node: sides.node,
+        columns,
     }
 }

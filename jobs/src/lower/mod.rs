@@ -9,6 +9,7 @@ pub mod graph;
 mod join;
 mod query;
 pub mod stages;
+mod star;
 
 use std::collections::BTreeSet;
 

@@ -238,6 +238,11 @@ impl Stages {
             within_ms: order.within_ms,
             source,
         };
+        // The bytes are for the late ledger; what is in order needs them no more.
+        let kept = (schema.fields().iter())
+            .filter(|field| field.name() != system_columns::BYTES)
+            .cloned();
+        let schema = Arc::new(Schema::new(kept.collect::<Vec<_>>()));
         let node = graph.add(&stream.name.text, op, schema);
         if !resequencers.contains(&node) {
             resequencers.push(node);

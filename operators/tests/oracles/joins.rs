@@ -7,8 +7,9 @@
 
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
-use tidemill_operators::arrange::arrange;
-use tidemill_operators::join::{Preserve, join};
+use tidemill_operators::arrange::{Arrangement, arrange};
+use tidemill_operators::join::{Follows, Settings, Side, join};
+use tidemill_operators::keyed::KeyedLayout;
 use tidemill_operators::{Changes, Failure, Ticks};
 
 use crate::common::dataflow::{Feed, Run, run};
@@ -116,6 +117,13 @@ fn oracle(
     joined
 }
 
+/// Which rows without a match are kept.
+#[derive(Debug, Clone, Copy)]
+struct Preserve {
+    left: bool,
+    right: bool,
+}
+
 const KINDS: [Preserve; 4] = [
     Preserve {
         left: false,
@@ -135,53 +143,63 @@ const KINDS: [Preserve; 4] = [
     },
 ];
 
+fn indexed<'scope>(
+    rows: Changes<'scope>,
+    schema: &SchemaRef,
+    key: [&str; 2],
+    failure: &Failure,
+) -> Arrangement<'scope> {
+    let layout = KeyedLayout::new(schema, &key.map(str::to_owned));
+    let layout = layout.expect("the schema has the columns");
+    arrange(rows, layout, "side", failure)
+}
+
+fn joined<'scope>(
+    sides: Vec<(Arrangement<'scope>, bool)>,
+    output: SchemaRef,
+    failure: &Failure,
+) -> Changes<'scope> {
+    let settings = Settings {
+        name: "join".to_owned(),
+        output,
+        follows: Follows::AllSides,
+        unneeded_through: None,
+    };
+    let sides = sides
+        .into_iter()
+        .map(|(arrangement, padded)| Side {
+            arrangement,
+            padded,
+        })
+        .collect();
+    join(sides, settings, failure).expect("types have encodings")
+}
+
 /// All four kinds over shared arrangements, and the left side joined with itself.
 fn build<'scope>(
     mut inputs: Vec<Changes<'scope>>,
     _: Ticks<'scope>,
     failure: &Failure,
 ) -> Vec<Changes<'scope>> {
-    let key = |names: [&str; 2]| names.map(str::to_owned);
     let right = inputs.pop().expect("two inputs");
     let left = inputs.pop().expect("two inputs");
-    let left = arrange(
-        left,
-        &left_schema(),
-        &key(["number", "region"]),
-        "left",
-        failure,
-    )
-    .expect("the schema has the columns");
-    let right = arrange(
-        right,
-        &right_schema(),
-        &key(["right_number", "right_region"]),
-        "right",
-        failure,
-    )
-    .expect("the schema has the columns");
+    let left = indexed(left, &left_schema(), ["number", "region"], failure);
+    let key = ["right_number", "right_region"];
+    let right = indexed(right, &right_schema(), key, failure);
     let output = both(&left_schema(), &right_schema());
     let kinds = KINDS.map(|preserve| {
-        join(
-            left.clone(),
-            right.clone(),
-            preserve,
-            &output,
-            "join",
-            failure,
-        )
-        .expect("types have encodings")
+        let sides = vec![
+            (left.clone(), preserve.right),
+            (right.clone(), preserve.left),
+        ];
+        joined(sides, output.clone(), failure)
     });
     let output = both(&left_schema(), &left_schema());
-    let with_itself = join(
-        left.clone(),
-        left,
-        KINDS[1],
-        &output,
-        "join with itself",
+    let with_itself = joined(
+        vec![(left.clone(), false), (left, KINDS[1].left)],
+        output,
         failure,
-    )
-    .expect("types have encodings");
+    );
     kinds.into_iter().chain([with_itself]).collect()
 }
 

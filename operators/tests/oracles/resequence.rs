@@ -76,6 +76,12 @@ fn input_schema() -> SchemaRef {
     .expect("these are the columns")
 }
 
+fn output_schema() -> SchemaRef {
+    let kept: Vec<usize> = (0..BYTES).collect();
+    let schema = input_schema().project(&kept);
+    std::sync::Arc::new(schema.expect("these are the columns"))
+}
+
 fn ledger_schema() -> SchemaRef {
     schema(&[
         ("topic", DataType::Utf8),
@@ -131,7 +137,7 @@ impl Subject {
         };
         Resequence::new(
             settings,
-            &input_schema(),
+            [&input_schema(), &output_schema()],
             ledger_schema(),
             disk.table(),
             late.clone(),

@@ -106,6 +106,7 @@ fn table(disk: &Disk, tombstone_ms: i64, version: Option<&str>, stale: &Counter)
         key,
         version: version.map(str::to_owned),
         tombstone_ms,
+        emits_image: true,
     };
     let input = with_system_columns(&output_schema(), false);
     Table::new(
