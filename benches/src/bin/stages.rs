@@ -26,20 +26,24 @@ struct Arguments {
     /// How often everything is run; the fastest of each stage counts.
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeats: usize,
+    /// With how many workers; the first is what the line's figures begin with.
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,2")]
+    workers: Vec<usize>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let circumstances = Circumstances::now(&root);
-    let costs = stages::run(&stages::Settings {
+    let figures = stages::run(&stages::Settings {
         events: arguments.events,
         seed: arguments.seed,
         epoch_events: arguments.epoch_events,
         repeats: arguments.repeats,
+        workers: arguments.workers,
         root,
     })?;
-    println!("{costs}");
-    circumstances.print_line("stages", costs.to_json());
+    print!("{figures}");
+    circumstances.print_line("stages", figures.to_json());
     Ok(())
 }

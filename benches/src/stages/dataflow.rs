@@ -1,54 +1,194 @@
-//! A timely dataflow with one worker, fed epoch by epoch; only what happens between an epoch's input and its completion is timed.
+//! The stages that keep arrangements, in a timely dataflow of one worker or more, fed epoch by epoch; only what happens between an epoch's
+//! input and its completion is measured.
+//!
+//! All that the benches know about differential's operators stands here.
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tidemill_operators::{Changes, Error, Failure, Packet, Tick, Ticks};
+use anyhow::{Context, Result, ensure};
+use arrow_schema::SchemaRef;
+use differential_dataflow::trace::TraceReader;
+use tidemill_operators::{Changes, Error, Failure, Packet, Tick, Ticks, arrange, join, reduce};
 use tidemill_types::ChangeBatch;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::{Input, Inspect, Probe, probe};
 use timely::worker::Worker;
 
+use super::section::{Took, measured};
+
 /// Per epoch its batches.
 pub type Epochs = Vec<Vec<ChangeBatch>>;
+/// What one worker is fed: per input its epochs.
+pub type Share = Vec<Epochs>;
 
 type Handle<T> = InputHandle<u64, CapacityContainerBuilder<Vec<T>>>;
 
-/// Builds the dataflow under measurement from its inputs.
-pub trait Build:
-    for<'scope> FnOnce(
-        Vec<Changes<'scope>>,
-        Ticks<'scope>,
-        &Failure,
-    ) -> Result<Changes<'scope>, Error>
-    + Send
-    + Sync
-    + 'static
-{
+/// How long a worker sleeps that waits for the others, before it looks whether one of them has failed.
+const NAP_MAX: Duration = Duration::from_millis(10);
+
+/// One input of a join, or of an arrangement.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// The column that it is indexed by.
+    pub key: String,
 }
 
-impl<B> Build for B where
-    B: for<'scope> FnOnce(
-            Vec<Changes<'scope>>,
-            Ticks<'scope>,
-            &Failure,
-        ) -> Result<Changes<'scope>, Error>
-        + Send
-        + Sync
-        + 'static
-{
+/// What is measured.
+#[derive(Debug, Clone)]
+pub enum Stage {
+    /// An index, read by nothing.
+    Arrange(Side),
+    /// A join of two indexes; `padded` keeps left rows without a match.
+    Join {
+        /// Left and right.
+        sides: [Side; 2],
+        /// A left join.
+        padded: bool,
+        /// All columns of both.
+        output: SchemaRef,
+    },
+    /// Groups and their sums.
+    Reduce {
+        /// What is computed.
+        settings: reduce::Settings,
+        /// The columns of the input.
+        schema: SchemaRef,
+        /// The columns of the result.
+        output: SchemaRef,
+    },
 }
 
-/// Runs all epochs through the dataflow: what comes out of each, and the time it took.
+impl Stage {
+    fn build<'scope>(
+        self,
+        mut inputs: Vec<Changes<'scope>>,
+        ticks: Ticks<'scope>,
+        failure: &Failure,
+    ) -> Result<Changes<'scope>, Error> {
+        match self {
+            Self::Arrange(side) => arranged(inputs.remove(0), &side, failure),
+            Self::Join {
+                sides: [left, right],
+                padded,
+                output,
+            } => {
+                let index = |input, side: &Side, name| {
+                    let key = std::slice::from_ref(&side.key);
+                    arrange::arrange(input, &side.schema, key, name, failure)
+                };
+                let right = index(inputs.remove(1), &right, "right")?;
+                let left = index(inputs.remove(0), &left, "left")?;
+                let preserve = join::Preserve {
+                    left: padded,
+                    right: false,
+                };
+                join::join(left, right, preserve, &output, "join", failure)
+            }
+            Self::Reduce {
+                settings,
+                schema,
+                output,
+            } => reduce::aggregate(
+                inputs.remove(0),
+                ticks,
+                settings,
+                &schema,
+                &output,
+                failure,
+            ),
+        }
+    }
+}
+
+/// An index whose reader keeps up, so that it is merged and compacted as in a job. Gives out nothing.
+fn arranged<'scope>(
+    input: Changes<'scope>,
+    side: &Side,
+    failure: &Failure,
+) -> Result<Changes<'scope>, Error> {
+    let key = std::slice::from_ref(&side.key);
+    let index = arrange::arrange(input, &side.schema, key, "arrange", failure)?.arranged;
+    let mut trace = index.trace;
+    let reader = index
+        .stream
+        .unary_frontier::<CapacityContainerBuilder<Vec<Packet>>, _, _, _>(
+            Pipeline,
+            "reader",
+            move |_, _| {
+                move |(input, frontier), _| {
+                    input.for_each(|_, batches| batches.clear());
+                    trace.set_logical_compaction(frontier.frontier());
+                    trace.set_physical_compaction(frontier.frontier());
+                }
+            },
+        );
+    Ok(reader)
+}
+
+/// What a stage gave out, per worker, and what it took.
+pub struct Ran {
+    /// Per worker and epoch, without the epochs that were loaded.
+    pub outputs: Vec<Epochs>,
+    /// Of all workers together, without the epochs that were loaded.
+    pub took: Took,
+}
+
+/// Runs all epochs through a stage, a worker for each share. The first `loaded` epochs are state that is there before: they are not measured.
 ///
 /// # Errors
 /// If the dataflow cannot be built, or fails.
-pub fn run(inputs: Vec<Epochs>, build: impl Build) -> Result<(Epochs, Duration), Error> {
-    timely::execute_directly(move |worker| {
-        Dataflow::install(worker, inputs.len(), build)?.run(worker, inputs)
-    })
+pub fn run(mut shares: Vec<Share>, loaded: usize, stage: Stage) -> Result<Ran> {
+    let results = if shares.len() == 1 {
+        let (share, failed) = (shares.remove(0), AtomicBool::new(false));
+        vec![timely::execute_directly(move |worker| {
+            Dataflow::install(worker, share.len(), stage)?.run(worker, share, loaded, &failed)
+        })]
+    } else {
+        side_by_side(shares, loaded, stage)?
+    };
+    let mut ran = Ran {
+        outputs: Vec::new(),
+        took: Took::default(),
+    };
+    for result in results {
+        let (output, took) = result?;
+        ran.outputs.push(output);
+        ran.took = ran.took.beside(took);
+    }
+    Ok(ran)
+}
+
+fn side_by_side(
+    shares: Vec<Share>,
+    loaded: usize,
+    stage: Stage,
+) -> Result<Vec<Result<(Epochs, Took)>>> {
+    let config = timely::Config::process(shares.len());
+    let shares: Mutex<Vec<Option<Share>>> = Mutex::new(shares.into_iter().map(Some).collect());
+    let failed = Arc::new(AtomicBool::new(false));
+    let guards = timely::execute(config, move |worker| {
+        let share = shares.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()]
+            .take()
+            .context("a worker takes its share once")?;
+        let ran = Dataflow::install(worker, share.len(), stage.clone())
+            .and_then(|dataflow| dataflow.run(worker, share, loaded, &failed));
+        failed.fetch_or(ran.is_err(), Ordering::Relaxed);
+        ran
+    });
+    let guards = guards.map_err(anyhow::Error::msg)?;
+    let joined = guards.join().into_iter();
+    Ok(joined
+        .map(|result| result.map_err(anyhow::Error::msg)?)
+        .collect())
 }
 
 struct Dataflow {
@@ -60,7 +200,7 @@ struct Dataflow {
 }
 
 impl Dataflow {
-    fn install(worker: &mut Worker, inputs: usize, build: impl Build) -> Result<Self, Error> {
+    fn install(worker: &mut Worker, inputs: usize, stage: Stage) -> Result<Self> {
         let (probe, failure, output) = (
             probe::Handle::new(),
             Failure::default(),
@@ -72,7 +212,7 @@ impl Dataflow {
                 .map(|_| scope.new_input::<Vec<Packet>>())
                 .unzip();
             let into = Rc::clone(&output);
-            let built = build(streams, ticks, &failure)?;
+            let built = stage.build(streams, ticks, &failure)?;
             built
                 .inspect(move |packet| into.borrow_mut().push(packet.changes.clone()))
                 .probe_with(&probe);
@@ -90,37 +230,66 @@ impl Dataflow {
     fn run(
         mut self,
         worker: &mut Worker,
-        inputs: Vec<Epochs>,
-    ) -> Result<(Epochs, Duration), Error> {
-        let (mut outputs, mut took) = (Vec::new(), Duration::ZERO);
+        inputs: Share,
+        loaded: usize,
+        failed: &AtomicBool,
+    ) -> Result<(Epochs, Took)> {
+        let (mut outputs, mut sum) = (Vec::new(), Took::default());
         let count = inputs.iter().map(Vec::len).max().unwrap_or(0);
         let mut inputs: Vec<_> = inputs.into_iter().map(Vec::into_iter).collect();
-        for epoch in 1..=count as u64 {
-            self.advance_to(epoch);
-            let started = Instant::now();
-            self.ticks.send(Tick {
-                clock_ms: 0,
-                restored: false,
-                watermark: None,
-            });
-            for (handle, input) in self.handles.iter_mut().zip(&mut inputs) {
-                input
-                    .next()
-                    .into_iter()
-                    .flatten()
-                    .for_each(|changes| handle.send(Packet::from(changes)));
+        for epoch in 0..count {
+            let input: Vec<_> = inputs
+                .iter_mut()
+                .map(|input| input.next().unwrap_or_default())
+                .collect();
+            if epoch < loaded {
+                self.epoch(worker, epoch as u64 + 1, input, failed)?;
+                self.output.take();
+            } else {
+                let (done, took) =
+                    measured(|| self.epoch(worker, epoch as u64 + 1, input, failed));
+                done?;
+                sum += took;
+                outputs.push(self.output.take());
             }
-            self.advance_to(epoch + 1);
-            while self.probe.less_than(&(epoch + 1)) {
-                worker.step();
-                if let Some(error) = self.failure.take() {
-                    return Err(error);
-                }
-            }
-            took += started.elapsed();
-            outputs.push(self.output.take());
         }
-        Ok((outputs, took))
+        Ok((outputs, sum))
+    }
+
+    fn epoch(
+        &mut self,
+        worker: &mut Worker,
+        epoch: u64,
+        input: Vec<Vec<ChangeBatch>>,
+        failed: &AtomicBool,
+    ) -> Result<()> {
+        self.advance_to(epoch);
+        self.ticks.send(Tick {
+            clock_ms: 0,
+            restored: false,
+            watermark: None,
+        });
+        for (handle, batches) in self.handles.iter_mut().zip(input) {
+            for changes in batches {
+                handle.send(Packet::from(changes));
+            }
+        }
+        self.advance_to(epoch + 1);
+        while self.probe.less_than(&(epoch + 1)) {
+            if worker.peers() == 1 {
+                worker.step();
+            } else {
+                worker.step_or_park(Some(NAP_MAX));
+            }
+            if let Some(error) = self.failure.take() {
+                return Err(error.into());
+            }
+            ensure!(
+                !failed.load(Ordering::Relaxed),
+                "another worker of the bench failed"
+            );
+        }
+        Ok(())
     }
 
     fn advance_to(&mut self, epoch: u64) {

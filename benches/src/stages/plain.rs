@@ -1,0 +1,343 @@
+//! The stages that are plain structs, for one worker's share of the partitions, each called epoch by epoch in this thread. Whatever prepares
+//! a stage's input, such as the job's projections, is not measured.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use arrow_schema::SchemaRef;
+use tidemill_formats::studio_json::{Decoder, Records};
+use tidemill_jobs::plan::{self, NodeId, NodeOp};
+use tidemill_operators::watermark::{self, Fact, Watermark};
+use tidemill_operators::{Counter, Tick, dedup, resequence, table, window};
+use tidemill_state::Store;
+use tidemill_types::ChangeBatch;
+
+use super::cost::{Cost, Costs, bytes, count};
+use super::dataflow::Epochs;
+use super::inputs::Inputs;
+use super::planned::{columns, decoder_spec, resequence_settings, specs};
+use super::projections::{fact, windowed};
+use super::section::measured;
+
+/// The windowed aggregate that is measured, and what it reads.
+const WINDOW: [&str; 2] = ["finance_cash_flow_daily/window-1", "cash_flow/table"];
+
+/// What a worker's stages gave out.
+pub struct Plain {
+    /// Per node of the plan.
+    pub outputs: BTreeMap<NodeId, Epochs>,
+    /// What they cost.
+    pub costs: Costs,
+}
+
+/// Runs every stage once, on new state: on those partitions that worker `worker` of `workers` reads.
+///
+/// # Errors
+/// If a stage fails, or the plan has no such stage any more.
+pub fn run(inputs: &Inputs, worker: usize, workers: usize) -> Result<Plain> {
+    let folder = tempfile::tempdir()?;
+    let store = Store::open(
+        &folder.path().join("state"),
+        &tidemill_state::Settings::default(),
+    )?;
+    let mut stages = Stages {
+        inputs,
+        store,
+        costs: Costs::default(),
+        outputs: BTreeMap::new(),
+        watermarks: BTreeMap::new(),
+    };
+    let is_mine = |partition: u32| partition as usize % workers == worker;
+    stages.decode(is_mine)?;
+    stages.watermarks(is_mine)?;
+    for id in 0..inputs.plan.nodes.len() {
+        stages.node(id)?;
+    }
+    let [window, bookings] = WINDOW;
+    stages.window(window, bookings)?;
+    Ok(Plain {
+        outputs: stages.outputs,
+        costs: stages.costs,
+    })
+}
+
+struct Stages<'a> {
+    inputs: &'a Inputs,
+    store: Store,
+    costs: Costs,
+    /// What each node gives out.
+    outputs: BTreeMap<NodeId, Epochs>,
+    /// Per source and epoch.
+    watermarks: BTreeMap<usize, Vec<Option<i64>>>,
+}
+
+impl Stages<'_> {
+    fn decode(&mut self, is_mine: impl Fn(u32) -> bool) -> Result<()> {
+        let plan = &self.inputs.plan;
+        let mut decoders = plan
+            .sources
+            .iter()
+            .map(|source| Decoder::new(decoder_spec(source)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut rows: Vec<Epochs> =
+            vec![vec![Vec::new(); self.inputs.epochs.len()]; decoders.len()];
+        for (epoch, batches) in self.inputs.epochs.iter().enumerate() {
+            for (source, raw) in batches.iter().filter(|(_, raw)| is_mine(raw.partition)) {
+                let records = Records {
+                    partition: raw.partition,
+                    offsets: &raw.offsets,
+                    bounds: &raw.bounds,
+                    arena: &raw.arena,
+                };
+                let (decoded, took) = measured(|| decoders[*source].decode(&records, raw.clock_ms));
+                let output = [ChangeBatch::inserts(decoded.rows)];
+                let cost = Cost {
+                    records: raw.offsets.len() as u64,
+                    output: count(&output),
+                    bytes_in: raw.arena.len() as u64,
+                    bytes_out: bytes(&output),
+                    took,
+                };
+                self.costs.add("decode", cost);
+                rows[*source][epoch].extend(output);
+            }
+        }
+        self.costs.end("decode");
+        for (id, node) in plan.nodes.iter().enumerate() {
+            if let NodeOp::Source { source } = node.op {
+                self.outputs.insert(id, std::mem::take(&mut rows[source]));
+            }
+        }
+        Ok(())
+    }
+
+    /// The watermarks of all sources; a fact per batch goes in.
+    fn watermarks(&mut self, is_mine: impl Fn(u32) -> bool) -> Result<()> {
+        for (id, node) in self.inputs.plan.nodes.iter().enumerate() {
+            let NodeOp::Source { source } = node.op else {
+                continue;
+            };
+            let of = &self.inputs.plan.sources[source];
+            let Some(watermark) = &of.watermark else {
+                continue;
+            };
+            let partitions = self.inputs.partitions.iter().copied();
+            let settings = watermark::Settings {
+                name: of.name.clone(),
+                partitions: partitions.filter(|&partition| is_mine(partition)).collect(),
+                delay_ms: watermark.delay_ms,
+                idle_timeout_ms: watermark.idle_timeout_ms,
+            };
+            let mut operator = Watermark::new(
+                settings,
+                self.store.table(&format!("{}/watermark", of.name))?,
+            )?;
+            let mut of_epochs = Vec::new();
+            for (epoch, batches) in self.outputs[&id].iter().enumerate() {
+                let facts: Vec<Fact> = batches
+                    .iter()
+                    .filter_map(|batch| fact(&batch.rows, &watermark.column))
+                    .collect();
+                let tick = self.tick(epoch, None);
+                let (reached, took) = measured(|| operator.on_epoch(&tick, &facts));
+                of_epochs.push(reached?);
+                let cost = Cost {
+                    records: facts.len() as u64,
+                    output: 1,
+                    took,
+                    ..Cost::default()
+                };
+                self.costs.add("watermark", cost);
+            }
+            self.watermarks.insert(source, of_epochs);
+        }
+        self.costs.end("watermark");
+        Ok(())
+    }
+
+    fn node(&mut self, id: NodeId) -> Result<()> {
+        let node = &self.inputs.plan.nodes[id];
+        match &node.op {
+            NodeOp::Dedup {
+                input,
+                uuid,
+                within_ms,
+            } => self.dedup(id, *input, uuid, *within_ms),
+            NodeOp::Table {
+                input,
+                key,
+                version,
+                tombstone_ms,
+            } => {
+                let settings = table::Settings {
+                    name: node.name.clone(),
+                    key: key.clone(),
+                    version: version.clone(),
+                    tombstone_ms: *tombstone_ms,
+                };
+                self.table(id, *input, settings)
+            }
+            NodeOp::Resequence {
+                input,
+                by,
+                per,
+                within_ms,
+                source,
+            } => {
+                let settings = resequence_settings(self.inputs, by, per, *within_ms, *source);
+                self.resequence(id, *input, settings, *source)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn dedup(&mut self, id: NodeId, input: NodeId, uuid: &str, within_ms: i64) -> Result<()> {
+        let node = &self.inputs.plan.nodes[id];
+        let settings = dedup::Settings {
+            name: node.name.clone(),
+            id: uuid.to_owned(),
+            within_ms,
+        };
+        let mut operator = dedup::Dedup::new(
+            settings,
+            self.schema(input),
+            self.store.table(&node.name)?,
+            Counter::default(),
+        )?;
+        self.epochs("dedup", id, input, None, |tick, input, output| {
+            output.extend(operator.on_epoch(tick, input)?);
+            Ok(())
+        })
+    }
+
+    fn table(&mut self, id: NodeId, input: NodeId, settings: table::Settings) -> Result<()> {
+        let state = self.store.table(&settings.name)?;
+        let mut operator = table::Table::new(
+            settings,
+            self.schema(input),
+            self.schema(id),
+            state,
+            Counter::default(),
+        )?;
+        self.epochs("table", id, input, None, |tick, input, output| {
+            Ok(operator.on_epoch(tick, input, output)?)
+        })
+    }
+
+    fn resequence(
+        &mut self,
+        id: NodeId,
+        input: NodeId,
+        settings: resequence::Settings,
+        source: usize,
+    ) -> Result<()> {
+        let state = self.store.table(&settings.name)?;
+        let mut operator = resequence::Resequence::new(
+            settings,
+            self.schema(input),
+            plan::ledger_schema(),
+            state,
+            Counter::default(),
+        )?;
+        self.epochs(
+            "resequence",
+            id,
+            input,
+            Some(source),
+            |tick, input, output| Ok(operator.on_epoch(tick, input, output, &mut Vec::new())?),
+        )
+    }
+
+    fn window(&mut self, node: &str, bookings: &str) -> Result<()> {
+        let (id, node) = self.inputs.node(node)?;
+        let NodeOp::WindowAggregate {
+            input,
+            group,
+            aggregates,
+            window_end,
+            source,
+        } = &node.op
+        else {
+            anyhow::bail!("'{}' is no windowed aggregate", node.name)
+        };
+        let schema = self.schema(*input).clone();
+        let prepared = self.outputs[&self.inputs.node(bookings)?.0]
+            .iter()
+            .map(|batches| {
+                batches
+                    .iter()
+                    .map(|batch| windowed(batch, &schema))
+                    .collect()
+            });
+        let prepared: Epochs = prepared.collect::<Result<_>>()?;
+        self.outputs.insert(*input, prepared);
+        let settings = window::Settings {
+            name: node.name.clone(),
+            group: columns(&schema, group)?,
+            window_end: group
+                .iter()
+                .position(|name| name == window_end)
+                .context("the end of the window is grouped by")?,
+            aggregates: specs(&schema, aggregates)?,
+        };
+        let mut operator = window::Window::new(
+            settings,
+            &schema,
+            &node.schema,
+            self.store.table(&node.name)?,
+        )?;
+        self.epochs(
+            "window",
+            id,
+            *input,
+            Some(*source),
+            |tick, input, output| Ok(operator.on_epoch(tick, input, output)?),
+        )
+    }
+
+    /// Measures an operator that is a plain struct.
+    fn epochs(
+        &mut self,
+        stage: &'static str,
+        id: NodeId,
+        input: NodeId,
+        source: Option<usize>,
+        mut logic: impl FnMut(&Tick, &[ChangeBatch], &mut Vec<ChangeBatch>) -> Result<()>,
+    ) -> Result<()> {
+        let mut outputs = Epochs::new();
+        for (epoch, input) in self.outputs[&input].iter().enumerate() {
+            let tick = self.tick(epoch, source);
+            let mut output = Vec::new();
+            let (done, took) = measured(|| logic(&tick, input, &mut output));
+            done?;
+            let cost = Cost {
+                records: count(input),
+                output: count(&output),
+                bytes_in: bytes(input),
+                bytes_out: bytes(&output),
+                took,
+            };
+            self.costs.add(stage, cost);
+            outputs.push(output);
+        }
+        self.costs.end(stage);
+        self.outputs.insert(id, outputs);
+        Ok(())
+    }
+
+    fn tick(&self, epoch: usize, source: Option<usize>) -> Tick {
+        let watermark = source
+            .and_then(|source| self.watermarks.get(&source))
+            .and_then(|watermarks| watermarks[epoch]);
+        Tick {
+            clock_ms: self.inputs.clock_ms(epoch),
+            restored: false,
+            watermark,
+        }
+    }
+
+    fn schema(&self, node: NodeId) -> &SchemaRef {
+        &self.inputs.plan.nodes[node].schema
+    }
+}
+
