@@ -4,6 +4,7 @@
 //! whether it meets its target or not; only an output that is not what the events give makes a run fail.
 //! Does not promise that figures of a busy machine mean anything: the load before the run is reported with them.
 
+pub mod budget;
 pub mod report;
 pub mod stages;
 pub mod studio;

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::budget::Counts;
 use inputs::Inputs;
 
 pub use cost::{Cost, Costs};
@@ -53,6 +54,20 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// What `bench-check` must know of the first number of workers' run.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let costs = self.by_workers.first().map(|(_, costs)| costs);
+        let stages = costs.iter().flat_map(|costs| &costs.stages);
+        let ends = costs.iter().flat_map(|costs| &costs.ends);
+        Counts {
+            records: stages
+                .map(|(name, cost)| ((*name).to_owned(), cost.records))
+                .collect(),
+            ends: ends.map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
     /// The line's figures: those of the first number of workers, then those of the others.
     #[must_use]
     pub fn to_json(&self) -> Value {

@@ -1,6 +1,6 @@
 //! `make bench-stages`: see benches/README.md.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Parser;
@@ -29,6 +29,9 @@ struct Arguments {
     /// With how many workers; the first is what the line's figures begin with.
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,2")]
     workers: Vec<usize>,
+    /// For `bench-check`: writes how many records each stage had, and in which order stages ended.
+    #[arg(long, value_name = "FILE")]
+    counted: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
@@ -43,6 +46,9 @@ fn main() -> Result<()> {
         workers: arguments.workers,
         root,
     })?;
+    if let Some(path) = arguments.counted {
+        std::fs::write(path, serde_json::to_vec(&figures.counts())?)?;
+    }
     print!("{figures}");
     circumstances.print_line("stages", figures.to_json());
     Ok(())
