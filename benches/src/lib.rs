@@ -4,7 +4,11 @@
 //! whether it meets its target or not; only an output that is not what the events give makes a run fail.
 //! Does not promise that figures of a busy machine mean anything: the load before the run is reported with them.
 
+mod broker;
 pub mod budget;
+mod job;
+mod process;
 pub mod report;
+pub mod scaling;
 pub mod stages;
 pub mod studio;

@@ -1,9 +1,10 @@
 //! What every bench ends with: its figures, the commit and the machine as one line of JSON; and how numbers are shown to people.
 
 use std::fs::read_to_string;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 /// Latencies in microseconds, of which shares are asked for.
@@ -72,6 +73,20 @@ pub fn grouped(number: f64) -> String {
         shown.push(digit);
     }
     shown
+}
+
+/// The `tidemill` binary that was built beside the one that runs.
+///
+/// # Errors
+/// If it was not built.
+pub fn tidemill_binary() -> Result<PathBuf> {
+    let tidemill = std::env::current_exe()?.with_file_name("tidemill");
+    ensure!(
+        tidemill.is_file(),
+        "'{}' is not built; run 'cargo build --release -p tidemill-cli'",
+        tidemill.display()
+    );
+    tidemill.canonicalize().context("the binary is there")
 }
 
 /// What a run was measured with, as of its start.

@@ -6,21 +6,18 @@
 //!
 //! At the end everything that was committed, kills included, is held against the studio's oracle.
 
-mod broker;
 mod figures;
-mod job;
 mod live;
-mod process;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use broker::Broker;
-use job::{Launch, Line};
+use crate::broker::Broker;
+use crate::job::{self, Launch, Line, Place};
+use crate::process::{self, Usage};
 use live::Live;
-use process::Usage;
 
 pub use figures::{CatchUp, Figures, Freshness, Recovery};
 
@@ -82,9 +79,10 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
         tidemill,
         root: settings.root.clone(),
         work: work.path().to_owned(),
-        bootstrap: broker.bootstrap(),
+        place: Place::Kafka(broker.bootstrap()),
         workers: settings.workers,
         checkpoint_interval: settings.checkpoint_interval,
+        state_memory_bytes: None,
     };
     say(&format!("writing {} events", settings.events));
     let generated = launch.generate(settings.events, settings.seed)?;
@@ -139,7 +137,7 @@ fn catch_up(launch: &Launch, broker: &Broker, events: u64) -> Result<CatchUp> {
     job.ended()?;
     let wall = job.started.elapsed();
     let broker_cpu_s = process::cpu_s(broker.process()?) - broker_before_s;
-    let (first_read, last_commit) = bounds(&lines, job.started)?;
+    let (first_read, last_commit) = job::bounds(&lines, job.started)?;
     let last = &lines.last().context("the job wrote no status")?.status;
     ensure!(
         last.records_in == events,
@@ -151,37 +149,11 @@ fn catch_up(launch: &Launch, broker: &Broker, events: u64) -> Result<CatchUp> {
         took: last_commit - first_read,
         wall,
         epochs: last.epoch,
-        checkpoints: checkpoints(&lines),
+        checkpoints: job::checkpoints(&lines),
         records_out: last.records_out,
         usage: job.usage(),
         broker_cpu_s,
     })
-}
-
-/// When the first record was read, and when the last commit was made, both to the disadvantage of the job: the last line without a record,
-/// and the first line with the last epoch.
-fn bounds(lines: &[Line], started: Instant) -> Result<(Instant, Instant)> {
-    let epoch = lines
-        .last()
-        .context("the job wrote no status")?
-        .status
-        .epoch;
-    let idle = lines.iter().take_while(|line| line.status.records_in == 0);
-    let committed = lines.iter().find(|line| line.status.epoch == epoch);
-    Ok((
-        idle.last().map_or(started, |line| line.at),
-        committed.context("the last line has the last epoch")?.at,
-    ))
-}
-
-/// How many checkpoints were finished between the first and the last line.
-fn checkpoints(lines: &[Line]) -> usize {
-    let mut epochs: Vec<u64> = lines
-        .iter()
-        .map(|line| line.status.checkpoint_epoch)
-        .collect();
-    epochs.dedup();
-    epochs.len().saturating_sub(1)
 }
 
 /// Epochs a second between the first line and the last.
@@ -230,7 +202,7 @@ fn freshness(
         missing,
         epochs_per_s: epochs_per_s(&lines),
         commit_ms: median_commit_ms(&lines),
-        checkpoints: checkpoints(&lines),
+        checkpoints: job::checkpoints(&lines),
         job_cpus: used(&job.usage(), &before.0),
         broker_cpus,
     })
@@ -280,52 +252,4 @@ fn sleep_while(live: &mut Live, span: Duration) -> Result<()> {
         std::thread::sleep(rest.min(Duration::from_millis(200)));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use job::Status;
-
-    fn lines(started: Instant, readings: &[(u64, u64, u64, u64)]) -> Vec<Line> {
-        let line = |&(ms, records_in, epoch, checkpoint_epoch): &(u64, u64, u64, u64)| Line {
-            at: started + Duration::from_millis(ms),
-            status: Status {
-                state: "running".to_owned(),
-                epoch,
-                records_in,
-                records_out: 0,
-                commit_ms: 0.0,
-                checkpoint_epoch,
-                recovery_ms: None,
-            },
-        };
-        readings.iter().map(line).collect()
-    }
-
-    #[test]
-    fn time_runs_from_the_last_line_without_a_record_to_the_first_with_the_last_epoch() {
-        let started = Instant::now();
-        let lines = lines(
-            started,
-            &[
-                (20, 0, 0, 0),
-                (200, 0, 0, 0),
-                (400, 50, 1, 0),
-                (600, 90, 3, 2),
-                (800, 90, 3, 3),
-            ],
-        );
-        let (first, last) = bounds(&lines, started).unwrap();
-        assert_eq!(first, started + Duration::from_millis(200));
-        assert_eq!(last, started + Duration::from_millis(600));
-        assert_eq!(checkpoints(&lines), 2);
-    }
-
-    #[test]
-    fn a_job_that_reads_at_once_is_timed_from_its_start() {
-        let started = Instant::now();
-        let lines = lines(started, &[(20, 7, 0, 0), (40, 9, 1, 0)]);
-        assert_eq!(bounds(&lines, started).unwrap().0, started);
-    }
 }

@@ -1,12 +1,12 @@
 //! `make bench-studio`: see benches/README.md.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use tidemill_benches::report::Circumstances;
+use tidemill_benches::report::{Circumstances, tidemill_binary};
 use tidemill_benches::studio;
 
 /// The studio's finance job on a real Kafka: how fast it catches up, how fresh its outputs are, how soon it is back after a kill -9.
@@ -48,7 +48,7 @@ fn main() -> Result<ExitCode> {
         kills: arguments.kills,
         workers: arguments.workers,
         checkpoint_interval: Duration::from_secs(arguments.checkpoint_seconds),
-        tidemill: binary()?,
+        tidemill: tidemill_binary()?,
         root,
     };
     let started = Instant::now();
@@ -71,15 +71,4 @@ fn main() -> Result<ExitCode> {
         figures.verified
     );
     Ok(ExitCode::FAILURE)
-}
-
-/// The binary that was built beside this one.
-fn binary() -> Result<PathBuf> {
-    let tidemill = std::env::current_exe()?.with_file_name("tidemill");
-    anyhow::ensure!(
-        tidemill.is_file(),
-        "'{}' is not built; run 'cargo build --release -p tidemill-cli'",
-        tidemill.display()
-    );
-    tidemill.canonicalize().context("the binary is there")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::live::Totals;
-use super::process::Usage;
+use crate::process::Usage;
 use crate::report::{Latencies, grouped, rounded};
 
 /// Events a second while catching up.

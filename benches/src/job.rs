@@ -3,6 +3,7 @@
 //! A running job is followed by the lines of status that it writes, each stamped on arrival; its memory and processor time are read with
 //! every line. So whatever is concluded from lines is exact to their interval, a fifth of a second, and never in the job's favour.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::process::Usage;
+use crate::process::Usage;
 
 /// How long a job may take to end after it was asked to.
 const END_WAIT_MAX: Duration = Duration::from_secs(120);
@@ -26,14 +27,41 @@ pub struct Launch {
     pub tidemill: PathBuf,
     /// Root of the workspace, where the shipped jobs are.
     pub root: PathBuf,
-    /// Folder of this run.
+    /// Folder of this run, with the job's state and log.
     pub work: PathBuf,
-    /// Where the broker is.
-    pub bootstrap: String,
+    /// Where events and outputs lie.
+    pub place: Place,
     /// Workers of the job.
     pub workers: usize,
     /// Interval of checkpoints.
     pub checkpoint_interval: Duration,
+    /// Memory for keyed state; `None` leaves it to the job.
+    pub state_memory_bytes: Option<u64>,
+}
+
+/// Where events and outputs lie.
+pub enum Place {
+    /// A broker, at this address.
+    Kafka(String),
+    /// Files, below this folder.
+    Files(PathBuf),
+}
+
+impl Place {
+    /// The name that the command line has for it, and its option that says where.
+    fn options(&self) -> [&OsStr; 3] {
+        match self {
+            Self::Kafka(bootstrap) => ["kafka", "--bootstrap", bootstrap].map(OsStr::new),
+            Self::Files(path) => [OsStr::new("files"), OsStr::new("--path"), path.as_os_str()],
+        }
+    }
+
+    const fn profile(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => "kafka",
+            Self::Files(_) => "local",
+        }
+    }
 }
 
 /// A line of `tidemill run --json`.
@@ -73,25 +101,16 @@ pub struct Line {
 }
 
 impl Launch {
-    /// Writes the studio's events into the broker; returns what the generator says about them.
+    /// Writes the studio's events to their place; returns what the generator says about them.
     ///
     /// # Errors
     /// If the generator fails.
     pub fn generate(&self, events: u64, seed: u64) -> Result<Value> {
         let (events, seed) = (events.to_string(), seed.to_string());
-        let options = [
-            "--events",
-            &events,
-            "--seed",
-            &seed,
-            "--into",
-            "kafka",
-            "--bootstrap",
-            &self.bootstrap,
-        ];
         let output = self
             .command(&["generate", "studio", "--json"])
-            .args(options)
+            .args(["--events", &events, "--seed", &seed, "--into"])
+            .args(self.place.options())
             .output()?;
         ensure!(
             output.status.success(),
@@ -115,13 +134,16 @@ impl Launch {
             "run",
             "jobs/catalog/studio_finance.sql",
             "--profile",
-            "kafka",
+            self.place.profile(),
             "--json",
         ]);
         command
             .args(["--workers", &workers, "--checkpoint-interval", &interval])
             .arg("--state-dir")
-            .arg(self.work.join("state"));
+            .arg(self.state_folder());
+        if let Some(bytes) = self.state_memory_bytes {
+            command.args(["--state-memory", &format!("{bytes} B")]);
+        }
         if until_caught_up {
             command.arg("--until-caught-up");
         }
@@ -137,15 +159,8 @@ impl Launch {
     /// If it cannot be compared. Rows that are wrong are no error here: `verified` in the answer tells.
     pub fn verify(&self) -> Result<Value> {
         let output = self
-            .command(&[
-                "verify",
-                "studio",
-                "--json",
-                "--from",
-                "kafka",
-                "--bootstrap",
-                &self.bootstrap,
-            ])
+            .command(&["verify", "studio", "--json", "--from"])
+            .args(self.place.options())
             .output()?;
         serde_json::from_slice(&output.stdout).with_context(|| {
             format!(
@@ -160,9 +175,18 @@ impl Launch {
         command
             .args(arguments)
             .current_dir(&self.root)
-            .env("TIDEMILL_KAFKA", &self.bootstrap)
             .stdin(Stdio::null());
+        match &self.place {
+            Place::Kafka(bootstrap) => command.env("TIDEMILL_KAFKA", bootstrap),
+            Place::Files(path) => command.env("TIDEMILL_DATA", path),
+        };
         command
+    }
+
+    /// Where the job keeps its state.
+    #[must_use]
+    pub fn state_folder(&self) -> PathBuf {
+        self.work.join("state")
     }
 }
 
@@ -335,4 +359,78 @@ fn last_lines(path: &Path, count: usize) -> String {
     };
     let lines: Vec<String> = BufReader::new(file).lines().map_while(Result::ok).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// When the first record was read, and when the last commit was made, both to the disadvantage of the job: the last line without a record,
+/// and the first line with the last epoch.
+pub fn bounds(lines: &[Line], started: Instant) -> Result<(Instant, Instant)> {
+    let epoch = lines
+        .last()
+        .context("the job wrote no status")?
+        .status
+        .epoch;
+    let idle = lines.iter().take_while(|line| line.status.records_in == 0);
+    let committed = lines.iter().find(|line| line.status.epoch == epoch);
+    Ok((
+        idle.last().map_or(started, |line| line.at),
+        committed.context("the last line has the last epoch")?.at,
+    ))
+}
+
+/// How many checkpoints were finished between the first and the last line.
+#[must_use]
+pub fn checkpoints(lines: &[Line]) -> usize {
+    let mut epochs: Vec<u64> = lines
+        .iter()
+        .map(|line| line.status.checkpoint_epoch)
+        .collect();
+    epochs.dedup();
+    epochs.len().saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(started: Instant, readings: &[(u64, u64, u64, u64)]) -> Vec<Line> {
+        let line = |&(ms, records_in, epoch, checkpoint_epoch): &(u64, u64, u64, u64)| Line {
+            at: started + Duration::from_millis(ms),
+            status: Status {
+                state: "running".to_owned(),
+                epoch,
+                records_in,
+                records_out: 0,
+                commit_ms: 0.0,
+                checkpoint_epoch,
+                recovery_ms: None,
+            },
+        };
+        readings.iter().map(line).collect()
+    }
+
+    #[test]
+    fn time_runs_from_the_last_line_without_a_record_to_the_first_with_the_last_epoch() {
+        let started = Instant::now();
+        let lines = lines(
+            started,
+            &[
+                (20, 0, 0, 0),
+                (200, 0, 0, 0),
+                (400, 50, 1, 0),
+                (600, 90, 3, 2),
+                (800, 90, 3, 3),
+            ],
+        );
+        let (first, last) = bounds(&lines, started).unwrap();
+        assert_eq!(first, started + Duration::from_millis(200));
+        assert_eq!(last, started + Duration::from_millis(600));
+        assert_eq!(checkpoints(&lines), 2);
+    }
+
+    #[test]
+    fn a_job_that_reads_at_once_is_timed_from_its_start() {
+        let started = Instant::now();
+        let lines = lines(started, &[(20, 7, 0, 0), (40, 9, 1, 0)]);
+        assert_eq!(bounds(&lines, started).unwrap().0, started);
+    }
 }
