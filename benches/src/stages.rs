@@ -10,6 +10,7 @@
 mod cost;
 mod dataflow;
 mod inputs;
+mod kafka;
 mod pipeline;
 mod plain;
 mod planned;
@@ -21,7 +22,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use tidemill_types::OutputRecords;
 
+use crate::broker::Broker;
 use crate::budget::Counts;
 use inputs::Inputs;
 
@@ -40,6 +43,8 @@ pub struct Settings {
     pub repeats: usize,
     /// With how many workers, each a run of its own.
     pub workers: Vec<usize>,
+    /// Starts a broker, and measures the stages that talk to it.
+    pub kafka: bool,
     /// Root of the workspace.
     pub root: PathBuf,
 }
@@ -51,6 +56,8 @@ pub struct Figures {
     pub events: u64,
     /// By number of workers, in the order asked for.
     pub by_workers: Vec<(usize, Costs)>,
+    /// The stages that talk to Kafka, if they were asked for.
+    pub kafka: Option<Costs>,
 }
 
 impl Figures {
@@ -81,6 +88,9 @@ impl Figures {
         for (workers, costs) in more {
             line[format!("workers_{workers}")] = costs.to_json();
         }
+        if let Some(costs) = &self.kafka {
+            line["kafka"] = costs.to_json();
+        }
         line
     }
 }
@@ -90,6 +100,9 @@ impl fmt::Display for Figures {
         for (workers, costs) in &self.by_workers {
             let s = if *workers == 1 { "" } else { "s" };
             writeln!(f, "{workers} worker{s}\n{costs}")?;
+        }
+        if let Some(costs) = &self.kafka {
+            writeln!(f, "with Kafka\n{costs}")?;
         }
         Ok(())
     }
@@ -101,18 +114,34 @@ impl fmt::Display for Figures {
 /// If a stage fails, or the shipped job has changed so much that its stages are not found.
 pub fn run(settings: &Settings) -> Result<Figures> {
     let inputs = Inputs::generate(settings)?;
-    let mut by_workers = Vec::new();
+    let (mut by_workers, mut written) = (Vec::new(), Vec::new());
     for &workers in &settings.workers {
-        let (mut best, _) = pipeline::run(&inputs, workers)?;
+        let mut best;
+        (best, written) = pipeline::run(&inputs, workers)?;
         for _ in 1..settings.repeats {
             best = best.fastest(&pipeline::run(&inputs, workers)?.0);
         }
         by_workers.push((workers, best));
     }
+    let kafka = settings
+        .kafka
+        .then(|| with_kafka(&inputs, settings, &written));
     Ok(Figures {
         events: settings.events,
         by_workers,
+        kafka: kafka.transpose()?,
     })
+}
+
+fn with_kafka(inputs: &Inputs, settings: &Settings, written: &[OutputRecords]) -> Result<Costs> {
+    let folder = tempfile::tempdir()?;
+    let broker = Broker::start(&settings.root, folder.path().join("kafka"))?;
+    kafka::fill(inputs, &broker)?;
+    let mut best = kafka::run(inputs, &broker, written)?;
+    for _ in 1..settings.repeats {
+        best = best.fastest(&kafka::run(inputs, &broker, written)?);
+    }
+    Ok(best)
 }
 
 #[cfg(test)]
@@ -143,6 +172,7 @@ mod tests {
             epoch_events: 1_000,
             repeats: 1,
             workers: vec![1, 2],
+            kafka: false,
             root,
         })
         .unwrap();

@@ -29,6 +29,9 @@ struct Arguments {
     /// With how many workers; the first is what the line's figures begin with.
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,2")]
     workers: Vec<usize>,
+    /// Starts a Kafka, and measures the stages that talk to it too.
+    #[arg(long)]
+    kafka: bool,
     /// For `bench-check`: writes how many records each stage had, and in which order stages ended.
     #[arg(long, value_name = "FILE")]
     counted: Option<PathBuf>,
@@ -44,6 +47,7 @@ fn main() -> Result<()> {
         epoch_events: arguments.epoch_events,
         repeats: arguments.repeats,
         workers: arguments.workers,
+        kafka: arguments.kafka,
         root,
     })?;
     if let Some(path) = arguments.counted {
