@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test demo demo-kafka bench-studio bench-stages clean-cache
+.PHONY: help setup build lint test demo demo-kafka bench-studio bench-stages bench-check bench-scaling flamegraph clean-cache
 
 cargo := . scripts/env.sh && cargo
 
@@ -36,8 +36,17 @@ demo-kafka: build ## The same through a real Kafka, with real film titles
 bench-studio: ## The studio's finance job on a real Kafka: events a second, freshness, recovery from a kill -9
 	@scripts/bench.sh studio
 
-bench-stages: ## What each stage of that job costs per record
+bench-stages: ## What each stage of that job costs per record, with one worker and with two
 	@scripts/bench.sh stages
+
+bench-check: ## Fails if a stage takes over 10 % more instructions than benches/baseline.json says
+	@scripts/bench.sh check
+
+bench-scaling: ## The job by size of its state and number of workers: speed, memory, disk, recovery
+	@scripts/bench.sh scaling
+
+flamegraph: ## Where the job's processor time goes, as a picture: flamegraph.svg
+	@scripts/flamegraph.sh
 
 clean-cache: ## Deletes everything that was built or fetched; the next build takes some 20 minutes
 	@. scripts/env.sh && echo "deleting $$TIDEMILL_CACHE" && rm -rf "$${TIDEMILL_CACHE:?}"

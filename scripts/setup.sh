@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [slate]
+# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [slate] [valgrind] [perf]
 #   (always) the C++ tools and libraries that the native crates need, and RocksDB
 #   kafka    Java, Maven and the jars of a Kafka for tests and demos
 #   slate    the film titles and budgets that the generated studio can use
+#   valgrind counts instructions, for bench-check
+#   perf     samples stacks, and inferno draws them, for flamegraph
 # Everything fetched lies under TIDEMILL_CACHE. What is there already is skipped, so that running it again takes a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,12 +14,16 @@ VEGA_DATASETS=3.2.1
 MOVIES="$TIDEMILL_CACHE/slate/movies.json"
 MOVIES_SHA256=e63c499759e3b07b49563e036f55290f87feb56def8703ec049ca305ab1523d3
 
-want_kafka=no want_slate=no
+INFERNO=0.12.8
+
+want_kafka=no want_slate=no want_valgrind=no want_perf=no
 for part in "$@"; do
   case "$part" in
     kafka) want_kafka=yes ;;
     slate) want_slate=yes ;;
-    *) echo "setup: there is no part '$part'; the parts are 'kafka' and 'slate'" >&2; exit 2 ;;
+    valgrind) want_valgrind=yes ;;
+    perf) want_perf=yes ;;
+    *) echo "setup: there is no part '$part'; the parts are 'kafka', 'slate', 'valgrind' and 'perf'" >&2; exit 2 ;;
   esac
 done
 
@@ -33,6 +39,8 @@ missing_packages() {
     command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
   fi
   if [ "$want_slate" = yes ] && ! movies_are_there && ! command -v npm >/dev/null; then packages+=(npm); fi
+  if [ "$want_valgrind" = yes ] && ! command -v valgrind >/dev/null; then packages+=(valgrind); fi
+  if [ "$want_perf" = yes ] && ! command -v perf >/dev/null; then packages+=(linux-perf); fi
   for package in "${packages[@]}"; do installed "$package" || echo "$package"; done
 }
 
@@ -69,8 +77,18 @@ fetch_movies() {
   movies_are_there || { echo "setup: '$MOVIES' is not the file that vega-datasets $VEGA_DATASETS should have; delete it and run setup again" >&2; exit 1; }
 }
 
+build_inferno() {
+  local tools=$TIDEMILL_CACHE/inferno-$INFERNO
+  [ -x "$tools/bin/inferno-flamegraph" ] && return
+  echo "setup: building inferno $INFERNO into $tools"
+  # Its own target folder: the workspace's would be built with other features.
+  CARGO_TARGET_DIR="$tools/build" cargo install --quiet --locked --no-default-features --features cli --root "$tools" "inferno@$INFERNO"
+  rm -rf "$tools/build"
+}
+
 command -v cargo >/dev/null || { echo "setup: 'cargo' is not in PATH; install Rust 1.95 or newer first" >&2; exit 1; }
 install_packages
 scripts/rocksdb.sh
 if [ "$want_kafka" = yes ]; then scripts/kafka.sh install; fi
 if [ "$want_slate" = yes ]; then fetch_movies; fi
+if [ "$want_perf" = yes ]; then build_inferno; fi
