@@ -85,10 +85,7 @@ impl Line {
 
 /// Compares counts with a baseline, stage by stage, those of the baseline first.
 #[must_use]
-pub fn compare(
-    baseline: &BTreeMap<String, f64>,
-    measured: &BTreeMap<String, f64>,
-) -> Vec<Line> {
+pub fn compare(baseline: &BTreeMap<String, f64>, measured: &BTreeMap<String, f64>) -> Vec<Line> {
     let known = baseline
         .iter()
         .map(|(stage, before)| Line::new(stage, Some(*before), measured.get(stage).copied()));
@@ -108,7 +105,7 @@ pub fn is_kept(lines: &[Line]) -> bool {
 }
 
 fn percent_more(before: f64, now: f64) -> f64 {
-    (now / before - 1.0) * 100.0
+    (now - before) * 100.0 / before
 }
 
 impl fmt::Display for Standing {
@@ -161,7 +158,10 @@ mod tests {
     #[test]
     fn a_tenth_more_is_kept_and_anything_above_is_not() {
         let baseline = [("decode", 1_000.0)];
-        assert_eq!(standings(&baseline, &[("decode", 1_100.0)]), [Standing::Kept]);
+        assert_eq!(
+            standings(&baseline, &[("decode", 1_100.0)]),
+            [Standing::Kept]
+        );
         assert_eq!(
             standings(&baseline, &[("decode", 1_101.0)]),
             [Standing::Exceeded]

@@ -1,7 +1,9 @@
-//! What is measured: the studio's finance job on a real Kafka (`bin/studio`), and its stages alone (`bin/stages`).
+//! What is measured: the studio's finance job on a real Kafka (`bin/studio`) and by the size of its state (`bin/scaling`), its stages alone
+//! (`bin/stages`), and whether these keep to their budget of instructions (`bin/check`).
 //!
-//! Promises: every run ends with one line of JSON that has its figures, the commit and the machine; a figure is reported as measured,
-//! whether it meets its target or not; only an output that is not what the events give makes a run fail.
+//! Promises: every run that measures time ends with one line of JSON that has its figures, the commit and the machine; a figure is reported
+//! as measured, whether it meets its target or not; only an output that is not what the events give, or a stage over its budget, makes a run
+//! fail.
 //! Does not promise that figures of a busy machine mean anything: the load before the run is reported with them.
 
 mod broker;

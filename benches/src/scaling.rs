@@ -78,12 +78,7 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     })
 }
 
-fn size(
-    settings: &Settings,
-    keys: u64,
-    work: &Path,
-    say: &mut impl FnMut(&str),
-) -> Result<Size> {
+fn size(settings: &Settings, keys: u64, work: &Path, say: &mut impl FnMut(&str)) -> Result<Size> {
     let data = work.join("data");
     let mut launch = Launch {
         tidemill: settings.tidemill.clone(),
@@ -169,7 +164,11 @@ fn forget(launch: &Launch, data: &Path) -> Result<()> {
     }
     for entry in read_dir(data)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(EVENTS_PREFIX) {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(EVENTS_PREFIX)
+        {
             continue;
         }
         if entry.file_type()?.is_dir() {
@@ -183,7 +182,10 @@ fn forget(launch: &Launch, data: &Path) -> Result<()> {
 
 /// Bytes of all files below a folder, each once however many names it has: checkpoints share files with the state.
 fn bytes_on_disk(folder: &Path) -> Result<u64> {
-    let output = Command::new("du").args(["-sb", "--"]).arg(folder).output()?;
+    let output = Command::new("du")
+        .args(["-sb", "--"])
+        .arg(folder)
+        .output()?;
     first_number(&output.stdout)
         .with_context(|| format!("'du' does not tell the size of '{}'", folder.display()))
 }
@@ -194,8 +196,12 @@ fn free_bytes(folder: &Path) -> Result<u64> {
         .args(["-B1", "--output=avail", "--"])
         .arg(folder)
         .output()?;
-    first_number(&output.stdout)
-        .with_context(|| format!("'df' does not tell the free space of '{}'", folder.display()))
+    first_number(&output.stdout).with_context(|| {
+        format!(
+            "'df' does not tell the free space of '{}'",
+            folder.display()
+        )
+    })
 }
 
 fn first_number(output: &[u8]) -> Option<u64> {

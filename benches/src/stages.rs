@@ -186,10 +186,7 @@ mod tests {
         };
         let mut names = STAGES;
         names.sort_unstable();
-        assert_eq!(
-            records(0).iter().map(|of| of.0).collect::<Vec<_>>(),
-            names
-        );
+        assert_eq!(records(0).iter().map(|of| of.0).collect::<Vec<_>>(), names);
         for ((name, one_in, _), (_, two_in, _)) in records(0).into_iter().zip(records(1)) {
             assert!(one_in > 0, "{name}");
             // Each worker has a watermark of its own, which decides what is late.

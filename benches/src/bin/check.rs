@@ -1,5 +1,6 @@
 //! `make bench-check`: see benches/README.md.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -29,11 +30,10 @@ fn main() -> Result<ExitCode> {
     let baseline: Baseline =
         serde_json::from_str(&text).with_context(|| format!("'{shown}' is no baseline"))?;
     let (rustc, target) = compiler()?;
-    let settings = baseline.clone();
     let options = [
-        ("--events", settings.events),
-        ("--seed", settings.seed),
-        ("--epoch-events", settings.epoch_events),
+        ("--events", baseline.events),
+        ("--seed", baseline.seed),
+        ("--epoch-events", baseline.epoch_events),
         ("--repeats", 1),
         ("--workers", 1),
     ];
@@ -62,7 +62,7 @@ fn main() -> Result<ExitCode> {
             rustc,
             target,
             instructions_per_record: measured,
-            ..settings
+            ..baseline
         };
         std::fs::write(&path, serde_json::to_string_pretty(&new)? + "\n")?;
         println!("'{shown}' is written; read its diff before it is committed");
@@ -71,10 +71,7 @@ fn main() -> Result<ExitCode> {
     Ok(judge(&baseline, &measured))
 }
 
-fn judge(
-    baseline: &Baseline,
-    measured: &std::collections::BTreeMap<String, f64>,
-) -> ExitCode {
+fn judge(baseline: &Baseline, measured: &BTreeMap<String, f64>) -> ExitCode {
     let lines = budget::compare(&baseline.instructions_per_record, measured);
     println!(
         "{:<15} {:>12} {:>12} {:>10}",

@@ -24,7 +24,12 @@ struct Arguments {
     #[arg(long)]
     full: bool,
     /// With how many workers.
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,2")]
+    #[arg(
+        long,
+        value_name = "N,..",
+        value_delimiter = ',',
+        default_value = "1,2"
+    )]
     workers: Vec<usize>,
     /// Seed of the generator.
     #[arg(long, value_name = "S", default_value_t = 1)]

@@ -27,7 +27,12 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     repeats: usize,
     /// With how many workers; the first is what the line's figures begin with.
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,2")]
+    #[arg(
+        long,
+        value_name = "N,..",
+        value_delimiter = ',',
+        default_value = "1,2"
+    )]
     workers: Vec<usize>,
     /// Starts a Kafka, and measures the stages that talk to it too.
     #[arg(long)]

@@ -58,7 +58,10 @@ pub fn count(bench_stages: &Path, options: &[String]) -> Result<BTreeMap<String,
     for dump in 1..=counts.ends.len() {
         let path = PathBuf::from(format!("{}.{dump}", out.display()));
         let text = std::fs::read_to_string(&path).with_context(|| {
-            format!("valgrind did not see all stages end: there is no '{}'", path.display())
+            format!(
+                "valgrind did not see all stages end: there is no '{}'",
+                path.display()
+            )
         })?;
         instructions.push(total(&text).with_context(|| format!("'{}'", path.display()))?);
     }

@@ -75,8 +75,7 @@ impl Size {
     #[must_use]
     pub fn speed_up(&self) -> Option<f64> {
         let (first, last) = (self.runs.first()?, self.runs.last()?);
-        (first.workers < last.workers)
-            .then(|| self.events_per_s(last) / self.events_per_s(first))
+        (first.workers < last.workers).then(|| self.events_per_s(last) / self.events_per_s(first))
     }
 
     /// One line of the table.
@@ -139,7 +138,10 @@ impl Figures {
     /// The line's figures; `events_per_s` is that of the largest size.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let largest = self.sizes.last().and_then(|size| Some((size, size.runs.last()?)));
+        let largest = self
+            .sizes
+            .last()
+            .and_then(|size| Some((size, size.runs.last()?)));
         json!({
             "events_per_s": largest.map(|(size, run)| size.events_per_s(run).round()),
             "speed_up": largest.and_then(|(size, _)| size.speed_up()).map(rounded),
@@ -180,7 +182,11 @@ impl fmt::Display for Figures {
         for size in &self.sizes {
             if let Some(speed_up) = size.speed_up() {
                 let keys = grouped(float(size.keys));
-                let met = if speed_up >= SPEED_UP_MIN { "met" } else { "not met" };
+                let met = if speed_up >= SPEED_UP_MIN {
+                    "met"
+                } else {
+                    "not met"
+                };
                 writeln!(
                     f,
                     "{keys} keys: {speed_up:.2} times faster with more workers (target with two: {SPEED_UP_MIN}, {met})"

@@ -218,7 +218,10 @@ mod tests {
     fn of_each_stage_the_fastest_run_counts() {
         let best =
             costs(&[("decode", 5), ("dedup", 2)]).fastest(&costs(&[("decode", 3), ("dedup", 9)]));
-        let took = best.stages.iter().map(|(_, cost)| cost.took.wall.as_millis());
+        let took = best
+            .stages
+            .iter()
+            .map(|(_, cost)| cost.took.wall.as_millis());
         assert_eq!(took.collect::<Vec<_>>(), [3, 2]);
     }
 

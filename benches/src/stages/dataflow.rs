@@ -97,14 +97,7 @@ impl Stage {
                 settings,
                 schema,
                 output,
-            } => reduce::aggregate(
-                inputs.remove(0),
-                ticks,
-                settings,
-                &schema,
-                &output,
-                failure,
-            ),
+            } => reduce::aggregate(inputs.remove(0), ticks, settings, &schema, &output, failure),
         }
     }
 }
@@ -246,8 +239,7 @@ impl Dataflow {
                 self.epoch(worker, epoch as u64 + 1, input, failed)?;
                 self.output.take();
             } else {
-                let (done, took) =
-                    measured(|| self.epoch(worker, epoch as u64 + 1, input, failed));
+                let (done, took) = measured(|| self.epoch(worker, epoch as u64 + 1, input, failed));
                 done?;
                 sum += took;
                 outputs.push(self.output.take());

@@ -76,7 +76,10 @@ fn consume(inputs: &Inputs, broker: &Broker, source: usize) -> Result<Cost> {
     let mut reader = Kafka.source(JOB, &plan.name, &options)?;
     let ends = reader.end_offsets()?;
     let total: u64 = ends.iter().map(|&(_, end)| end.unsigned_abs()).sum();
-    let positions: Vec<_> = ends.iter().map(|&(partition, _)| (partition, None)).collect();
+    let positions: Vec<_> = ends
+        .iter()
+        .map(|&(partition, _)| (partition, None))
+        .collect();
     let mut cost = Cost::default();
     let mut batches: Vec<SourceBatch> = Vec::new();
     let (done, took) = of_process(|| {
@@ -125,7 +128,11 @@ fn commit(broker: &Broker, written: &[OutputRecords], with_records: bool) -> Res
         let bytes = (records.arena.len() + JOURNAL_BYTES) as u64;
         cost.bytes_in += bytes;
         cost.bytes_out += bytes;
-        cost.records += if with_records { records.len() as u64 } else { 1 };
+        cost.records += if with_records {
+            records.len() as u64
+        } else {
+            1
+        };
         let output = EpochOutput {
             epoch: Epoch(epoch),
             sinks: vec![records],

@@ -189,7 +189,11 @@ impl Arranged<'_> {
         stage: Stage,
     ) -> Result<Vec<Epochs>> {
         let mut cost = Cost::default();
-        for batches in inputs.iter().flatten().flat_map(|epochs| epochs.iter().skip(loaded)) {
+        for batches in inputs
+            .iter()
+            .flatten()
+            .flat_map(|epochs| epochs.iter().skip(loaded))
+        {
             cost.records += count(batches);
             cost.bytes_in += bytes(batches);
         }
@@ -199,7 +203,8 @@ impl Arranged<'_> {
                 share.push(epochs);
             }
         }
-        let ran = dataflow::run(shares, loaded, stage).with_context(|| format!("stage '{name}'"))?;
+        let ran =
+            dataflow::run(shares, loaded, stage).with_context(|| format!("stage '{name}'"))?;
         for batches in ran.outputs.iter().flatten() {
             cost.output += count(batches);
             cost.bytes_out += bytes(batches);
@@ -215,7 +220,11 @@ impl Arranged<'_> {
         let (_, node) = self.inputs.node(from.table)?;
         let columns = columns(
             &node.schema,
-            &from.columns.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(),
+            &from
+                .columns
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>(),
         )?;
         let schema: SchemaRef = Arc::new(node.schema.project(&columns)?);
         let rows = self.selected(from.table, &schema)?;
@@ -224,7 +233,12 @@ impl Arranged<'_> {
 
     fn selected(&self, table: &str, schema: &SchemaRef) -> Result<Vec<Epochs>> {
         let (id, _) = self.inputs.node(table)?;
-        let of_epoch = |batches: &Vec<_>| batches.iter().map(|batch| selected(batch, schema)).collect();
+        let of_epoch = |batches: &Vec<_>| {
+            batches
+                .iter()
+                .map(|batch| selected(batch, schema))
+                .collect()
+        };
         let of_worker = |share: &Plain| share.outputs[&id].iter().map(of_epoch).collect();
         self.shares.iter().map(of_worker).collect()
     }

@@ -340,4 +340,3 @@ impl Stages<'_> {
         &self.inputs.plan.nodes[node].schema
     }
 }
-

@@ -108,6 +108,9 @@ mod tests {
             cpu: Duration::from_millis(cpu),
         };
         assert_eq!(took(5, 4).beside(took(7, 1)), took(7, 5));
-        assert_eq!([took(5, 4), took(7, 1)].into_iter().sum::<Took>(), took(12, 5));
+        assert_eq!(
+            [took(5, 4), took(7, 1)].into_iter().sum::<Took>(),
+            took(12, 5)
+        );
     }
 }
