@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use arrow_schema::SchemaRef;
 use differential_dataflow::trace::TraceReader;
+use tidemill_operators::keyed::KeyedLayout;
 use tidemill_operators::{Changes, Error, Failure, Packet, Tick, Ticks, arrange, join, reduce};
 use tidemill_types::ChangeBatch;
 use timely::container::CapacityContainerBuilder;
@@ -81,17 +82,21 @@ impl Stage {
                 padded,
                 output,
             } => {
-                let index = |input, side: &Side, name| {
-                    let key = std::slice::from_ref(&side.key);
-                    arrange::arrange(input, &side.schema, key, name, failure)
+                let right = join::Side {
+                    arrangement: index(inputs.remove(1), &right, failure)?,
+                    padded,
                 };
-                let right = index(inputs.remove(1), &right, "right")?;
-                let left = index(inputs.remove(0), &left, "left")?;
-                let preserve = join::Preserve {
-                    left: padded,
-                    right: false,
+                let left = join::Side {
+                    arrangement: index(inputs.remove(0), &left, failure)?,
+                    padded: false,
                 };
-                join::join(left, right, preserve, &output, "join", failure)
+                let settings = join::Settings {
+                    name: "join".to_owned(),
+                    output,
+                    follows: join::Follows::AllSides,
+                    unneeded_through: None,
+                };
+                join::join(vec![left, right], settings, failure)
             }
             Self::Reduce {
                 settings,
@@ -102,14 +107,26 @@ impl Stage {
     }
 }
 
+fn index<'scope>(
+    input: Changes<'scope>,
+    side: &Side,
+    failure: &Failure,
+) -> Result<arrange::Arrangement<'scope>, Error> {
+    let layout = KeyedLayout::new(&side.schema, std::slice::from_ref(&side.key));
+    let layout = layout.map_err(|source| Error::Columns {
+        operator: side.key.clone(),
+        source,
+    })?;
+    Ok(arrange::arrange(input, layout, &side.key, failure))
+}
+
 /// An index whose reader keeps up, so that it is merged and compacted as in a job. Gives out nothing.
 fn arranged<'scope>(
     input: Changes<'scope>,
     side: &Side,
     failure: &Failure,
 ) -> Result<Changes<'scope>, Error> {
-    let key = std::slice::from_ref(&side.key);
-    let index = arrange::arrange(input, &side.schema, key, "arrange", failure)?.arranged;
+    let index = index(input, side, failure)?.arranged;
     let mut trace = index.trace;
     let reader = index
         .stream

@@ -174,6 +174,7 @@ impl Stages<'_> {
                     key: key.clone(),
                     version: version.clone(),
                     tombstone_ms: *tombstone_ms,
+                    emits_image: true,
                 };
                 self.table(id, *input, settings)
             }
@@ -234,7 +235,7 @@ impl Stages<'_> {
         let state = self.store.table(&settings.name)?;
         let mut operator = resequence::Resequence::new(
             settings,
-            self.schema(input),
+            [self.schema(input), self.schema(id)],
             plan::ledger_schema(),
             state,
             Counter::default(),
