@@ -143,6 +143,7 @@ fn catch_up(launch: &Launch, events: u64) -> Result<Run> {
         checkpoints: job::checkpoints(&lines),
         recovery_ms: 0,
         recovery_cpu_s: 0.0,
+        recovery_resident_peak_bytes: 0,
         verified: None,
     })
 }
@@ -152,7 +153,9 @@ fn recover(launch: &Launch, run: &mut Run) -> Result<()> {
     let job = launch.run(false)?;
     let live = job.wait_for("live", SILENCE_MAX, job::Status::is_live)?;
     run.recovery_ms = live.status.recovery_ms.unwrap_or(-1);
-    run.recovery_cpu_s = job.usage().cpu_s;
+    let usage = job.usage();
+    run.recovery_cpu_s = usage.cpu_s;
+    run.recovery_resident_peak_bytes = usage.resident_peak_bytes;
     job.stop()
 }
 

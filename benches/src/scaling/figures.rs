@@ -53,6 +53,8 @@ pub struct Run {
     pub recovery_ms: i64,
     /// Processor time of the recovering process until it was live.
     pub recovery_cpu_s: f64,
+    /// Its most resident memory.
+    pub recovery_resident_peak_bytes: u64,
     /// Whether the outputs are what the oracle says; `None` if it was not asked.
     pub verified: Option<bool>,
 }
@@ -60,6 +62,11 @@ pub struct Run {
 impl Size {
     fn events_per_s(&self, run: &Run) -> f64 {
         float(self.events) / run.took.as_secs_f64().max(1e-9)
+    }
+
+    /// Processors that were busy: far fewer than workers mean that the machine had other things to do, or that the job waited for the disk.
+    fn cpus(run: &Run) -> f64 {
+        run.cpu_s / run.wall.as_secs_f64().max(1e-9)
     }
 
     fn cpu_s_per_million(&self, run: &Run) -> f64 {
@@ -87,17 +94,19 @@ impl Size {
             Some(false) => "NO",
         };
         format!(
-            "{:>11} {:>7} {:>10} {:>9} {:>11.1} {:>9} {:>12} {:>10} {:>11} {:>9.1} {verified:>9}",
+            "{:>11} {:>7} {:>10} {:>9} {:>5.2} {:>11.1} {:>9} {:>11} {:>9} {:>11} {:>9.1} {:>9} {verified:>9}",
             grouped(float(self.keys)),
             run.workers,
             grouped(self.events_per_s(run)),
             grouped(float(self.events) / run.wall.as_secs_f64()),
+            Self::cpus(run),
             self.cpu_s_per_million(run),
             grouped(mib(run.resident_peak_bytes)),
             grouped(self.mib_per_million_keys(run)),
             grouped(mib(run.state_bytes)),
             run.recovery_ms,
             run.recovery_cpu_s,
+            grouped(mib(run.recovery_resident_peak_bytes)),
         )
     }
 
@@ -107,6 +116,7 @@ impl Size {
                 "workers": run.workers,
                 "events_per_s": self.events_per_s(run).round(),
                 "events_per_s_of_process": (float(self.events) / run.wall.as_secs_f64()).round(),
+                "cpus": rounded(Self::cpus(run)),
                 "cpu_s_per_million_events": rounded(self.cpu_s_per_million(run)),
                 "resident_peak_mib": mib(run.resident_peak_bytes).round(),
                 "resident_mib_per_million_keys": self.mib_per_million_keys(run).round(),
@@ -114,6 +124,7 @@ impl Size {
                 "checkpoints": run.checkpoints,
                 "recovery_ms": run.recovery_ms,
                 "recovery_cpu_s": rounded(run.recovery_cpu_s),
+                "recovery_resident_peak_mib": mib(run.recovery_resident_peak_bytes).round(),
                 "verified": run.verified,
             })
         };
@@ -155,17 +166,19 @@ impl Figures {
     #[must_use]
     pub fn heading() -> String {
         format!(
-            "{:>11} {:>7} {:>10} {:>9} {:>11} {:>9} {:>12} {:>10} {:>11} {:>9} {:>9}",
+            "{:>11} {:>7} {:>10} {:>9} {:>5} {:>11} {:>9} {:>11} {:>9} {:>11} {:>9} {:>9} {:>9}",
             "keys",
             "workers",
             "events/s",
             "in all/s",
+            "cpus",
             "cpu s/M ev.",
             "peak MiB",
             "MiB/M keys",
             "disk MiB",
             "recovery ms",
             "its cpu s",
+            "its MiB",
             "verified"
         )
     }
@@ -224,6 +237,7 @@ mod tests {
             checkpoints: 1,
             recovery_ms: 7,
             recovery_cpu_s: 0.1,
+            recovery_resident_peak_bytes: 1 << 20,
             verified,
         }
     }
