@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tidemill_connectors_api::SourceOffset;
 use tidemill_types::OutputRecords;
 
-use crate::committing::CompleteEpoch;
+use crate::committing::{CompleteEpoch, SinkOutput};
 
 /// An admitted epoch.
 struct Pending {
-    outputs: Vec<Vec<OutputRecords>>,
+    outputs: Vec<SinkOutput>,
     decoded: Vec<(i64, u64)>,
     journal: Vec<u8>,
     source_offsets: Vec<SourceOffset>,
@@ -46,7 +46,7 @@ impl InFlight {
 
     /// An epoch was sent to the workers.
     pub fn admitted(&mut self, epoch: u64, journal: Vec<u8>, source_offsets: Vec<SourceOffset>) {
-        let outputs = self.keyed.iter().map(|_| Vec::new()).collect();
+        let outputs = self.keyed.iter().map(|_| SinkOutput::default()).collect();
         self.pending.insert(
             epoch,
             Pending {
@@ -59,9 +59,15 @@ impl InFlight {
     }
 
     /// A worker wrote to a sink.
-    pub fn output(&mut self, epoch: u64, sink: usize, records: OutputRecords) {
+    pub fn output(
+        &mut self,
+        epoch: u64,
+        sink: usize,
+        partition: Option<u32>,
+        records: OutputRecords,
+    ) {
         if let Some(pending) = self.pending.get_mut(&epoch) {
-            pending.outputs[sink].push(records);
+            pending.outputs[sink].add(partition, records);
         }
     }
 

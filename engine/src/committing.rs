@@ -3,6 +3,7 @@
 //!
 //! A commit whose outcome is unknown is never guessed: the committer fences, the journal says what stands, and the rest is sent again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -25,8 +26,8 @@ const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::f
 pub struct CompleteEpoch {
     /// The epoch.
     pub epoch: u64,
-    /// Per sink, what each worker wrote.
-    pub outputs: Vec<Vec<OutputRecords>>,
+    /// Per sink, what the workers wrote.
+    pub outputs: Vec<SinkOutput>,
     /// Per sink, whether records have keys (their order is by key, else by value).
     pub keyed: Arc<Vec<bool>>,
     /// The journal record.
@@ -35,6 +36,46 @@ pub struct CompleteEpoch {
     pub source_offsets: Vec<SourceOffset>,
     /// For freshness: middle of some events' `ts`, and how many events.
     pub decoded: Vec<(i64, u64)>,
+}
+
+/// What the workers wrote to one sink in one epoch.
+#[derive(Default)]
+pub struct SinkOutput {
+    /// By worker, in no order.
+    parts: Vec<OutputRecords>,
+    /// By partition of the source, where records are written in its order. Each partition is one worker's.
+    partitions: BTreeMap<u32, OutputRecords>,
+}
+
+impl SinkOutput {
+    /// Adds what a worker wrote.
+    pub fn add(&mut self, partition: Option<u32>, records: OutputRecords) {
+        match partition {
+            Some(partition) => drop(self.partitions.insert(partition, records)),
+            None => self.parts.push(records),
+        }
+    }
+
+    /// All records in an order that does not depend on how many workers there were.
+    fn merge(self, keyed: bool) -> OutputRecords {
+        let mut partitions = self.partitions.into_values();
+        let mut merged = partitions.next().unwrap_or_default();
+        partitions.for_each(|records| merged.append(&records));
+        let mut records: Vec<(&[u8], Option<&[u8]>)> =
+            self.parts.iter().flat_map(OutputRecords::iter).collect();
+        if keyed {
+            // Stable: the records of one key come from one worker, in order.
+            records.sort_by_key(|&(key, _)| key);
+        } else {
+            records.sort_by_key(|&(_, value)| value);
+        }
+        let bytes = self.parts.iter().map(|part| part.arena.len()).sum();
+        merged.reserve(records.len(), bytes);
+        for (key, value) in records {
+            merged.push(key, value);
+        }
+        merged
+    }
 }
 
 /// Starts the commit thread. It ends when `epochs` is closed, returning the committer, or after it reported a failure.
@@ -55,7 +96,7 @@ pub fn spawn(
                 let mut group = vec![first];
                 group.extend(epochs.try_iter().take(GROUP_MAX - 1));
                 let newest = group.last().map_or(0, |complete| complete.epoch);
-                let event = match commit(committer.as_mut(), &group, &status) {
+                let event = match commit(committer.as_mut(), group, &status) {
                     Ok(()) => Event::Committed { epoch: newest },
                     Err(error) => Event::Failed(error),
                 };
@@ -70,10 +111,20 @@ pub fn spawn(
 
 fn commit(
     committer: &mut dyn Committer,
-    group: &[CompleteEpoch],
+    group: Vec<CompleteEpoch>,
     status: &Status,
 ) -> Result<(), Error> {
-    let mut outputs: Vec<EpochOutput> = group.iter().map(merge).collect();
+    let (mut outputs, mut decoded) = (Vec::new(), Vec::new());
+    for mut complete in group {
+        decoded.append(&mut complete.decoded);
+        outputs.push(merge(complete));
+    }
+    let newest = outputs.last().map_or(0, |output| output.epoch.0);
+    let records = status.sinks.iter().enumerate().map(|(i, _)| {
+        let of_sink = outputs.iter().map(|output| output.sinks[i].len() as u64);
+        of_sink.sum()
+    });
+    let records: Vec<u64> = records.collect();
     let started = Instant::now();
     let mut wait = RETRY_WAIT.0;
     while let Err(error) = committer.commit(&outputs) {
@@ -87,7 +138,14 @@ fn commit(
             break;
         }
     }
-    observe(group, status, started);
+    status
+        .commit_seconds
+        .observe(started.elapsed().as_secs_f64(), 1);
+    for (sink, records) in status.sinks.iter().zip(records) {
+        sink.records.add(records);
+    }
+    observe_freshness(&decoded, status);
+    status.epoch.store(newest, Ordering::Relaxed);
     Ok(())
 }
 
@@ -106,54 +164,62 @@ fn resolve(committer: &mut dyn Committer, wait: &mut Duration) -> Result<Option<
     }
 }
 
-fn observe(group: &[CompleteEpoch], status: &Status, started: Instant) {
-    status
-        .commit_seconds
-        .observe(started.elapsed().as_secs_f64(), 1);
+fn observe_freshness(decoded: &[(i64, u64)], status: &Status) {
     let now = clock::now_ms();
-    for complete in group {
-        for (sink, outputs) in status.sinks.iter().zip(&complete.outputs) {
-            sink.records
-                .add(outputs.iter().map(|records| records.len() as u64).sum());
-        }
-        for &(time_ms, rows) in &complete.decoded {
-            #[expect(clippy::cast_precision_loss, reason = "a reading for a monitor")]
-            status
-                .freshness_seconds
-                .observe((now - time_ms).max(0) as f64 / 1e3, rows);
-        }
-        status.epoch.store(complete.epoch, Ordering::Relaxed);
+    for &(time_ms, rows) in decoded {
+        #[expect(clippy::cast_precision_loss, reason = "a reading for a monitor")]
+        status
+            .freshness_seconds
+            .observe((now - time_ms).max(0) as f64 / 1e3, rows);
     }
 }
 
-/// One epoch's records, the workers' parts merged in key order, so that the bytes do not depend on how many workers there were.
-fn merge(complete: &CompleteEpoch) -> EpochOutput {
+fn merge(complete: CompleteEpoch) -> EpochOutput {
     let sinks = complete
         .outputs
-        .iter()
+        .into_iter()
         .zip(complete.keyed.iter())
-        .map(|(parts, &keyed)| merge_sink(parts, keyed))
+        .map(|(output, &keyed)| output.merge(keyed))
         .collect();
     EpochOutput {
         epoch: Epoch(complete.epoch),
         sinks,
-        journal: complete.journal.clone(),
-        source_offsets: complete.source_offsets.clone(),
+        journal: complete.journal,
+        source_offsets: complete.source_offsets,
     }
 }
 
-fn merge_sink(parts: &[OutputRecords], keyed: bool) -> OutputRecords {
-    let mut records: Vec<(&[u8], Option<&[u8]>)> =
-        parts.iter().flat_map(OutputRecords::iter).collect();
-    if keyed {
-        // Stable: the records of one key come from one worker, in order.
-        records.sort_by_key(|&(key, _)| key);
-    } else {
-        records.sort_by_key(|&(_, value)| value);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(values: &[&str]) -> OutputRecords {
+        let mut records = OutputRecords::default();
+        values
+            .iter()
+            .for_each(|value| records.push(b"key", Some(value.as_bytes())));
+        records
     }
-    let mut merged = OutputRecords::default();
-    for (key, value) in records {
-        merged.push(key, value);
+
+    fn values(records: &OutputRecords) -> Vec<&[u8]> {
+        records.iter().filter_map(|(_, value)| value).collect()
     }
-    merged
+
+    #[test]
+    fn records_in_the_order_of_their_source_are_written_by_partition_whoever_was_first() {
+        let mut output = SinkOutput::default();
+        output.add(Some(2), records(&["c", "a"]));
+        output.add(Some(0), records(&["d", "b"]));
+        let merged = output.merge(true);
+        assert_eq!(values(&merged), [b"d", b"b", b"c", b"a"]);
+    }
+
+    #[test]
+    fn records_without_keys_are_written_by_value_whoever_was_first() {
+        let mut output = SinkOutput::default();
+        output.add(None, records(&["b", "d"]));
+        output.add(None, records(&["a", "c"]));
+        let merged = output.merge(false);
+        assert_eq!(values(&merged), [b"a", b"b", b"c", b"d"]);
+    }
 }

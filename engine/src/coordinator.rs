@@ -134,7 +134,7 @@ impl<'a> Coordinator<'a> {
             store,
             started,
         } = run;
-        let keyed = plan.sinks.iter().map(|sink| !sink.key.is_empty()).collect();
+        let is_keyed = plan.sinks.iter().map(|sink| !sink.key.is_empty()).collect();
         let checkpoint_epoch = start
             .checkpoint
             .as_ref()
@@ -156,7 +156,7 @@ impl<'a> Coordinator<'a> {
             waiting_records: 0,
             positions: start.positions.clone(),
             read_positions: start.positions,
-            in_flight: InFlight::new(settings.workers, keyed),
+            in_flight: InFlight::new(settings.workers, is_keyed),
             committing: VecDeque::new(),
             admitted_positions: VecDeque::new(),
             newest: checkpoint_epoch,
@@ -237,8 +237,9 @@ impl<'a> Coordinator<'a> {
             Event::Output {
                 epoch,
                 sink,
+                partition,
                 records,
-            } => self.in_flight.output(epoch, sink, records),
+            } => self.in_flight.output(epoch, sink, partition, records),
             Event::Decoded {
                 epoch,
                 time_ms,

@@ -38,6 +38,8 @@ pub enum Event {
         epoch: u64,
         /// Index of the sink.
         sink: usize,
+        /// The source's partition that the records come from, where they are written in its order.
+        partition: Option<u32>,
         /// Its records.
         records: OutputRecords,
     },

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, BooleanArray, RecordBatch, TimestampMillisecondArray, UInt32Array};
+use arrow_buffer::BooleanBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take;
@@ -75,13 +76,13 @@ pub fn filter(
             kept: None,
         });
     }
-    let keep: BooleanArray = mask.iter().map(|keep| Some(keep == Some(true))).collect();
-    let kept = (0u32..)
-        .zip(keep.values())
-        .filter_map(|(row, keep)| keep.then_some(row))
-        .collect();
+    // What is unknown is not kept.
+    let kept = match mask.nulls() {
+        Some(known) => mask.values() & known.inner(),
+        None => mask.values().clone(),
+    };
     Ok(Computed {
-        rows: filter_record_batch(rows, &keep)?,
+        rows: filter_record_batch(rows, &BooleanArray::new(kept.clone(), None))?,
         kept: Some(kept),
     })
 }
@@ -94,16 +95,16 @@ pub fn tumble(
     rows: &RecordBatch,
 ) -> Result<Computed, ArrowError> {
     let times = columns::ordinals(rows.column(time))?;
-    let kept: Vec<u32> = (0u32..)
-        .zip(&times)
-        .filter_map(|(row, time)| time.map(|_| row))
-        .collect();
+    let kept: BooleanBuffer = times.iter().map(Option::is_some).collect();
     let starts: Vec<i64> = times
         .iter()
         .flatten()
         .map(|time| time - time.rem_euclid(size_ms))
         .collect();
-    let indices = UInt32Array::from(kept.clone());
+    let indices: UInt32Array = (0u32..)
+        .zip(&kept)
+        .filter_map(|(row, keep)| keep.then_some(row))
+        .collect();
     let mut arrays = rows
         .columns()
         .iter()
@@ -116,7 +117,7 @@ pub fn tumble(
         starts.iter().map(|start| start + size_ms),
     )));
     Ok(Computed {
-        rows: columns::batch(output, arrays, kept.len())?,
+        rows: columns::batch(output, arrays, indices.len())?,
         kept: Some(kept),
     })
 }

@@ -7,7 +7,7 @@ mod joins;
 mod sources;
 mod stateful;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
@@ -329,15 +329,24 @@ impl<'scope> Renderer<'_, 'scope> {
     fn sink(&self, index: usize, probe: &probe::Handle<u64>) -> Result<(), Error> {
         let plan = &self.context.plan.sinks[index];
         let schema = self.schema(plan.input);
+        let mode = if plan.mode == SinkMode::Upsert {
+            sink::Mode::Upsert
+        } else if self.keeps_origin(plan.input) {
+            sink::Mode::Append(sink::Order::Arrival)
+        } else if self.keeps_order(plan.input, plan.key.clone()) {
+            sink::Mode::Append(sink::Order::Keys)
+        } else {
+            sink::Mode::Append(sink::Order::Rows)
+        };
         let settings = sink::Settings {
             name: plan.name.clone(),
             key: plan.key.clone(),
-            upsert: plan.mode == SinkMode::Upsert,
-            ordered: self.keeps_order(plan.input, plan.key.clone()),
+            mode,
         };
         let mut sink = sink::Sink::new(settings, schema, Counter::default())?;
         let input = self.streams[&plan.input].clone();
-        let input = if plan.key.is_empty() {
+        let stays = mode == sink::Mode::Append(sink::Order::Arrival);
+        let input = if plan.key.is_empty() || stays {
             input
         } else {
             route::by_key(
@@ -350,7 +359,9 @@ impl<'scope> Renderer<'_, 'scope> {
         };
         let (events, suppress_through) =
             (self.context.events.clone(), self.context.suppress_through);
-        let pact = Exchange::new(|packet: &Packet| packet.worker);
+        // What stays in its source's order stays on its worker, too.
+        let here = self.scope.index() as u64;
+        let pact = Exchange::new(move |packet: &Packet| if stays { here } else { packet.worker });
         let (output, _) = epoch_operator::<_, Packet, (), _, _>(
             input,
             pact,
@@ -361,22 +372,34 @@ impl<'scope> Renderer<'_, 'scope> {
                 if epoch <= suppress_through {
                     return Ok(());
                 }
-                let changes: Vec<ChangeBatch> =
-                    input.into_iter().map(|packet| packet.changes).collect();
-                let records: OutputRecords = sink.on_epoch(&changes)?;
-                if !records.is_empty() {
-                    // Nobody listens any more only if the run is over.
-                    let _ = events.send(Event::Output {
-                        epoch,
-                        sink: index,
-                        records,
-                    });
+                for (partition, changes) in parts(input, stays) {
+                    let records: OutputRecords = sink.on_epoch(&changes)?;
+                    if !records.is_empty() {
+                        // Nobody listens any more only if the run is over.
+                        let _ = events.send(Event::Output {
+                            epoch,
+                            sink: index,
+                            partition,
+                            records,
+                        });
+                    }
                 }
                 Ok(())
             },
         );
         output.probe_with(probe);
         Ok(())
+    }
+
+    /// True if the rows at a node are what stateless stages make of one source.
+    fn keeps_origin(&self, node: NodeId) -> bool {
+        match &self.context.plan.nodes[node].op {
+            NodeOp::Source { .. } => true,
+            NodeOp::Filter { input, .. }
+            | NodeOp::Project { input, .. }
+            | NodeOp::Tumble { input, .. } => self.keeps_origin(*input),
+            _ => false,
+        }
     }
 
     /// True if the rows of one `key` at a node come from a resequencer by columns of that key, through stateless stages only.
@@ -448,5 +471,51 @@ impl<'scope> Renderer<'_, 'scope> {
             node: node.to_owned(),
             reason: reason.to_string(),
         }
+    }
+}
+
+/// An epoch's changes as a sink takes them: all together, or by the source's partition that they come from and in the order of the source.
+fn parts(mut packets: Vec<Packet>, by_origin: bool) -> BTreeMap<Option<u32>, Vec<ChangeBatch>> {
+    if by_origin {
+        packets.sort_by_key(|packet| packet.origin);
+    }
+    let mut parts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for packet in packets {
+        let origin = packet.origin.filter(|_| by_origin);
+        parts
+            .entry(origin.map(|origin| origin.partition))
+            .or_default()
+            .push(packet.changes);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::RecordBatch;
+    use tidemill_operators::Origin;
+
+    fn packet(partition: u32, offset: i64) -> Packet {
+        let rows = RecordBatch::new_empty(plan::ledger_schema());
+        let changes = ChangeBatch::inserts(rows);
+        Packet {
+            worker: 0,
+            changes,
+            origin: Some(Origin { partition, offset }),
+        }
+    }
+
+    #[test]
+    fn a_sink_in_the_order_of_its_source_takes_an_epoch_by_partition() {
+        let packets = vec![packet(3, 9), packet(1, 5), packet(3, 2)];
+        let counts = |by_origin| -> Vec<(Option<u32>, usize)> {
+            parts(packets.clone(), by_origin)
+                .into_iter()
+                .map(|(partition, changes)| (partition, changes.len()))
+                .collect()
+        };
+        assert_eq!(counts(true), [(Some(1), 1), (Some(3), 2)]);
+        assert_eq!(counts(false), [(None, 3)]);
     }
 }

@@ -64,13 +64,54 @@ impl Encoder {
         out: &mut Vec<u8>,
         bounds: &mut Vec<u32>,
     ) -> Result<(), Error> {
-        let cells = bind(&self.columns, rows)?;
-        start(out, bounds);
-        for row in 0..rows.num_rows() {
-            write_object(&self.columns, &cells, row, out);
+        self.bind(rows)?.write_all(rows.num_rows(), out, bounds);
+        Ok(())
+    }
+
+    /// The rows, to be written one by one as objects.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    pub fn bind<'a>(&'a self, rows: &'a RecordBatch) -> Result<BoundRows<'a>, Error> {
+        BoundRows::new(&self.columns, rows, false)
+    }
+}
+
+/// The columns of a batch, found once, whose rows are then written in any order.
+pub struct BoundRows<'a> {
+    columns: &'a [Column],
+    cells: Vec<Cells<'a>>,
+    /// One column, as its bare value.
+    is_bare: bool,
+}
+
+impl<'a> BoundRows<'a> {
+    fn new(columns: &'a [Column], rows: &'a RecordBatch, is_bare: bool) -> Result<Self, Error> {
+        Ok(Self {
+            columns,
+            cells: bind(columns, rows)?,
+            is_bare,
+        })
+    }
+
+    /// Appends a row.
+    #[inline]
+    pub fn write(&self, row: usize, out: &mut Vec<u8>) {
+        if self.is_bare {
+            self.cells[0].write(row, out);
+        } else {
+            write_object(self.columns, &self.cells, row, out);
+        }
+    }
+
+    fn write_all(&self, rows: usize, out: &mut Vec<u8>, bounds: &mut Vec<u32>) {
+        if bounds.is_empty() {
             bounds.push(end(out));
         }
-        Ok(())
+        for row in 0..rows {
+            self.write(row, out);
+            bounds.push(end(out));
+        }
     }
 }
 
@@ -107,16 +148,16 @@ impl KeyEncoder {
         out: &mut Vec<u8>,
         bounds: &mut Vec<u32>,
     ) -> Result<(), Error> {
-        let cells = bind(&self.columns, rows)?;
-        start(out, bounds);
-        for row in 0..rows.num_rows() {
-            match cells.as_slice() {
-                [only] => only.write(row, out),
-                _ => write_object(&self.columns, &cells, row, out),
-            }
-            bounds.push(end(out));
-        }
+        self.bind(rows)?.write_all(rows.num_rows(), out, bounds);
         Ok(())
+    }
+
+    /// The rows, to be written one by one as keys.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    pub fn bind<'a>(&'a self, rows: &'a RecordBatch) -> Result<BoundRows<'a>, Error> {
+        BoundRows::new(&self.columns, rows, self.columns.len() == 1)
     }
 }
 
@@ -169,12 +210,6 @@ fn write_object(columns: &[Column], cells: &[Cells<'_>], row: usize, out: &mut V
         cells.write(row, out);
     }
     out.push(b'}');
-}
-
-fn start(out: &[u8], bounds: &mut Vec<u32>) {
-    if bounds.is_empty() {
-        bounds.push(end(out));
-    }
 }
 
 fn end(out: &[u8]) -> u32 {

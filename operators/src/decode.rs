@@ -14,6 +14,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::error::Context;
+use crate::packet::Origin;
 use crate::shell::Batches;
 use crate::watermark::Fact;
 use crate::{Changes, Counter, Failure, Packet};
@@ -113,8 +114,14 @@ pub fn decode<'scope>(
                         observer(epoch, range, decoded.rows.num_rows());
                     }
                     if decoded.rows.num_rows() > 0 {
-                        rows.session(&capability)
-                            .give(Packet::from(ChangeBatch::inserts(decoded.rows)));
+                        rows.session(&capability).give(Packet {
+                            worker: 0,
+                            changes: ChangeBatch::inserts(decoded.rows),
+                            origin: raw.offsets.first().map(|&offset| Origin {
+                                partition: raw.partition,
+                                offset,
+                            }),
+                        });
                     }
                     if !decoded.dead_letters.is_empty() {
                         match ledger_rows(&ledger, &decoded.dead_letters).of(&name) {

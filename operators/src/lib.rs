@@ -40,6 +40,6 @@ pub mod window;
 
 pub use counter::Counter;
 pub use error::Error;
-pub use packet::{Changes, Packet};
+pub use packet::{Changes, Origin, Packet};
 pub use shell::Failure;
 pub use tick::{Tick, Ticks};

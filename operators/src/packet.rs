@@ -15,11 +15,38 @@ pub struct Packet {
     pub worker: u64,
     /// The changes.
     pub changes: ChangeBatch,
+    /// Where the rows come from, as long as they are what stateless stages make of one batch of a source, in its order.
+    pub origin: Option<Origin>,
+}
+
+/// A place in a source; by these, batches come into the order of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Origin {
+    /// Partition.
+    pub partition: u32,
+    /// Offset of the first record.
+    pub offset: i64,
+}
+
+impl Packet {
+    /// What a stateless stage makes of this packet's rows.
+    #[must_use]
+    pub const fn derived(&self, changes: ChangeBatch) -> Self {
+        Self {
+            worker: 0,
+            changes,
+            origin: self.origin,
+        }
+    }
 }
 
 impl From<ChangeBatch> for Packet {
     fn from(changes: ChangeBatch) -> Self {
-        Self { worker: 0, changes }
+        Self {
+            worker: 0,
+            changes,
+            origin: None,
+        }
     }
 }
 
@@ -32,13 +59,14 @@ impl Serialize for Packet {
         writer.write(&self.changes.rows).map_err(S::Error::custom)?;
         writer.finish().map_err(S::Error::custom)?;
         drop(writer);
-        (self.worker, &self.changes.diffs, bytes).serialize(serializer)
+        (self.worker, &self.changes.diffs, self.origin, bytes).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Packet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (worker, diffs, bytes) = <(u64, Option<Vec<i64>>, Vec<u8>)>::deserialize(deserializer)?;
+        type Fields = (u64, Option<Vec<i64>>, Option<Origin>, Vec<u8>);
+        let (worker, diffs, origin, bytes) = Fields::deserialize(deserializer)?;
         let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(D::Error::custom)?;
         let rows = reader
             .next()
@@ -47,6 +75,7 @@ impl<'de> Deserialize<'de> for Packet {
         Ok(Self {
             worker,
             changes: ChangeBatch { rows, diffs },
+            origin,
         })
     }
 }

@@ -2,13 +2,12 @@
 //!
 //! An upsert sink writes per key the row that the epoch leaves, or a tombstone if it leaves none; a key whose row is the same as before
 //! the epoch writes nothing. An append sink writes every row as often as it was added. Records are ordered by key, and rows of one key by
-//! the order that a resequencer gave them, else by row: the bytes of an epoch do not depend on the number of workers.
+//! the order that a resequencer gave them, else by row; what comes straight from a source stays in its order. So the bytes of an epoch do
+//! not depend on the number of workers.
 //!
 //! Does not promise anything about two rows with one key in a view: the greater row is written, and it is counted.
 
-use arrow_array::UInt32Array;
 use arrow_schema::SchemaRef;
-use arrow_select::take::take_record_batch;
 use tidemill_formats::json::{Encoder, KeyEncoder};
 use tidemill_types::{ChangeBatch, OutputRecords};
 
@@ -24,21 +23,40 @@ pub struct Settings {
     /// Key columns.
     pub key: Vec<String>,
     /// Upserts with tombstones, or appends.
-    pub upsert: bool,
-    /// The rows of one key come in an order that is theirs (from a resequencer by the same key) and is kept by an append.
-    pub ordered: bool,
+    pub mode: Mode,
+}
+
+/// What a sink does with rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Per key the row that is left, or a tombstone.
+    Upsert,
+    /// Every row.
+    Append(Order),
+}
+
+/// The order of appended rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// By key, then by row.
+    Rows,
+    /// By key; those of one key come in an order that is theirs (from a resequencer by the same key).
+    Keys,
+    /// As they come.
+    Arrival,
 }
 
 /// The logic of one worker's part of a sink.
 pub struct Sink {
     name: String,
-    upsert: bool,
-    ordered: bool,
+    mode: Mode,
     schema: SchemaRef,
     layout: KeyedLayout,
     values: Encoder,
     keys: Option<KeyEncoder>,
     conflicts: Counter,
+    /// How large a record was lately.
+    record_bytes: usize,
 }
 
 /// One change of a row: its place in the epoch, and its diff.
@@ -61,12 +79,7 @@ impl Sink {
     /// # Errors
     /// If a key column is missing, or a type cannot be encoded.
     pub fn new(settings: Settings, schema: &SchemaRef, conflicts: Counter) -> Result<Self, Error> {
-        let Settings {
-            name,
-            key,
-            upsert,
-            ordered,
-        } = settings;
+        let Settings { name, key, mode } = settings;
         let layout = KeyedLayout::new(schema, &key).of(&name)?;
         let plan = |error: tidemill_formats::Error| Error::Plan {
             operator: name.clone(),
@@ -89,14 +102,14 @@ impl Sink {
         };
         let values = Encoder::new(schema).map_err(plan)?;
         Ok(Self {
-            upsert,
-            ordered,
+            mode,
             schema: schema.clone(),
             layout,
             values,
             keys,
             conflicts,
             name,
+            record_bytes: 0,
         })
     }
 
@@ -115,43 +128,64 @@ impl Sink {
         if input.is_empty() {
             return Ok(records);
         }
-        let changes = columns::concat(&self.schema, input).of(&self.name)?;
-        let nets = if self.upsert {
-            self.consolidate(&changes)?
-        } else {
-            self.in_order(&changes)?
-        };
-        let rows: UInt32Array = nets
-            .iter()
-            .map(|net| match net {
-                Net::Upsert(row) | Net::Tombstone(row) => *row,
-            })
-            .collect();
-        let rows = take_record_batch(&changes.rows, &rows).of(&self.name)?;
+        match self.mode {
+            Mode::Append(Order::Arrival) => {
+                for changes in input {
+                    let rows = (0..changes.len()).flat_map(|row| {
+                        std::iter::repeat_n(row, usize::try_from(changes.diff(row)).unwrap_or(0))
+                    });
+                    self.write(changes, rows.map(|row| (row, true)), &mut records)?;
+                }
+            }
+            Mode::Append(order) => {
+                let changes = columns::concat(&self.schema, input).of(&self.name)?;
+                let rows = self.in_order(&changes, order)?;
+                let rows = rows.into_iter().map(|row| (row as usize, true));
+                self.write(&changes, rows, &mut records)?;
+            }
+            Mode::Upsert => {
+                let changes = columns::concat(&self.schema, input).of(&self.name)?;
+                let nets = self.consolidate(&changes)?;
+                let rows = nets.into_iter().map(|net| match net {
+                    Net::Upsert(row) => (row as usize, true),
+                    Net::Tombstone(row) => (row as usize, false),
+                });
+                self.write(&changes, rows, &mut records)?;
+            }
+        }
+        if let Some(mean) = records.arena.len().checked_div(records.len()) {
+            self.record_bytes = mean;
+        }
+        Ok(records)
+    }
+
+    /// Appends rows as records: with their value, or as tombstones.
+    fn write(
+        &self,
+        changes: &ChangeBatch,
+        rows: impl Iterator<Item = (usize, bool)>,
+        records: &mut OutputRecords,
+    ) -> Result<(), Error> {
         let plan = |error: tidemill_formats::Error| Error::Plan {
             operator: self.name.clone(),
             reason: error.to_string(),
         };
-        let (mut values, mut value_bounds) = (Vec::new(), Vec::new());
-        self.values
-            .encode(&rows, &mut values, &mut value_bounds)
-            .map_err(plan)?;
-        let (mut keys, mut key_bounds) = (Vec::new(), Vec::new());
-        if let Some(encoder) = &mut self.keys {
-            encoder
-                .encode(&rows, &mut keys, &mut key_bounds)
-                .map_err(plan)?;
+        let values = self.values.bind(&changes.rows).map_err(plan)?;
+        let keys = self.keys.as_ref().map(|keys| keys.bind(&changes.rows));
+        let keys = keys.transpose().map_err(plan)?;
+        let count = rows.size_hint().1.unwrap_or(changes.len());
+        records.reserve(count, count * self.record_bytes);
+        for (row, has_value) in rows {
+            records.push_with(
+                |arena| {
+                    if let Some(keys) = &keys {
+                        keys.write(row, arena);
+                    }
+                },
+                has_value.then_some(|arena: &mut Vec<u8>| values.write(row, arena)),
+            );
         }
-        for (i, net) in nets.iter().enumerate() {
-            let key = if key_bounds.is_empty() {
-                &[][..]
-            } else {
-                &keys[key_bounds[i] as usize..key_bounds[i + 1] as usize]
-            };
-            let value = &values[value_bounds[i] as usize..value_bounds[i + 1] as usize];
-            records.push(key, matches!(net, Net::Upsert(_)).then_some(value));
-        }
-        Ok(records)
+        Ok(())
     }
 
     /// Per key the net effect of the epoch, ordered by key.
@@ -189,16 +223,14 @@ impl Sink {
     }
 
     /// Every row, as often as it was added, by key; rows of one key in their own order if they have one, else by row. Without a key, by row.
-    fn in_order(&self, changes: &ChangeBatch) -> Result<Vec<Net>, Error> {
+    fn in_order(&self, changes: &ChangeBatch, order: Order) -> Result<Vec<u32>, Error> {
         let keys = self.layout.encode_keys(&changes.rows).of(&self.name)?;
-        let values = self.layout.encode_values(&changes.rows).of(&self.name)?;
-        let value = |row: usize| {
-            if self.ordered && self.keys.is_some() {
-                &[][..]
-            } else {
-                values.bytes(row)
-            }
+        let values = if order == Order::Keys && self.keys.is_some() {
+            None
+        } else {
+            Some(self.layout.encode_values(&changes.rows).of(&self.name)?)
         };
+        let value = |row: usize| values.as_ref().map_or(&[][..], |values| values.bytes(row));
         let mut sorted: Vec<(&[u8], &[u8], u32)> = (0u32..)
             .zip(0..changes.len())
             .map(|(row, i)| (keys.bytes(i), value(i), row))
@@ -209,7 +241,6 @@ impl Sink {
         Ok(sorted
             .into_iter()
             .flat_map(|(_, _, row)| std::iter::repeat_n(row, times(row)))
-            .map(Net::Upsert)
             .collect())
     }
 }

@@ -4,6 +4,7 @@
 //! fail (an overflow, a cast) leave on the side stream as dead letters with the reason.
 
 use arrow_array::{ArrayRef, RecordBatch};
+use arrow_buffer::BooleanBuffer;
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{ArrowError, FieldRef, SchemaRef};
 use tidemill_types::{ChangeBatch, DeadLetter};
@@ -21,8 +22,8 @@ use crate::{Changes, Counter, Failure, Packet, columns};
 pub struct Computed {
     /// Output rows.
     pub rows: RecordBatch,
-    /// The input row that each output row comes from, where rows were dropped.
-    pub kept: Option<Vec<u32>>,
+    /// Which input rows the output rows come from, where rows were dropped.
+    pub kept: Option<BooleanBuffer>,
 }
 
 /// Applies `compute` to every batch. Returns the output, and the dead letters (only inserted rows are reported, once).
@@ -55,7 +56,7 @@ where
                     outputs
                         .into_iter()
                         .filter(|changes| !changes.is_empty())
-                        .for_each(|changes| session.give(Packet::from(changes)));
+                        .for_each(|changes| session.give(packet.derived(changes)));
                     if !letters.is_empty() {
                         failed.add(letters.len() as u64);
                         match ledger_rows(&ledger, &letters).of(&stage) {
@@ -100,7 +101,7 @@ where
 {
     let keep_diffs = |computed: Computed, offset: usize| ChangeBatch {
         diffs: changes.diffs.as_ref().map(|diffs| match &computed.kept {
-            Some(kept) => kept.iter().map(|&i| diffs[offset + i as usize]).collect(),
+            Some(kept) => kept.set_indices().map(|i| diffs[offset + i]).collect(),
             None => diffs[offset..offset + computed.rows.num_rows()].to_vec(),
         }),
         rows: computed.rows,

@@ -15,16 +15,50 @@ impl OutputRecords {
     /// # Panics
     /// If the arena would pass 4 GiB; the engine bounds an epoch far below.
     pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let end = |len: usize| {
-            u32::try_from(len).expect("an epoch's output to one sink is bounded below 4 GiB")
-        };
-        self.arena.extend_from_slice(key);
+        self.push_with(
+            |arena| arena.extend_from_slice(key),
+            value.map(|value| |arena: &mut Vec<u8>| arena.extend_from_slice(value)),
+        );
+    }
+
+    /// Appends a record whose key and value are written to the end of the arena by the functions given.
+    ///
+    /// # Panics
+    /// As [`OutputRecords::push`].
+    #[inline]
+    pub fn push_with(
+        &mut self,
+        write_key: impl FnOnce(&mut Vec<u8>),
+        write_value: Option<impl FnOnce(&mut Vec<u8>)>,
+    ) {
+        write_key(&mut self.arena);
         let key_end = end(self.arena.len());
-        let value_end = value.map(|value| {
-            self.arena.extend_from_slice(value);
+        let value_end = write_value.map(|write_value| {
+            write_value(&mut self.arena);
             end(self.arena.len())
         });
         self.entries.push((key_end, value_end));
+    }
+
+    /// Makes room for `records` more with `bytes` in all.
+    pub fn reserve(&mut self, records: usize, bytes: usize) {
+        self.entries.reserve(records);
+        self.arena.reserve(bytes);
+    }
+
+    /// Appends all records of `other`.
+    ///
+    /// # Panics
+    /// As [`OutputRecords::push`].
+    pub fn append(&mut self, other: &Self) {
+        let start = end(self.arena.len());
+        // The last one's end is the greatest.
+        let _ = end(self.arena.len() + other.arena.len());
+        self.arena.extend_from_slice(&other.arena);
+        let moved = |&(key_end, value_end): &(u32, Option<u32>)| {
+            (start + key_end, value_end.map(|end| start + end))
+        };
+        self.entries.extend(other.entries.iter().map(moved));
     }
 
     /// How many records there are.
@@ -48,5 +82,27 @@ impl OutputRecords {
             start = value_end.unwrap_or(key_end) as usize;
             (key, value)
         })
+    }
+}
+
+fn end(len: usize) -> u32 {
+    u32::try_from(len).expect("an epoch's output to one sink is bounded below 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appended_records_follow_with_their_keys_and_tombstones() {
+        let (mut first, mut second) = (OutputRecords::default(), OutputRecords::default());
+        first.push(b"a", Some(b"1"));
+        second.push(b"b", None);
+        second.push(b"", Some(b"23"));
+        first.append(&second);
+        let records: Vec<_> = first.iter().collect();
+        let expected: [(&[u8], Option<&[u8]>); 3] =
+            [(b"a", Some(b"1")), (b"b", None), (b"", Some(b"23"))];
+        assert_eq!(records, expected);
     }
 }

@@ -263,8 +263,7 @@ fn sink(
     let settings = sink::Settings {
         name: "sink".to_owned(),
         key: vec!["id".to_owned()],
-        upsert: true,
-        ordered: false,
+        mode: sink::Mode::Upsert,
     };
     let mut operator = sink::Sink::new(settings, schema, Counter::default())?;
     let (mut costs, mut written) = (Costs::default(), Vec::new());

@@ -162,10 +162,10 @@ impl SourceOptions {
         client
             .set("client.id", format!("tidemill-{job}-{source}"))
             .set("group.id", group_id(job));
-        // About a second of records at full speed, whatever the number of partitions.
+        // Enough to read on while a fetch is under way, whatever the number of partitions; more would only leave the processor's caches.
         client
             .set("queued.min.messages", "1000000")
-            .set("queued.max.messages.kbytes", "32768");
+            .set("queued.max.messages.kbytes", "8192");
         copy(options, &[&CONNECTION, &CONSUMER], &mut client);
         Ok(Self {
             topic: topic(&what, "topic", required(&what, options, "topic")?)?,
@@ -324,7 +324,8 @@ pub fn consumer_config(bootstrap: &str) -> ClientConfig {
         // A broker answers as soon as there is one byte; an idle one is asked ten times a second.
         .set("fetch.min.bytes", "1")
         .set("fetch.wait.max.ms", "100")
-        .set("fetch.message.max.bytes", "4194304")
+        // A larger record is fetched all the same. What is fetched together is decompressed together, and should fit into caches.
+        .set("fetch.message.max.bytes", "1048576")
         .set("fetch.max.bytes", "33554432")
         // When the local queue was full, look again soon: the default is a second.
         .set("fetch.queue.backoff.ms", "5")
@@ -344,8 +345,9 @@ pub fn producer_config(bootstrap: &str) -> ClientConfig {
         .set("compression.type", "lz4")
         // The brokers still write the last transaction's markers when the next one begins, and ask to come again a moment later.
         .set("retry.backoff.ms", "10")
-        // A commit flushes, which cuts the lingering short.
-        .set("linger.ms", "5")
+        // A commit flushes, which cuts the lingering short. Shorter, librdkafka would send a part of a partition's records at once and then poll
+        // without pause until that is answered, since it has one request per partition under way.
+        .set("linger.ms", "1000")
         .set("batch.size", "1000000")
         .set("batch.num.messages", "100000")
         .set("queue.buffering.max.messages", "1000000")

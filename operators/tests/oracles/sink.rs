@@ -10,7 +10,7 @@ use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
 use tidemill_formats::json::{Encoder, KeyEncoder};
 use tidemill_operators::Counter;
-use tidemill_operators::sink::{Settings, Sink};
+use tidemill_operators::sink::{Mode, Order, Settings, Sink};
 use tidemill_types::{ChangeBatch, OutputRecords};
 
 use crate::common::{MONEY, Value, Values, batches, record_batch, schema, shuffle};
@@ -61,9 +61,12 @@ fn sink(key: &[usize], upsert: bool, conflicts: &Counter) -> Sink {
     Sink::new(
         Settings {
             name: "finance".to_owned(),
-            ordered: !key.is_empty(),
+            mode: match (upsert, key.is_empty()) {
+                (true, _) => Mode::Upsert,
+                (false, true) => Mode::Append(Order::Rows),
+                (false, false) => Mode::Append(Order::Keys),
+            },
             key,
-            upsert,
         },
         &columns(),
         conflicts.clone(),
@@ -125,6 +128,27 @@ fn oracle(before: &BTreeMap<Key, State>, after: &BTreeMap<Key, State>) -> Vec<Re
             (key_bytes(&any), row_of(after).map(|row| value_bytes(&row)))
         })
         .collect()
+}
+
+#[test]
+fn rows_appended_as_they_come_are_written_in_that_order_as_often_as_they_were_added() {
+    let settings = Settings {
+        name: "finance".to_owned(),
+        key: Vec::new(),
+        mode: Mode::Append(Order::Arrival),
+    };
+    let mut sink =
+        Sink::new(settings, &columns(), Counter::default()).expect("the schema has the columns");
+    let key = |id: i64| (Value::text("EU"), Some(id).into());
+    let state = (Value::Null, Value::Null);
+    let rows = [2, 1, 3].map(|id| row(&key(id), &state));
+    let first = ChangeBatch::new(record_batch(&columns(), &rows[..2]), vec![2, 1]);
+    let second = ChangeBatch::inserts(record_batch(&columns(), &rows[2..]));
+    let expected = [&rows[0], &rows[0], &rows[1], &rows[2]];
+    let expected: Vec<Record> = expected
+        .map(|row| (Vec::new(), Some(value_bytes(row))))
+        .into();
+    assert_eq!(write(&mut sink, &[first, second]), expected);
 }
 
 proptest! {
