@@ -4,16 +4,11 @@ use arrow_array::Array;
 use arrow_array::{BooleanArray, new_null_array};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
-use differential_dataflow::batcher::merge::MergeBatcher;
-use differential_dataflow::batcher::merge::chunker::ContainerChunker;
-use differential_dataflow::batcher::merge::vec::VecMerger;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
-use differential_dataflow::trace::implementations::OffsetList;
-use differential_dataflow::trace::implementations::ord_neu::{OrdValBatch, OrdValBuilder};
+use differential_dataflow::trace::implementations::ord_neu::OrdValBatch;
 use differential_dataflow::trace::implementations::spine_fueled::Spine;
 use std::rc::Rc;
-use tidemill_types::key_group::{key_group, worker_of};
 use tidemill_types::{ChangeBatch, Row};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -21,27 +16,17 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::operator::Operator;
 
+use crate::batcher::{Dated, RowBatcher, RowLayout};
 use crate::error::Context;
 use crate::keyed::KeyedLayout;
-use crate::row_list::RowList;
 use crate::shell::Batches;
-use crate::{Changes, Failure, Packet, columns};
+use crate::{Changes, Error, Failure, Packet, columns, route};
 
 /// One change of a keyed row.
 pub type Update = ((Row, Row), u64, i64);
 
-/// Keys, values, times, diffs and offsets of a batch: rows lie back to back.
-type RowLayout = (RowList, RowList, Vec<u64>, Vec<i64>, OffsetList);
-
 /// A spine of encoded rows.
 pub type RowSpine = Spine<Rc<OrdValBatch<RowLayout>>>;
-
-/// Sorts and consolidates updates into batches of a [`RowSpine`].
-type RowBatcher = MergeBatcher<
-    ContainerChunker<Vec<Update>>,
-    VecMerger<(Row, Row), u64, i64>,
-    OrdValBuilder<RowLayout, Vec<Update>>,
->;
 
 /// A stream indexed by key, and the rows whose key has a null (which equals nothing) beside it.
 #[derive(Clone)]
@@ -55,27 +40,45 @@ pub struct Arrangement<'scope> {
 }
 
 /// Indexes a stream by the key of a layout.
-#[must_use]
+///
+/// # Errors
+/// If a key column has no encoding.
 pub fn arrange<'scope>(
     input: Changes<'scope>,
     layout: KeyedLayout,
     name: &str,
     failure: &Failure,
-) -> Arrangement<'scope> {
+) -> Result<Arrangement<'scope>, Error> {
     let layout = Rc::new(layout);
-    let workers = input.scope().peers();
     let (keyed, null_keyed) =
         split_null_keys(input, layout.key_columns().to_vec(), name, failure.clone());
-    let updates = encode(keyed, Rc::clone(&layout), name, failure.clone());
-    let pact = Exchange::new(move |((key, _), _, _): &Update| {
-        worker_of(key_group(key.as_bytes()), workers) as u64
-    });
-    let arranged = arrange_core::<_, _, RowBatcher, RowSpine>(updates, pact, name, RowBatcher::new);
-    Arrangement {
+    let routed = route::by_key(
+        keyed,
+        name,
+        layout.schema(),
+        layout.key_columns().to_vec(),
+        failure.clone(),
+    )?;
+    let batcher = RowBatcher::new(name, Rc::clone(&layout), failure.clone());
+    let pact = Exchange::new(|(_, packet): &Dated| packet.worker);
+    let arranged = arrange_core::<_, _, _, RowSpine>(dated(routed), pact, name, |_, _| batcher);
+    Ok(Arrangement {
         arranged,
         layout,
         null_keyed,
-    }
+    })
+}
+
+fn dated<'scope>(input: Changes<'scope>) -> Batches<'scope, Dated> {
+    input.unary::<CapacityContainerBuilder<Vec<Dated>>, _, _, _>(Pipeline, "dated", |_, _| {
+        |input, output| {
+            input.for_each(|capability, packets| {
+                let epoch = *capability.least().expect("a message carries its epoch");
+                let mut session = output.session(&capability);
+                session.give_iterator(packets.drain(..).map(|packet| (epoch, packet)));
+            });
+        }
+    })
 }
 
 /// Encodes batches as keyed updates.

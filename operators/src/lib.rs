@@ -13,6 +13,7 @@
 
 pub mod accumulators;
 pub mod arrange;
+pub mod batcher;
 pub mod columns;
 pub mod counter;
 pub mod decode;

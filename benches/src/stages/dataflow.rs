@@ -117,7 +117,7 @@ fn index<'scope>(
         operator: side.key.clone(),
         source,
     })?;
-    Ok(arrange::arrange(input, layout, &side.key, failure))
+    arrange::arrange(input, layout, &side.key, failure)
 }
 
 /// An index whose reader keeps up, so that it is merged and compacted as in a job. Gives out nothing.

@@ -236,7 +236,7 @@ impl<'scope> Renderer<'_, 'scope> {
         let name = star.name(format_args!("index by {}", key.join(", ")));
         let layout = KeyedLayout::new(&projected, &key)
             .map_err(|error| self.plan_error(&star.node.name, error))?;
-        let arrangement = arrange(rows, layout, &name, self.context.failure);
+        let arrangement = arrange(rows, layout, &name, self.context.failure)?;
         let columns = narrow.into_iter().map(|column| (0, column)).collect();
         Ok((arrangement, columns))
     }
@@ -334,7 +334,7 @@ impl<'scope> Renderer<'_, 'scope> {
             .map_err(|error| self.plan_error(node, error))?;
         let name = format!("{node} by {}", id.1.join(", "));
         let rows = self.streams[&input].clone();
-        let arrangement = arrange(rows, layout, &name, self.context.failure);
+        let arrangement = arrange(rows, layout, &name, self.context.failure)?;
         self.arrangements.insert(id, arrangement.clone());
         Ok(arrangement)
     }
