@@ -12,7 +12,7 @@ use tidemill_engine::{Phase, Status};
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 /// Freed memory is kept.
 const NEVER: std::ffi::c_long = -1;
-/// mimalloc's default: freed memory goes back after so many milliseconds.
+/// Freed memory goes back after so many milliseconds.
 const DEFAULT_MS: std::ffi::c_long = 1_000;
 /// How often the phase is looked at.
 const LOOK: Duration = Duration::from_millis(20);

@@ -40,9 +40,9 @@ The configuration may set these options too (an option wins):
   [engine]
   workers = 4
   state-dir = '/var/lib/tidemill/finance'
-  state-memory = '640 MiB'
+  state-memory = '384 MiB'
   epoch-interval = '100 ms'
-  epoch-bytes = '16 MiB'
+  epoch-bytes = '2 MiB'
   checkpoint-interval = '30 s'
   checkpoints-kept = 3
   metrics-port = 9464";
@@ -59,16 +59,16 @@ pub struct Arguments {
     /// Where keyed state and checkpoints lie; one folder per job, kept between runs. Default: tidemill-state/NAME.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Memory for keyed state, of all workers together; default: 640 MiB.
+    /// Memory for keyed state, of all workers together; default: 384 MiB.
     #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
     state_memory: Option<usize>,
     /// End with 0 when everything is committed that the sources held at the start.
     #[arg(long)]
     until_caught_up: bool,
-    /// How long an epoch gathers input, which is the interval of commits; default: 100 ms.
+    /// How long an epoch gathers input, which is the interval of commits; default: 100 ms. Half as long while nothing waits to be committed.
     #[arg(long, value_name = "TIME", value_parser = parse::milliseconds)]
     epoch_interval: Option<u64>,
-    /// An epoch with so much input is closed at once; default: 16 MiB. Smaller is fresher while catching up, larger is faster.
+    /// An epoch with so much input is closed at once; default: 2 MiB. Smaller is fresher while catching up, larger is faster.
     #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
     epoch_bytes: Option<usize>,
     /// Time between two checkpoints; default: 30 s.

@@ -9,7 +9,7 @@ pub struct Settings {
     pub workers: usize,
     /// Where checkpoints and live state lie.
     pub state_dir: PathBuf,
-    /// How long an epoch gathers input, in milliseconds: the commit interval.
+    /// How long an epoch gathers input at most, in milliseconds: the commit interval. Half of it while nothing else is in flight.
     pub epoch_interval_ms: u64,
     /// An epoch with this much input is closed at once, in bytes.
     pub epoch_bytes_max: usize,
@@ -37,7 +37,7 @@ impl Default for Settings {
             epochs_in_flight_max: 4,
             checkpoint_interval_ms: 30_000,
             checkpoints_kept: 3,
-            state_memory_bytes: 512 << 20,
+            state_memory_bytes: 384 << 20,
             until_caught_up: false,
             idle_epoch_ms: 1_000,
         }

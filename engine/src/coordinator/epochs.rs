@@ -17,8 +17,9 @@ impl Coordinator<'_> {
             .for_each(|batches| {
                 select.recv(batches);
             });
-        let interval = Duration::from_millis(self.settings.epoch_interval_ms);
-        let due = interval.saturating_sub(self.closed_at.elapsed());
+        let due = self
+            .epoch_interval()
+            .saturating_sub(self.closed_at.elapsed());
         let timeout = if self.waiting_records > 0 && !due.is_zero() {
             due
         } else {
@@ -62,10 +63,20 @@ impl Coordinator<'_> {
         }
     }
 
+    /// How long the epoch gathers input: half as long while everything before it is committed, since nothing would wait for it.
+    fn epoch_interval(&self) -> Duration {
+        let interval = Duration::from_millis(self.settings.epoch_interval_ms);
+        if self.epochs_in_flight() == 0 {
+            interval / 2
+        } else {
+            interval
+        }
+    }
+
     pub(super) fn is_epoch_due(&self) -> bool {
         let since_closed = self.closed_at.elapsed();
         if self.waiting_records > 0 {
-            return since_closed >= Duration::from_millis(self.settings.epoch_interval_ms)
+            return since_closed >= self.epoch_interval()
                 || self.waiting_bytes >= self.settings.epoch_bytes_max;
         }
         // Time alone changes something only until the last partition counts as idle.
