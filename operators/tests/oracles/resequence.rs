@@ -105,6 +105,11 @@ fn event(id: i64, at: Option<i64>, partition: u32, offset: i64) -> Values {
     ]
 }
 
+/// An event as it leaves: only the ledger needs the record's bytes.
+fn without_bytes(event: &Values) -> Values {
+    event[..BYTES].to_vec()
+}
+
 fn position(event: &Values) -> (Value, Value) {
     (event[PARTITION].clone(), event[OFFSET].clone())
 }
@@ -218,7 +223,7 @@ impl Model {
         self.check_late(before, events, late);
         for event in output {
             assert_eq!(
-                self.input.get(&position(event)),
+                self.input.get(&position(event)).map(without_bytes).as_ref(),
                 Some(event),
                 "an event leaves as it came"
             );
@@ -336,14 +341,19 @@ fn june_that_arrives_between_july_and_july_leaves_in_its_place() {
     );
     assert_eq!(
         subject.epoch(Some(36), &[], 1).0,
-        [july, june],
+        [july, june].map(|event| without_bytes(&event)),
         "the horizon is at 21"
     );
-    assert_eq!(subject.epoch(Some(45), &[], 1).0, [july_again]);
-    let (output, late) = subject.epoch(Some(45), &[event(1, Some(30), 0, 4)], 1);
+    assert_eq!(
+        subject.epoch(Some(45), &[], 1).0,
+        [without_bytes(&july_again)]
+    );
+    let too_late = event(1, Some(30), 0, 4);
+    let (output, late) = subject.epoch(Some(45), std::slice::from_ref(&too_late), 1);
     assert_eq!(
         (output.len(), late.len(), subject.late.get()),
         (0, 1, 1),
         "at the horizon is late"
     );
+    assert_eq!(late[0][4], too_late[BYTES], "the ledger has the bytes");
 }
