@@ -133,8 +133,7 @@ struct Renderer<'a, 'scope> {
     /// Late rows, by resequencer.
     late: HashMap<NodeId, Changes<'scope>>,
     dead: Vec<Changes<'scope>>,
-    /// By node, key, and the columns that order the rows of a key.
-    arrangements: HashMap<(NodeId, Vec<String>, Vec<String>), Arrangement<'scope>>,
+    arrangements: HashMap<joins::Index, Arrangement<'scope>>,
     handles: Vec<(InputHandle<RawBatch>, Changes<'scope>)>,
 }
 

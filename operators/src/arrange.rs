@@ -15,6 +15,7 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::vec::ToStream;
 
 use crate::batcher::{Dated, RowBatcher, RowLayout};
 use crate::error::Context;
@@ -35,7 +36,7 @@ pub struct Arrangement<'scope> {
     pub arranged: Arranged<'scope, TraceAgent<RowSpine>>,
     /// How its rows are encoded.
     pub layout: Rc<KeyedLayout>,
-    /// Rows with a null in the key; they keep no state.
+    /// Rows with a null in the key that are not in the index; they keep no state.
     pub null_keyed: Changes<'scope>,
 }
 
@@ -49,26 +50,39 @@ pub fn arrange<'scope>(
     name: &str,
     failure: &Failure,
 ) -> Result<Arrangement<'scope>, Error> {
-    let layout = Rc::new(layout);
     let (keyed, null_keyed) =
         split_null_keys(input, layout.key_columns().to_vec(), name, failure.clone());
-    let routed = route::by_key(
-        keyed,
-        name,
-        layout.schema(),
-        layout.key_columns().to_vec(),
-        failure.clone(),
-    )?;
+    Ok(Arrangement {
+        null_keyed,
+        ..arrange_with_nulls(keyed, layout, name, failure)?
+    })
+}
+
+/// Indexes a stream by the key of a layout, with the rows whose key has a null: what is joined with it by that key must hold no such rows.
+///
+/// # Errors
+/// If a key column has no encoding.
+pub fn arrange_with_nulls<'scope>(
+    input: Changes<'scope>,
+    layout: KeyedLayout,
+    name: &str,
+    failure: &Failure,
+) -> Result<Arrangement<'scope>, Error> {
+    let layout = Rc::new(layout);
+    let scope = input.scope();
+    let key = layout.key_columns().to_vec();
+    let routed = route::by_key(input, name, layout.schema(), key, failure.clone())?;
     let batcher = RowBatcher::new(name, Rc::clone(&layout), failure.clone());
     let pact = Exchange::new(|(_, packet): &Dated| packet.worker);
     let arranged = arrange_core::<_, _, _, RowSpine>(dated(routed), pact, name, |_, _| batcher);
     Ok(Arrangement {
         arranged,
         layout,
-        null_keyed,
+        null_keyed: None.to_stream(scope),
     })
 }
 
+/// Packets with their epochs.
 fn dated<'scope>(input: Changes<'scope>) -> Batches<'scope, Dated> {
     input.unary::<CapacityContainerBuilder<Vec<Dated>>, _, _, _>(Pipeline, "dated", |_, _| {
         |input, output| {
@@ -187,11 +201,13 @@ fn select(
     })
 }
 
-/// Rows of one side of an outer join, with nulls for the columns of the others; their own columns begin at `start`.
+/// Rows of one side of an outer join, with nulls for the columns of the others; their own columns begin at `start`. Those of
+/// epochs up to `unneeded_through` are dropped.
 pub fn pad<'scope>(
     input: Changes<'scope>,
     output: SchemaRef,
     start: usize,
+    unneeded_through: Option<u64>,
     name: &str,
     failure: Failure,
 ) -> Changes<'scope> {
@@ -202,6 +218,10 @@ pub fn pad<'scope>(
         move |_, _| {
             move |input, out| {
                 input.for_each(|capability, packets| {
+                    let epoch = *capability.least().expect("a message carries its epoch");
+                    if unneeded_through.is_some_and(|last| epoch <= last) {
+                        return;
+                    }
                     let mut session = out.session(&capability);
                     for Packet { changes, .. } in packets.drain(..) {
                         let (rows, len) = (&changes.rows, changes.len());

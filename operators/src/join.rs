@@ -150,7 +150,8 @@ fn padded_null_keys<'scope>(
         let is_kept = (0..).zip(sides).all(|(j, other)| j == i || other.padded);
         if is_kept {
             let (rows, output) = (side.arrangement.null_keyed.clone(), settings.output.clone());
-            streams.push(pad(rows, output, start, &settings.name, failure.clone()));
+            let (unneeded, name) = (settings.unneeded_through, &settings.name);
+            streams.push(pad(rows, output, start, unneeded, name, failure.clone()));
         }
         start += side.arrangement.layout.schema().fields().len();
     }

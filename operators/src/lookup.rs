@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, SchemaRef};
 use differential_dataflow::trace::cursor::{Cursor, Navigable};
 use smallvec::SmallVec;
@@ -55,7 +55,8 @@ pub struct Settings {
     pub unneeded_through: Option<u64>,
 }
 
-/// Looks up every row of a stream of `schema` in an arrangement.
+/// Looks up every row of a stream of `schema` in an arrangement. A null in a key meets nothing, unless the arrangement has nulls
+/// (see [`crate::arrange::arrange_with_nulls`]).
 ///
 /// # Errors
 /// If a column has no encoding.
@@ -123,7 +124,7 @@ struct Probe {
     row: u32,
 }
 
-/// The encoded keys of a batch; `None` for a row whose key has a null.
+/// The encoded keys of a batch.
 struct Keys {
     keys: EncodedRows,
     within: EncodedRows,
@@ -240,22 +241,14 @@ impl Lookup {
         })
     }
 
-    /// All rows that have a key, in its order.
+    /// All rows in the order of their keys.
     fn sorted_probes(&self, batches: &[ChangeBatch], keys: &[Keys]) -> Vec<Probe> {
         let mut probes = Vec::with_capacity(batches.iter().map(ChangeBatch::len).sum());
         for ((batch, changes), keys) in (0..).zip(batches).zip(keys) {
-            let key_columns: Vec<&ArrayRef> = self
-                .settings
-                .key
-                .iter()
-                .map(|&i| changes.rows.column(i))
-                .collect();
-            for (row, i) in (0..).zip(0..changes.len()) {
-                if key_columns.iter().all(|column| column.is_valid(i)) {
-                    let prefix = prefix(keys.keys.bytes(i));
-                    probes.push(Probe { prefix, batch, row });
-                }
-            }
+            probes.extend((0..).zip(0..changes.len()).map(|(row, i)| {
+                let prefix = prefix(keys.keys.bytes(i));
+                Probe { prefix, batch, row }
+            }));
         }
         let key_of = |probe: &Probe| keys[probe.batch as usize].of(probe.row);
         probes.sort_unstable_by(|a, b| {

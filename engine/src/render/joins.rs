@@ -7,11 +7,34 @@
 //! dimension's key to the hub's key and the fact's unique columns.
 
 use tidemill_jobs::plan::Dimension;
+use tidemill_operators::arrange::arrange_with_nulls;
 use tidemill_operators::join::{Follows, Side};
 use tidemill_operators::lookup::{self, Version};
 use tidemill_operators::stateless::select;
 
 use super::*;
+
+/// What an arrangement indexes, and how.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Index {
+    input: NodeId,
+    key: Vec<String>,
+    /// Columns that order the rows of a key.
+    first: Vec<String>,
+    /// Rows whose key has a null are in it.
+    with_nulls: bool,
+}
+
+impl Index {
+    const fn of(input: NodeId, key: Vec<String>) -> Self {
+        Self {
+            input,
+            key,
+            first: Vec::new(),
+            with_nulls: false,
+        }
+    }
+}
 
 /// A column of a star join: of the fact (0) or of a dimension (from 1), and which one.
 type StarColumn = (usize, usize);
@@ -91,11 +114,11 @@ impl<'scope> Renderer<'_, 'scope> {
         let (left_key, right_key): (Vec<_>, Vec<_>) = on.iter().cloned().unzip();
         let sides = vec![
             Side {
-                arrangement: self.arrangement(left, left_key, &[])?,
+                arrangement: self.arrangement(Index::of(left, left_key))?,
                 padded: matches!(kind, JoinKind::Right | JoinKind::Full),
             },
             Side {
-                arrangement: self.arrangement(right, right_key, &[])?,
+                arrangement: self.arrangement(Index::of(right, right_key))?,
                 padded: matches!(kind, JoinKind::Left | JoinKind::Full),
             },
         ];
@@ -141,14 +164,21 @@ impl<'scope> Renderer<'_, 'scope> {
         Ok(self.concat(outputs))
     }
 
-    /// The fact by the hub's key, each key's rows by the fact's unique columns.
+    /// The fact by the hub's key, each key's rows by the fact's unique columns. Where facts without that key are kept, the other
+    /// dimensions' changes must find them.
     fn fact(&mut self, star: &Star<'_>) -> Result<Arrangement<'scope>, Error> {
-        self.arrangement(star.fact, star.on(1).0, star.unique)
+        let is_optional = |number: &usize| star.dimensions[number - 1].optional;
+        self.arrangement(Index {
+            input: star.fact,
+            key: star.on(1).0,
+            first: star.unique.to_vec(),
+            with_nulls: !star.looked_up.is_empty() && star.hub.iter().all(is_optional),
+        })
     }
 
     fn dimension(&mut self, star: &Star<'_>, number: usize) -> Result<Side<'scope>, Error> {
         Ok(Side {
-            arrangement: self.arrangement(star.input(number), star.on(number).1, &[])?,
+            arrangement: self.arrangement(Index::of(star.input(number), star.on(number).1))?,
             padded: star.dimensions[number - 1].optional,
         })
     }
@@ -318,24 +348,22 @@ impl<'scope> Renderer<'_, 'scope> {
         Ok(Arc::new(Schema::new(fields)))
     }
 
-    /// A stream indexed by key, the rows of a key ordered by `first`; joins that need the same index share it.
-    fn arrangement(
-        &mut self,
-        input: NodeId,
-        key: Vec<String>,
-        first: &[String],
-    ) -> Result<Arrangement<'scope>, Error> {
-        let id = (input, key, first.to_vec());
-        if let Some(arrangement) = self.arrangements.get(&id) {
+    /// A stream indexed by key; joins that need the same index share it.
+    fn arrangement(&mut self, index: Index) -> Result<Arrangement<'scope>, Error> {
+        if let Some(arrangement) = self.arrangements.get(&index) {
             return Ok(arrangement.clone());
         }
-        let node = &self.context.plan.nodes[input].name;
-        let layout = KeyedLayout::ordered(self.schema(input), &id.1, first)
+        let node = &self.context.plan.nodes[index.input].name;
+        let layout = KeyedLayout::ordered(self.schema(index.input), &index.key, &index.first)
             .map_err(|error| self.plan_error(node, error))?;
-        let name = format!("{node} by {}", id.1.join(", "));
-        let rows = self.streams[&input].clone();
-        let arrangement = arrange(rows, layout, &name, self.context.failure)?;
-        self.arrangements.insert(id, arrangement.clone());
+        let name = format!("{node} by {}", index.key.join(", "));
+        let rows = self.streams[&index.input].clone();
+        let arrangement = if index.with_nulls {
+            arrange_with_nulls(rows, layout, &name, self.context.failure)?
+        } else {
+            arrange(rows, layout, &name, self.context.failure)?
+        };
+        self.arrangements.insert(index, arrangement.clone());
         Ok(arrangement)
     }
 

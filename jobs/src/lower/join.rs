@@ -50,7 +50,7 @@ impl Lowering<'_> {
                 [&left_schema, &right_schema],
                 [left.names, right.names],
             ),
-            None => self.binary_join(scope, nodes, kind, on, [left.names, right.names]),
+            None => self.binary_join(scope, nodes, kind, on, [&left.names, &right.names]),
         };
         match &join.filter {
             None => Ok(lowered),
@@ -70,7 +70,7 @@ impl Lowering<'_> {
         nodes: [NodeId; 2],
         kind: JoinKind,
         on: Vec<(String, String)>,
-        names: [Vec<String>; 2],
+        names: [&[String]; 2],
     ) -> Lowered {
         let [left, right] = nodes.map(|node| Arc::clone(&self.graph.node(node).schema));
         let padded = |field: &Arc<Field>, padded: bool| {
@@ -210,7 +210,7 @@ impl Lowering<'_> {
 }
 
 /// A join's columns by name, from those of its sides in order.
-fn picked(sides: Lowered, schemas: [&SchemaRef; 2], names: [Vec<String>; 2]) -> Lowered {
+fn picked(sides: &Lowered, schemas: [&SchemaRef; 2], names: [&[String]; 2]) -> Lowered {
     let start = schemas[0].fields().len();
     let index = |schema: &SchemaRef, name: &String| {
         let index = schema

@@ -12,6 +12,7 @@ mod key_order;
 mod reductions;
 mod resequence;
 mod sink;
+mod stars;
 mod table;
 mod watermark;
 mod window;
