@@ -380,6 +380,7 @@ golden_jobs! {
     july_june_july
     outer_joins
     resequenced_audit
+    star_joins
     streams_into_state
     windows_over_a_stream
     windows_over_a_table

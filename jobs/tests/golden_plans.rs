@@ -143,6 +143,46 @@ fn plans_keep_what_they_promise() {
     }
 }
 
+/// A star's keys are columns of its fact and of its dimensions; where they differ, the fact's rows can be told apart.
+#[test]
+fn a_star_joins_columns_of_one_fact() {
+    let mut stars = 0;
+    let small = small_jobs()
+        .into_iter()
+        .map(|(name, sql)| plan(&name, &sql, &Profile::default()));
+    for plan in small.chain([flagship(None)]) {
+        for node in &plan.nodes {
+            let NodeOp::StarJoin {
+                fact,
+                unique,
+                dimensions,
+            } = &node.op
+            else {
+                continue;
+            };
+            stars += 1;
+            let keys: BTreeSet<Vec<&String>> = (dimensions.iter())
+                .map(|dimension| dimension.on.iter().map(|(key, _)| key).collect())
+                .collect();
+            let is_findable = keys.len() == 1 || !unique.is_empty();
+            assert!(dimensions.len() > 1 && is_findable, "'{}'", node.name);
+            let of_dimensions = dimensions
+                .iter()
+                .flat_map(|dimension| dimension.on.iter().map(|(_, key)| (dimension.input, key)));
+            let of_fact = keys.into_iter().flatten().chain(unique);
+            for (input, column) in of_fact.map(|key| (*fact, key)).chain(of_dimensions) {
+                let schema = &plan.nodes[input].schema;
+                assert!(
+                    schema.field_with_name(column).is_ok(),
+                    "'{}' has no '{column}'",
+                    plan.nodes[input].name
+                );
+            }
+        }
+    }
+    assert!(stars > 0, "no plan has a star");
+}
+
 /// Every path from a source to an operator that remembers rows passes one durable stage, and no path passes two.
 #[test]
 fn what_differential_remembers_can_be_had_again_after_a_restart() {
@@ -166,7 +206,10 @@ fn what_differential_remembers_can_be_had_again_after_a_restart() {
     for plan in small.chain([flagship(None)]) {
         for node in &plan.nodes {
             let expected = match node.op {
-                NodeOp::Join { .. } | NodeOp::Aggregate { .. } | NodeOp::Distinct { .. } => true,
+                NodeOp::Join { .. }
+                | NodeOp::StarJoin { .. }
+                | NodeOp::Aggregate { .. }
+                | NodeOp::Distinct { .. } => true,
                 NodeOp::Image { .. } => false,
                 _ => continue,
             };
