@@ -113,6 +113,14 @@ impl Job {
         table.put(group, key, value).expect("state can be written");
     }
 
+    /// The key must be one that the table never held.
+    pub fn insert(&mut self, table: usize, key: &[u8], value: &[u8]) {
+        let (group, table) = self.table(table, key);
+        table
+            .insert(group, key, value)
+            .expect("state can be written");
+    }
+
     pub fn delete(&mut self, table: usize, key: &[u8]) {
         let (group, table) = self.table(table, key);
         table.delete(group, key).expect("state can be written");

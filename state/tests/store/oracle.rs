@@ -8,12 +8,17 @@ use std::path::PathBuf;
 
 use crate::kit::{Entries, Job, Worker, settings};
 use proptest::prelude::*;
+use proptest::sample::Index;
 use tidemill_state::{Change, Frozen};
 use tidemill_types::key_group::{key_group, worker_of};
 
 #[derive(Debug, Clone)]
 enum Op {
     Put(usize, u8, Vec<u8>),
+    /// A key that no table ever held.
+    Insert(usize, Vec<u8>),
+    /// Deletes one of the keys that were inserted, if it is there.
+    DeleteInserted(Index),
     Delete(usize, u8),
     /// Looks keys up, some of them twice.
     GetMany(usize, Vec<u8>),
@@ -36,7 +41,9 @@ fn op() -> impl Strategy<Value = Op> {
     let keys = prop::collection::vec(key.clone(), 0..12);
     prop_oneof![
         12 => (table.clone(), key.clone(), prop::collection::vec(any::<u8>(), 0..24)).prop_map(|(t, k, v)| Op::Put(t, k, v)),
+        6 => (table.clone(), prop::collection::vec(any::<u8>(), 0..24)).prop_map(|(t, v)| Op::Insert(t, v)),
         4 => (table.clone(), key.clone()).prop_map(|(t, k)| Op::Delete(t, k)),
+        4 => any::<Index>().prop_map(Op::DeleteInserted),
         6 => (table.clone(), keys.clone()).prop_map(|(t, ks)| Op::GetMany(t, ks)),
         6 => (table.clone(), keys).prop_map(|(t, ks)| Op::UpdateMany(t, ks)),
         2 => Just(Op::Scan),
@@ -53,8 +60,15 @@ fn key(number: u8) -> Vec<u8> {
     vec![number / 8; usize::from(number % 8)]
 }
 
+/// The key of the n-th insert: longer than those of numbers.
+fn inserted_key(number: u32) -> Vec<u8> {
+    [&[255; 8], number.to_be_bytes().as_slice()].concat()
+}
+
 struct Run {
     job: Job,
+    /// In which table, per key that was inserted; a restart inserts others.
+    inserted: Vec<usize>,
     model: Entries,
     frozen: Option<(Vec<Frozen>, Entries)>,
     checkpoint: Option<(Vec<PathBuf>, Entries)>,
@@ -68,6 +82,20 @@ impl Run {
                 self.model
                     .insert((table, key_group(&key(number)), key(number)), value);
             }
+            Op::Insert(table, value) => {
+                let key = inserted_key(u32::try_from(self.inserted.len()).expect("few"));
+                self.inserted.push(table);
+                self.job.insert(table, &key, &value);
+                self.model.insert((table, key_group(&key), key), value);
+            }
+            Op::DeleteInserted(index) if !self.inserted.is_empty() => {
+                let number = index.index(self.inserted.len());
+                let key = inserted_key(u32::try_from(number).expect("few"));
+                let table = self.inserted[number];
+                self.job.delete(table, &key);
+                self.model.remove(&(table, key_group(&key), key));
+            }
+            Op::DeleteInserted(_) => {}
             Op::Delete(table, number) => {
                 self.job.delete(table, &key(number));
                 self.model
@@ -193,7 +221,7 @@ proptest! {
         ops in prop::collection::vec(op(), 1..200),
     ) {
         let job = Job::new(workers, settings(cache_bytes_max));
-        let mut run = Run { job, model: Entries::new(), frozen: None, checkpoint: None };
+        let mut run = Run { job, inserted: Vec::new(), model: Entries::new(), frozen: None, checkpoint: None };
         ops.into_iter().for_each(|op| run.apply(op));
         run.frozen = None;
         assert_eq!(run.job.entries(), run.model);

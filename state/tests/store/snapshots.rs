@@ -179,6 +179,61 @@ fn a_hot_key_costs_one_write_per_snapshot_and_a_key_that_came_and_went_costs_non
     assert!(job.workers[0].store.size_bytes() < 4096);
 }
 
+/// A restored job whose first table is not all in memory: what is deleted there may be on disk, unless it is known to be new.
+fn restored() -> Job {
+    let mut job = filled(1, 2000);
+    let folders = job.checkpoint();
+    job.restore(&folders, 1);
+    job
+}
+
+#[test]
+fn an_inserted_key_that_goes_before_a_snapshot_leaves_nothing_on_disk() {
+    let passing = |number: u32| key(1_000_000 + number);
+    let mut job = restored();
+    let before = sst_files(&job.checkpoint()[0]);
+    for number in 0..1000 {
+        job.insert(0, &passing(number), b"passing");
+        job.delete(0, &passing(number));
+    }
+    assert_eq!(sst_files(&job.checkpoint()[0]), before);
+    // One that was put is not known to be new, and its deletion is written.
+    job.put(0, &passing(0), b"passing");
+    job.delete(0, &passing(0));
+    assert_ne!(sst_files(&job.checkpoint()[0]), before);
+}
+
+#[test]
+fn an_inserted_key_that_goes_after_a_snapshot_is_gone_after_the_next() {
+    let inserted = |number: u32| key(1_000_000 + number);
+    let mut job = restored();
+    let before = job.entries();
+    (0..1000).for_each(|number| job.insert(0, &inserted(number), b"inserted"));
+    let frozen = job.freeze();
+    // Some while the snapshot is being written, the others behind it.
+    (0..500).for_each(|number| job.delete(0, &inserted(number)));
+    let folders = job.write(frozen);
+    (500..1000).for_each(|number| job.delete(0, &inserted(number)));
+    assert_eq!(job.entries(), before);
+    let next = job.checkpoint();
+    job.restore(&next, 1);
+    assert_eq!(job.entries(), before, "the next one has none of them");
+    job.restore(&folders, 1);
+    let count = before.len() + 1000;
+    assert_eq!(job.entries().len(), count, "the first one has them all");
+}
+
+#[test]
+fn an_inserted_key_that_memory_had_no_room_for_can_be_deleted() {
+    let mut job = Job::new(1, settings(20_000));
+    (0..2000).for_each(|number| job.insert(0, &key(number), b"inserted"));
+    (0..2000).for_each(|number| job.delete(0, &key(number)));
+    assert!(job.entries().is_empty());
+    let folders = job.checkpoint();
+    job.restore(&folders, 1);
+    assert!(job.entries().is_empty());
+}
+
 #[test]
 fn what_did_not_change_is_linked_and_not_written_again() {
     let mut job = filled(1, 2000);
