@@ -137,10 +137,9 @@ fn sorted(
 /// All rows, by key and value.
 fn places(encoded: &[Encoded]) -> Vec<Place> {
     let rows = || {
-        encoded
-            .iter()
-            .zip(0_u32..)
-            .flat_map(|(batch, number)| (0..batch.changes.len()).map(move |row| (batch, number, row)))
+        encoded.iter().zip(0_u32..).flat_map(|(batch, number)| {
+            (0..batch.changes.len()).map(move |row| (batch, number, row))
+        })
     };
     let Some((first, _, row)) = rows().next() else {
         return Vec::new();
@@ -152,7 +151,10 @@ fn places(encoded: &[Encoded]) -> Vec<Place> {
         .unwrap_or(0);
     let mut places: Vec<Place> = rows()
         .map(|(encoded, batch, row)| Place {
-            head: head(&encoded.keys.bytes(row)[shared..], encoded.values.bytes(row)),
+            head: head(
+                &encoded.keys.bytes(row)[shared..],
+                encoded.values.bytes(row),
+            ),
             batch,
             row: u32::try_from(row).expect("rows are counted in u32"),
         })

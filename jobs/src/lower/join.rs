@@ -44,13 +44,10 @@ impl Lowering<'_> {
             }
         }
         let star = self.star_join(scope, nodes, kind, &on, self.at(&left_keys))?;
+        let names = [left.names.as_slice(), right.names.as_slice()];
         let lowered = match star {
-            Some(star) => picked(
-                star,
-                [&left_schema, &right_schema],
-                [left.names, right.names],
-            ),
-            None => self.binary_join(scope, nodes, kind, on, [&left.names, &right.names]),
+            Some(star) => picked(&star, [&left_schema, &right_schema], names),
+            None => self.binary_join(scope, nodes, kind, on, names),
         };
         match &join.filter {
             None => Ok(lowered),

@@ -151,7 +151,7 @@ fn indexed<'scope>(
 ) -> Arrangement<'scope> {
     let layout = KeyedLayout::new(schema, &key.map(str::to_owned));
     let layout = layout.expect("the schema has the columns");
-    arrange(rows, layout, "side", failure)
+    arrange(rows, layout, "side", failure).expect("keys have encodings")
 }
 
 fn joined<'scope>(

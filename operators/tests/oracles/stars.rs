@@ -109,7 +109,8 @@ impl<'a, 'scope> Star<'a, 'scope> {
         let layout = KeyedLayout::ordered(&fact_schema(), &[fact_name(hub)], &["id".to_owned()]);
         let layout = layout.expect("the schema has the columns");
         let mut sides = vec![Side {
-            arrangement: arrange_with_nulls(facts.clone(), layout, "facts", failure),
+            arrangement: arrange_with_nulls(facts.clone(), layout, "facts", failure)
+                .expect("keys have encodings"),
             padded: false,
         }];
         sides.extend(
@@ -181,7 +182,7 @@ impl<'a, 'scope> Star<'a, 'scope> {
         let layout = KeyedLayout::new(&projected, &[fact_name(key)]);
         let layout = layout.expect("the schema has the column");
         let index = Side {
-            arrangement: arrange(rows, layout, "index", self.failure),
+            arrangement: arrange(rows, layout, "index", self.failure).expect("keys have encodings"),
             padded: false,
         };
         let mut columns: Vec<Column> = narrow.into_iter().map(|column| (0, column)).collect();
@@ -244,7 +245,7 @@ fn fact_name(column: usize) -> String {
 fn by_key<'scope>(rows: Changes<'scope>, failure: &Failure) -> Arrangement<'scope> {
     let layout = KeyedLayout::new(&dimension_schema(), &["key".to_owned()]);
     let layout = layout.expect("the schema has the column");
-    arrange(rows, layout, "dimension", failure)
+    arrange(rows, layout, "dimension", failure).expect("keys have encodings")
 }
 
 /// A star by definition: each fact with every row of each dimension that has its key, or with nulls.
@@ -334,7 +335,7 @@ fn assert_changes(found: &[Multiset], expected: &[Multiset], unneeded_through: O
 }
 
 fn check_star(
-    facts: History,
+    facts: &History,
     dimensions: &[(Dimension, History)],
     unneeded_through: Option<u64>,
     how: &Run,
