@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test demo demo-kafka bench-studio bench-stages bench-check bench-scaling flamegraph clean-cache
+.PHONY: help setup build lint test demo demo-kafka bench-studio bench-stateless bench-stages bench-check bench-scaling bench-peers flamegraph clean-cache
 
 cargo := . scripts/env.sh && cargo
 
@@ -36,6 +36,9 @@ demo-kafka: build ## The same through a real Kafka, with real film titles
 bench-studio: ## The studio's finance job on a real Kafka: events a second, freshness, recovery from a kill -9
 	@scripts/bench.sh studio
 
+bench-stateless: ## A filter and a projection from Kafka to Kafka, exactly once: events a second
+	@scripts/bench.sh stateless
+
 bench-stages: ## What each stage of that job costs per record, with one worker and with two
 	@scripts/bench.sh stages
 
@@ -44,6 +47,9 @@ bench-check: ## Fails if a stage takes over 10 % more instructions than benches/
 
 bench-scaling: ## The job by size of its state and number of workers: speed, memory, disk, recovery
 	@scripts/bench.sh scaling
+
+bench-peers: ## The same job by Tidemill, Apache Flink and Kafka Streams: benches/peers/README.md
+	@scripts/bench.sh peers
 
 flamegraph: ## Where the job's processor time goes, as a picture: flamegraph.svg
 	@scripts/flamegraph.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds a bench and runs it; benches/README.md says what it measures:  scripts/bench.sh studio|stages|scaling|check [option...]
-# EVENTS, RATE, LIVE_SECONDS and KILLS make the studio's smaller, EVENTS the stages'; options (see --help) win. Needs an idle machine, but for
-# check, which counts instructions: UPDATE_BASELINE=1 makes what it counts the new baseline. KAFKA=0 leaves the broker out of the stages.
+# Builds a bench and runs it; benches/README.md says what it measures:  scripts/bench.sh studio|stateless|stages|scaling|check|peers [option...]
+# EVENTS, RATE, LIVE_SECONDS and KILLS make the studio's smaller, EVENTS stateless, stages and peers; options (see --help) win. Needs an idle machine,
+# but for check, which counts instructions: UPDATE_BASELINE=1 makes what it counts the new baseline. KAFKA=0 leaves the broker out of the stages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -9,22 +9,27 @@ cd "$(dirname "$0")/.."
 bench=${1:-}
 [ $# -eq 0 ] || shift
 options=()
+case "$bench" in studio | stateless | stages | peers) [ -z "${EVENTS:-}" ] || options+=(--events "$EVENTS") ;; esac
 case "$bench" in
   studio)
-    [ -z "${EVENTS:-}" ] || options+=(--events "$EVENTS")
     [ -z "${RATE:-}" ] || options+=(--rate "$RATE")
     [ -z "${LIVE_SECONDS:-}" ] || options+=(--seconds "$LIVE_SECONDS")
     [ -z "${KILLS:-}" ] || options+=(--kills "$KILLS")
     scripts/setup.sh kafka
     ;;
+  stateless) scripts/setup.sh kafka ;;
   stages)
-    [ -z "${EVENTS:-}" ] || options+=(--events "$EVENTS")
     if [ "${KAFKA:-1}" = 0 ]; then scripts/setup.sh; else options+=(--kafka); scripts/setup.sh kafka; fi
     ;;
   scaling) scripts/setup.sh ;;
   check)
     [ "${UPDATE_BASELINE:-0}" = 0 ] || options+=(--update)
     scripts/setup.sh valgrind
+    ;;
+  peers)
+    scripts/setup.sh kafka
+    peers=$(benches/peers/install.sh)
+    options+=(--peers "$peers")
     ;;
   *) sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

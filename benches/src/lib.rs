@@ -1,5 +1,6 @@
-//! What is measured: the studio's finance job on a real Kafka (`bin/studio`) and by the size of its state (`bin/scaling`), its stages alone
-//! (`bin/stages`), and whether these keep to their budget of instructions (`bin/check`).
+//! What is measured: the studio's finance job on a real Kafka (`bin/studio`) and by the size of its state (`bin/scaling`), a filter and a
+//! projection from Kafka to Kafka (`bin/stateless`), the stages of the studio's job alone (`bin/stages`), whether these keep to their budget
+//! of instructions (`bin/check`), and what others can do as well beside them (`bin/peers`).
 //!
 //! Promises: every run that measures time ends with one line of JSON that has its figures, the commit and the machine; a figure is reported
 //! as measured, whether it meets its target or not; only an output that is not what the events give, or a stage over its budget, makes a run
@@ -8,9 +9,13 @@
 
 mod broker;
 pub mod budget;
+mod catch_up;
 mod job;
+mod launch;
+pub mod peers;
 mod process;
 pub mod report;
 pub mod scaling;
 pub mod stages;
+pub mod stateless;
 pub mod studio;

@@ -13,8 +13,8 @@ pub struct Usage {
     pub resident_peak_bytes: u64,
     /// Processor time.
     pub cpu_s: f64,
-    /// Name and processor time of every thread that was ever seen.
-    threads: BTreeMap<u32, (String, f64)>,
+    /// By its id, name and processor time of every thread that was ever seen.
+    pub threads: BTreeMap<u32, (String, f64)>,
 }
 
 impl Usage {
@@ -61,7 +61,9 @@ pub fn cpu_s(process: u32) -> f64 {
     parse_stat(&stat).map_or(0.0, |(_, seconds)| seconds)
 }
 
-fn resident_peak_bytes(process: u32) -> Option<u64> {
+/// Most resident memory of a process at any time; `None` if it is gone.
+#[must_use]
+pub fn resident_peak_bytes(process: u32) -> Option<u64> {
     let status = read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status
         .lines()

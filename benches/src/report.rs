@@ -1,5 +1,6 @@
 //! What every bench ends with: its figures, the commit and the machine as one line of JSON; and how numbers are shown to people.
 
+use std::fmt;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,6 +48,38 @@ impl Latencies {
             "p999_ms": rounded(self.quantile_ms(999)),
             "max_ms": rounded(self.quantile_ms(1000)),
         })
+    }
+}
+
+/// A figure beside its target.
+pub struct Target {
+    figure: &'static str,
+    measured: String,
+    target: String,
+    is_met: bool,
+}
+
+impl Target {
+    /// A figure, what it is as text, what it should be, and whether that is so.
+    #[must_use]
+    pub const fn new(figure: &'static str, measured: String, target: String, is_met: bool) -> Self {
+        Self {
+            figure,
+            measured,
+            target,
+            is_met,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.is_met { "met" } else { "not met" };
+        write!(
+            f,
+            "{:<46} {:>12}   {:<10} {verdict}",
+            self.figure, self.measured, self.target
+        )
     }
 }
 

@@ -17,12 +17,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::job::{self, Launch, Place};
+use crate::catch_up;
+use crate::job::Status;
+use crate::launch::{FINANCE_JOB, Launch, Place};
 
-pub use figures::{Figures, Run, Size};
+pub use figures::{Figures, Recovery, Run, Size};
 
-/// A job that says nothing for so long is stuck.
-const SILENCE_MAX: Duration = Duration::from_secs(600);
+/// How long a job may take to recover.
+const LIVE_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Interval of checkpoints: the default of a job.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 /// Events per mille that bring a new entity into being.
@@ -83,6 +85,7 @@ fn size(settings: &Settings, keys: u64, work: &Path, say: &mut impl FnMut(&str))
     let mut launch = Launch {
         tidemill: settings.tidemill.clone(),
         root: settings.root.clone(),
+        job: PathBuf::from(FINANCE_JOB),
         work: work.to_owned(),
         place: Place::Files(data.clone()),
         workers: 1,
@@ -105,58 +108,33 @@ fn size(settings: &Settings, keys: u64, work: &Path, say: &mut impl FnMut(&str))
     for &workers in &settings.workers {
         launch.workers = workers;
         forget(&launch, &data)?;
-        let mut run = catch_up(&launch, events)?;
-        if keys <= settings.verified_keys_max {
-            run.verified = Some(launch.verify()?["verified"] == Value::Bool(true));
-        }
-        recover(&launch, &mut run)?;
+        let catch_up = catch_up::follow(launch.run(true)?, events)?;
+        let state_bytes = bytes_on_disk(&launch.state_folder())?;
+        let is_verified = keys <= settings.verified_keys_max;
+        let verified = is_verified.then(|| launch.verify()).transpose()?;
+        let run = Run {
+            workers,
+            catch_up,
+            state_bytes,
+            verified: verified.map(|found| found["verified"] == Value::Bool(true)),
+            recovery: recover(&launch)?,
+        };
         say(&size.line(&run));
         size.runs.push(run);
     }
     Ok(size)
 }
 
-/// From nothing to the end of the events.
-fn catch_up(launch: &Launch, events: u64) -> Result<Run> {
-    let mut job = launch.run(true)?;
-    let mut lines = Vec::new();
-    while let Some(line) = job.next_line(SILENCE_MAX)? {
-        lines.push(line);
-    }
-    job.ended()?;
-    let wall = job.started.elapsed();
-    let (first_read, last_commit) = job::bounds(&lines, job.started)?;
-    let last = &lines.last().context("the job wrote no status")?.status;
-    ensure!(
-        last.records_in == events,
-        "the job read {} of {events} events",
-        last.records_in
-    );
-    let usage = job.usage();
-    Ok(Run {
-        workers: launch.workers,
-        took: last_commit - first_read,
-        wall,
-        cpu_s: usage.cpu_s,
-        resident_peak_bytes: usage.resident_peak_bytes,
-        state_bytes: bytes_on_disk(&launch.state_folder())?,
-        checkpoints: job::checkpoints(&lines),
-        recovery_ms: 0,
-        recovery_cpu_s: 0.0,
-        recovery_resident_peak_bytes: 0,
-        verified: None,
-    })
-}
-
 /// Once more, on the state that there is now.
-fn recover(launch: &Launch, run: &mut Run) -> Result<()> {
+fn recover(launch: &Launch) -> Result<Recovery> {
     let job = launch.run(false)?;
-    let live = job.wait_for("live", SILENCE_MAX, job::Status::is_live)?;
-    run.recovery_ms = live.status.recovery_ms.unwrap_or(-1);
-    let usage = job.usage();
-    run.recovery_cpu_s = usage.cpu_s;
-    run.recovery_resident_peak_bytes = usage.resident_peak_bytes;
-    job.stop()
+    let live = job.wait_for("live", LIVE_WAIT_MAX, Status::is_live)?;
+    let recovery = Recovery {
+        ms: live.status.recovery_ms.unwrap_or(-1),
+        usage: job.usage(),
+    };
+    job.stop()?;
+    Ok(recovery)
 }
 
 /// Removes what the job wrote, so that it starts from nothing.

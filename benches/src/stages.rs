@@ -148,7 +148,7 @@ fn with_kafka(inputs: &Inputs, settings: &Settings, written: &[OutputRecords]) -
 mod tests {
     use super::*;
 
-    const STAGES: [&str; 12] = [
+    const STAGES: [&str; 13] = [
         "decode",
         "watermark",
         "dedup",
@@ -159,6 +159,7 @@ mod tests {
         "join fact",
         "join dimension",
         "join left",
+        "lookup",
         "reduce",
         "sink encode",
     ];

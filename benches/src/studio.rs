@@ -7,7 +7,7 @@
 //! At the end everything that was committed, kills included, is held against the studio's oracle.
 
 mod figures;
-mod live;
+pub(crate) mod live;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::broker::Broker;
-use crate::job::{self, Launch, Line, Place};
+use crate::catch_up::{self, checkpoints};
+use crate::job::{self, Job, Line};
+use crate::launch::{FINANCE_JOB, Launch, Place};
 use crate::process::{self, Usage};
 use live::Live;
 
-pub use figures::{CatchUp, Figures, Freshness, Recovery};
+pub use figures::{Figures, Freshness, Recovery};
 
-/// A job that says nothing for so long is stuck.
-const SILENCE_MAX: Duration = Duration::from_secs(120);
 /// How long a job may take to recover.
 const LIVE_WAIT_MAX: Duration = Duration::from_secs(300);
 /// How long after a restart the first new commit may take.
@@ -78,6 +78,7 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     let launch = Launch {
         tidemill,
         root: settings.root.clone(),
+        job: PathBuf::from(FINANCE_JOB),
         work: work.path().to_owned(),
         place: Place::Kafka(broker.bootstrap()),
         workers: settings.workers,
@@ -88,13 +89,13 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     let generated = launch.generate(settings.events, settings.seed)?;
 
     say("1. catching up");
-    let catch_up = catch_up(&launch, &broker, settings.events)?;
+    let catch_up = catch_up::follow_with(&broker, launch.run(true)?, settings.events)?;
     say(&catch_up.to_string());
 
     say(&format!("2. live, at {} payments/s", settings.rate));
     let mut job = launch.run(false)?;
     job.wait_for("live", LIVE_WAIT_MAX, job::Status::is_live)?;
-    let mut live = Live::start(&broker.bootstrap(), settings.rate)?;
+    let mut live = Live::start(&broker.bootstrap(), settings.rate, live::FIRST_ID)?;
     let freshness = freshness(&mut live, &job, &broker, settings.live)?;
     say(&freshness.to_string());
 
@@ -126,36 +127,6 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     })
 }
 
-/// From nothing to the last event that there was at the start.
-fn catch_up(launch: &Launch, broker: &Broker, events: u64) -> Result<CatchUp> {
-    let broker_before_s = process::cpu_s(broker.process()?);
-    let mut job = launch.run(true)?;
-    let mut lines = Vec::new();
-    while let Some(line) = job.next_line(SILENCE_MAX)? {
-        lines.push(line);
-    }
-    job.ended()?;
-    let wall = job.started.elapsed();
-    let broker_cpu_s = process::cpu_s(broker.process()?) - broker_before_s;
-    let (first_read, last_commit) = job::bounds(&lines, job.started)?;
-    let last = &lines.last().context("the job wrote no status")?.status;
-    ensure!(
-        last.records_in == events,
-        "the job read {} of {events} events",
-        last.records_in
-    );
-    Ok(CatchUp {
-        events,
-        took: last_commit - first_read,
-        wall,
-        epochs: last.epoch,
-        checkpoints: job::checkpoints(&lines),
-        records_out: last.records_out,
-        usage: job.usage(),
-        broker_cpu_s,
-    })
-}
-
 /// Epochs a second between the first line and the last.
 #[expect(clippy::cast_precision_loss, reason = "a rate to be read")]
 fn epochs_per_s(lines: &[Line]) -> f64 {
@@ -174,12 +145,7 @@ fn median_commit_ms(lines: &[Line]) -> f64 {
 }
 
 /// Latencies over a span of steady load.
-fn freshness(
-    live: &mut Live,
-    job: &job::Job,
-    broker: &Broker,
-    span: Duration,
-) -> Result<Freshness> {
+fn freshness(live: &mut Live, job: &Job, broker: &Broker, span: Duration) -> Result<Freshness> {
     sleep_while(live, WARM_UP)?;
     drop(job.lines_so_far());
     let (from, before) = (
@@ -202,14 +168,14 @@ fn freshness(
         missing,
         epochs_per_s: epochs_per_s(&lines),
         commit_ms: median_commit_ms(&lines),
-        checkpoints: job::checkpoints(&lines),
+        checkpoints: checkpoints(&lines),
         job_cpus: used(&job.usage(), &before.0),
         broker_cpus,
     })
 }
 
 /// Kills the job, starts it again at once, and waits for its first new commit.
-fn recover(launch: &Launch, job: job::Job, live: &Live) -> Result<(job::Job, Recovery)> {
+fn recover(launch: &Launch, job: Job, live: &Live) -> Result<(Job, Recovery)> {
     let killed = Instant::now();
     job.kill()?;
     let job = launch.run(false)?;

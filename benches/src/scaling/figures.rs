@@ -1,10 +1,11 @@
 //! What a run has measured: a table for people, and the line of JSON.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::catch_up::CatchUp;
+use crate::process::Usage;
 use crate::report::{grouped, rounded};
 
 /// How many times faster two workers should be than one.
@@ -37,52 +38,52 @@ pub struct Size {
 pub struct Run {
     /// Workers.
     pub workers: usize,
-    /// From the first record read to the last commit.
-    pub took: Duration,
-    /// From the start of the process to its end, the last checkpoint included.
-    pub wall: Duration,
-    /// Processor time of the process.
-    pub cpu_s: f64,
-    /// Most resident memory.
-    pub resident_peak_bytes: u64,
+    /// From nothing to the end of the events.
+    pub catch_up: CatchUp,
     /// Bytes on disk at the end, of state and checkpoints.
     pub state_bytes: u64,
-    /// Checkpoints taken.
-    pub checkpoints: usize,
-    /// What the job says of its recovery, in milliseconds.
-    pub recovery_ms: i64,
-    /// Processor time of the recovering process until it was live.
-    pub recovery_cpu_s: f64,
-    /// Its most resident memory.
-    pub recovery_resident_peak_bytes: u64,
     /// Whether the outputs are what the oracle says; `None` if it was not asked.
     pub verified: Option<bool>,
+    /// The start on the state that there is then.
+    pub recovery: Recovery,
+}
+
+/// A start on state that is there.
+#[derive(Debug)]
+pub struct Recovery {
+    /// What the job says, in milliseconds.
+    pub ms: i64,
+    /// What the process had used when it was live.
+    pub usage: Usage,
+}
+
+impl Run {
+    /// Processors that were busy: far fewer than workers mean that the machine had other things to do, or that the job waited for the disk.
+    fn cpus(&self) -> f64 {
+        self.catch_up.usage.cpu_s / self.catch_up.wall.as_secs_f64().max(1e-9)
+    }
+
+    fn events_per_s_of_process(&self) -> f64 {
+        self.catch_up.per_s(self.catch_up.wall)
+    }
+
+    fn cpu_s_per_million_events(&self) -> f64 {
+        self.catch_up.ns_per_event(self.catch_up.usage.cpu_s) / 1e3
+    }
 }
 
 impl Size {
-    fn events_per_s(&self, run: &Run) -> f64 {
-        float(self.events) / run.took.as_secs_f64().max(1e-9)
-    }
-
-    /// Processors that were busy: far fewer than workers mean that the machine had other things to do, or that the job waited for the disk.
-    fn cpus(run: &Run) -> f64 {
-        run.cpu_s / run.wall.as_secs_f64().max(1e-9)
-    }
-
-    fn cpu_s_per_million(&self, run: &Run) -> f64 {
-        run.cpu_s / float(self.events) * 1e6
-    }
-
     /// Resident memory for a million keys, the process' own included.
     fn mib_per_million_keys(&self, run: &Run) -> f64 {
-        mib(run.resident_peak_bytes) / float(self.keys) * 1e6
+        mib(run.catch_up.usage.resident_peak_bytes) / float(self.keys) * 1e6
     }
 
     /// How many times faster the last number of workers is than the first.
     #[must_use]
     pub fn speed_up(&self) -> Option<f64> {
         let (first, last) = (self.runs.first()?, self.runs.last()?);
-        (first.workers < last.workers).then(|| self.events_per_s(last) / self.events_per_s(first))
+        (first.workers < last.workers)
+            .then(|| last.catch_up.events_per_s() / first.catch_up.events_per_s())
     }
 
     /// One line of the table.
@@ -97,16 +98,16 @@ impl Size {
             "{:>11} {:>7} {:>10} {:>9} {:>5.2} {:>11.1} {:>9} {:>11} {:>9} {:>11} {:>9.1} {:>9} {verified:>9}",
             grouped(float(self.keys)),
             run.workers,
-            grouped(self.events_per_s(run)),
-            grouped(float(self.events) / run.wall.as_secs_f64()),
-            Self::cpus(run),
-            self.cpu_s_per_million(run),
-            grouped(mib(run.resident_peak_bytes)),
+            grouped(run.catch_up.events_per_s()),
+            grouped(run.events_per_s_of_process()),
+            run.cpus(),
+            run.cpu_s_per_million_events(),
+            grouped(mib(run.catch_up.usage.resident_peak_bytes)),
             grouped(self.mib_per_million_keys(run)),
             grouped(mib(run.state_bytes)),
-            run.recovery_ms,
-            run.recovery_cpu_s,
-            grouped(mib(run.recovery_resident_peak_bytes)),
+            run.recovery.ms,
+            run.recovery.usage.cpu_s,
+            grouped(mib(run.recovery.usage.resident_peak_bytes)),
         )
     }
 
@@ -114,17 +115,17 @@ impl Size {
         let run = |run: &Run| {
             json!({
                 "workers": run.workers,
-                "events_per_s": self.events_per_s(run).round(),
-                "events_per_s_of_process": (float(self.events) / run.wall.as_secs_f64()).round(),
-                "cpus": rounded(Self::cpus(run)),
-                "cpu_s_per_million_events": rounded(self.cpu_s_per_million(run)),
-                "resident_peak_mib": mib(run.resident_peak_bytes).round(),
+                "events_per_s": run.catch_up.events_per_s().round(),
+                "events_per_s_of_process": run.events_per_s_of_process().round(),
+                "cpus": rounded(run.cpus()),
+                "cpu_s_per_million_events": rounded(run.cpu_s_per_million_events()),
+                "resident_peak_mib": mib(run.catch_up.usage.resident_peak_bytes).round(),
                 "resident_mib_per_million_keys": self.mib_per_million_keys(run).round(),
                 "state_mib": mib(run.state_bytes).round(),
-                "checkpoints": run.checkpoints,
-                "recovery_ms": run.recovery_ms,
-                "recovery_cpu_s": rounded(run.recovery_cpu_s),
-                "recovery_resident_peak_mib": mib(run.recovery_resident_peak_bytes).round(),
+                "checkpoints": run.catch_up.checkpoints,
+                "recovery_ms": run.recovery.ms,
+                "recovery_cpu_s": rounded(run.recovery.usage.cpu_s),
+                "recovery_resident_peak_mib": mib(run.recovery.usage.resident_peak_bytes).round(),
                 "verified": run.verified,
             })
         };
@@ -154,7 +155,7 @@ impl Figures {
             .last()
             .and_then(|size| Some((size, size.runs.last()?)));
         json!({
-            "events_per_s": largest.map(|(size, run)| size.events_per_s(run).round()),
+            "events_per_s": largest.map(|(_, run)| run.catch_up.events_per_s().round()),
             "speed_up": largest.and_then(|(size, _)| size.speed_up()).map(rounded),
             "speed_up_min": SPEED_UP_MIN,
             "state_memory_mib": mib(self.state_memory_bytes).round(),
@@ -225,20 +226,32 @@ const fn mib(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn run(workers: usize, seconds: u64, verified: Option<bool>) -> Run {
-        Run {
-            workers,
+        let catch_up = CatchUp {
+            events: 1_000_000,
             took: Duration::from_secs(seconds),
             wall: Duration::from_secs(seconds + 1),
-            cpu_s: 2.0,
-            resident_peak_bytes: 100 << 20,
-            state_bytes: 1 << 20,
+            epochs: 1,
             checkpoints: 1,
-            recovery_ms: 7,
-            recovery_cpu_s: 0.1,
-            recovery_resident_peak_bytes: 1 << 20,
+            records_out: 1,
+            usage: Usage {
+                cpu_s: 2.0,
+                resident_peak_bytes: 100 << 20,
+                ..Usage::default()
+            },
+            broker_cpu_s: 0.0,
+        };
+        Run {
+            workers,
+            catch_up,
+            state_bytes: 1 << 20,
             verified,
+            recovery: Recovery {
+                ms: 7,
+                usage: Usage::default(),
+            },
         }
     }
 
@@ -258,7 +271,7 @@ mod tests {
     fn costs_are_per_million_events_and_keys() {
         let figures = figures(vec![run(1, 20, None), run(2, 10, Some(true))]);
         let size = &figures.sizes[0];
-        assert_eq!(size.cpu_s_per_million(&size.runs[0]), 2.0);
+        assert_eq!(size.runs[0].cpu_s_per_million_events(), 2.0);
         assert_eq!(size.mib_per_million_keys(&size.runs[0]), 200.0);
         assert_eq!(size.speed_up(), Some(2.0));
         assert_eq!(figures.to_json()["events_per_s"], 100_000.0);

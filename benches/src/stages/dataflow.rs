@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use arrow_schema::SchemaRef;
+use arrow_schema::{ArrowError, SchemaRef};
 use differential_dataflow::trace::TraceReader;
 use tidemill_operators::keyed::KeyedLayout;
-use tidemill_operators::{Changes, Error, Failure, Packet, Tick, Ticks, arrange, join, reduce};
+use tidemill_operators::{
+    Changes, Error, Failure, Packet, Tick, Ticks, arrange, join, lookup, reduce,
+};
 use tidemill_types::ChangeBatch;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle;
@@ -43,6 +45,22 @@ pub struct Side {
     pub key: String,
 }
 
+impl Side {
+    /// Where the key stands.
+    fn position(&self) -> Result<usize, Error> {
+        self.schema
+            .index_of(&self.key)
+            .map_err(|source| self.columns_error(source))
+    }
+
+    fn columns_error(&self, source: ArrowError) -> Error {
+        Error::Columns {
+            operator: self.key.clone(),
+            source,
+        }
+    }
+}
+
 /// What is measured.
 #[derive(Debug, Clone)]
 pub enum Stage {
@@ -54,6 +72,13 @@ pub enum Stage {
         sides: [Side; 2],
         /// A left join.
         padded: bool,
+        /// All columns of both.
+        output: SchemaRef,
+    },
+    /// Rows of the left side, of which nothing is kept, each with what an index of the right side holds.
+    Lookup {
+        /// Left and right.
+        sides: [Side; 2],
         /// All columns of both.
         output: SchemaRef,
     },
@@ -98,6 +123,22 @@ impl Stage {
                 };
                 join::join(vec![left, right], settings, failure)
             }
+            Self::Lookup {
+                sides: [left, right],
+                output,
+            } => {
+                let right = index(inputs.remove(1), &right, failure)?;
+                let settings = lookup::Settings {
+                    name: "lookup".to_owned(),
+                    key: vec![left.position()?],
+                    within_key: Vec::new(),
+                    version: lookup::Version::After,
+                    padded: true,
+                    output,
+                    unneeded_through: None,
+                };
+                lookup::lookup(inputs.remove(0), &left.schema, right, settings, failure)
+            }
             Self::Reduce {
                 settings,
                 schema,
@@ -113,10 +154,7 @@ fn index<'scope>(
     failure: &Failure,
 ) -> Result<arrange::Arrangement<'scope>, Error> {
     let layout = KeyedLayout::new(&side.schema, std::slice::from_ref(&side.key));
-    let layout = layout.map_err(|source| Error::Columns {
-        operator: side.key.clone(),
-        source,
-    })?;
+    let layout = layout.map_err(|source| side.columns_error(source))?;
     arrange::arrange(input, layout, &side.key, failure)
 }
 

@@ -10,6 +10,7 @@ use tidemill_studio::generator::Unpaced;
 use tidemill_studio::{EventSink, Generator, Topic};
 
 use super::Settings;
+use crate::launch::FINANCE_JOB;
 
 /// Between two epochs.
 const EPOCH_MS: i64 = 100;
@@ -29,7 +30,7 @@ pub struct Inputs {
 impl Inputs {
     /// Plans the job and generates its events.
     pub fn generate(settings: &Settings) -> Result<Self> {
-        let path = settings.root.join("jobs/catalog/studio_finance.sql");
+        let path = settings.root.join(FINANCE_JOB);
         let sql =
             std::fs::read_to_string(&path).with_context(|| format!("'{}'", path.display()))?;
         let plan = plan_job("studio_finance", &sql, &Profile::default(), &|_| None)?;

@@ -30,6 +30,16 @@ const PAYMENTS: From = From {
         "status",
     ],
 };
+/// The same facts, by what they are charged to.
+const CHARGES: From = From {
+    table: "payment/table",
+    columns: &["id", "budget_id", "amount", "currency", "due_on", "status"],
+};
+/// A dimension of which each row has few facts.
+const BUDGETS: From = From {
+    table: "budget/table",
+    columns: &["id", "department", "amount"],
+};
 /// A dimension: few rows, each with many facts.
 const PRODUCTIONS: From = From {
     table: "production/table",
@@ -54,7 +64,31 @@ struct Join {
     stage: &'static str,
     sides: [(From, &'static str); 2],
     is_loaded: [bool; 2],
-    padded: bool,
+    how: How,
+}
+
+/// What a join keeps, and which of its rows come out.
+#[derive(Clone, Copy)]
+enum How {
+    /// Both sides are kept, and rows with a match come out.
+    Inner,
+    /// Both sides are kept, and every left row comes out.
+    Left,
+    /// The right side is kept, and every left row comes out.
+    Lookup,
+}
+
+impl How {
+    fn stage(self, sides: [Side; 2], output: SchemaRef) -> Stage {
+        match self {
+            Self::Inner | Self::Left => Stage::Join {
+                sides,
+                padded: matches!(self, Self::Left),
+                output,
+            },
+            Self::Lookup => Stage::Lookup { sides, output },
+        }
+    }
 }
 
 /// Runs every stage once, on new state; and what the sink wrote, per epoch, comes with it.
@@ -78,19 +112,25 @@ pub fn run(inputs: &Inputs, workers: usize) -> Result<(Costs, Vec<OutputRecords>
         stage: "join fact",
         sides: [(PAYMENTS, "production_id"), (PRODUCTIONS, "id")],
         is_loaded: [false, true],
-        padded: false,
+        how: How::Inner,
     })?;
     arranged.join(&Join {
         stage: "join dimension",
         sides: [(PAYMENTS, "production_id"), (PRODUCTIONS, "id")],
         is_loaded: [true, false],
-        padded: false,
+        how: How::Inner,
     })?;
     arranged.join(&Join {
         stage: "join left",
         sides: [(PAYMENTS, "talent_id"), (TALENTS, "id")],
         is_loaded: [false, false],
-        padded: true,
+        how: How::Left,
+    })?;
+    arranged.join(&Join {
+        stage: "lookup",
+        sides: [(CHARGES, "budget_id"), (BUDGETS, "id")],
+        is_loaded: [false, true],
+        how: How::Lookup,
     })?;
     arranged.reduce()?;
     let mut costs = arranged.costs;
@@ -146,11 +186,7 @@ impl Arranged<'_> {
         }
         let sides: [Side; 2] = sides.try_into().expect("a join has two sides");
         let output = beside(&sides);
-        let stage = Stage::Join {
-            sides,
-            padded: join.padded,
-            output: output.clone(),
-        };
+        let stage = join.how.stage(sides, output.clone());
         Ok((output, self.run(join.stage, inputs, loaded, stage)?))
     }
 

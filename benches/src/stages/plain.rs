@@ -16,7 +16,7 @@ use super::cost::{Cost, Costs, bytes, count};
 use super::dataflow::Epochs;
 use super::inputs::Inputs;
 use super::planned::{columns, decoder_spec, resequence_settings, specs};
-use super::projections::{fact, windowed};
+use super::projections::{fact, windowed, without_bytes};
 use super::section::measured;
 
 /// The windowed aggregate that is measured, and what it reads.
@@ -205,22 +205,24 @@ impl Stages<'_> {
             self.store.table(&node.name)?,
             Counter::default(),
         )?;
-        self.epochs("dedup", id, input, None, |tick, input, output| {
+        let rows = self.outputs[&input].clone();
+        self.epochs("dedup", id, &rows, None, |tick, input, output| {
             output.extend(operator.on_epoch(tick, input)?);
             Ok(())
         })
     }
 
     fn table(&mut self, id: NodeId, input: NodeId, settings: table::Settings) -> Result<()> {
-        let state = self.store.table(&settings.name)?;
+        let state = self.store.expiring_table(&settings.name)?;
+        let (rows, schema) = without_bytes(&self.outputs[&input], self.schema(input))?;
         let mut operator = table::Table::new(
             settings,
-            self.schema(input),
+            &schema,
             self.schema(id),
             state,
             Counter::default(),
         )?;
-        self.epochs("table", id, input, None, |tick, input, output| {
+        self.epochs("table", id, &rows, None, |tick, input, output| {
             Ok(operator.on_epoch(tick, input, output)?)
         })
     }
@@ -240,10 +242,11 @@ impl Stages<'_> {
             state,
             Counter::default(),
         )?;
+        let rows = self.outputs[&input].clone();
         self.epochs(
             "resequence",
             id,
-            input,
+            &rows,
             Some(source),
             |tick, input, output| Ok(operator.on_epoch(tick, input, output, &mut Vec::new())?),
         )
@@ -270,8 +273,7 @@ impl Stages<'_> {
                     .map(|batch| windowed(batch, &schema))
                     .collect()
             });
-        let prepared: Epochs = prepared.collect::<Result<_>>()?;
-        self.outputs.insert(*input, prepared);
+        let rows: Epochs = prepared.collect::<Result<_>>()?;
         let settings = window::Settings {
             name: node.name.clone(),
             group: columns(&schema, group)?,
@@ -287,13 +289,9 @@ impl Stages<'_> {
             &node.schema,
             self.store.table(&node.name)?,
         )?;
-        self.epochs(
-            "window",
-            id,
-            *input,
-            Some(*source),
-            |tick, input, output| Ok(operator.on_epoch(tick, input, output)?),
-        )
+        self.epochs("window", id, &rows, Some(*source), |tick, input, output| {
+            Ok(operator.on_epoch(tick, input, output)?)
+        })
     }
 
     /// Measures an operator that is a plain struct.
@@ -301,12 +299,12 @@ impl Stages<'_> {
         &mut self,
         stage: &'static str,
         id: NodeId,
-        input: NodeId,
+        rows: &Epochs,
         source: Option<usize>,
         mut logic: impl FnMut(&Tick, &[ChangeBatch], &mut Vec<ChangeBatch>) -> Result<()>,
     ) -> Result<()> {
         let mut outputs = Epochs::new();
-        for (epoch, input) in self.outputs[&input].iter().enumerate() {
+        for (epoch, input) in rows.iter().enumerate() {
             let tick = self.tick(epoch, source);
             let mut output = Vec::new();
             let (done, took) = measured(|| logic(&tick, input, &mut output));

@@ -12,6 +12,8 @@ use arrow_schema::{DataType, SchemaRef};
 use tidemill_operators::watermark::Fact;
 use tidemill_types::{ChangeBatch, system_columns};
 
+use super::dataflow::Epochs;
+
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The greatest time of a batch.
@@ -44,6 +46,25 @@ pub fn selected(changes: &ChangeBatch, schema: &SchemaRef) -> Result<ChangeBatch
         rows,
         diffs: changes.diffs.clone(),
     })
+}
+
+/// Rows of a schema without the records' bytes, which come last and which tables do without; and their schema.
+pub fn without_bytes(rows: &Epochs, schema: &SchemaRef) -> Result<(Epochs, SchemaRef)> {
+    let bytes = schema.index_of(system_columns::BYTES);
+    let kept: Vec<usize> = (0..bytes.unwrap_or(schema.fields().len())).collect();
+    let narrow = |changes: &ChangeBatch| -> Result<ChangeBatch> {
+        Ok(ChangeBatch {
+            rows: changes.rows.project(&kept)?,
+            diffs: changes.diffs.clone(),
+        })
+    };
+    let rows = rows
+        .iter()
+        .map(|batches| batches.iter().map(narrow).collect());
+    Ok((
+        rows.collect::<Result<_>>()?,
+        Arc::new(schema.project(&kept)?),
+    ))
 }
 
 /// Bookings with the day that they fall in, and with what they bring in, take out and leave: what the job's projections compute.

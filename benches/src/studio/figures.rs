@@ -4,11 +4,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::live::Totals;
+use crate::catch_up::CatchUp;
 use crate::process::Usage;
-use crate::report::{Latencies, grouped, rounded};
+use crate::report::{Latencies, Target, grouped, rounded};
 
 /// Events a second while catching up.
 const EVENTS_PER_S_MIN: f64 = 60_000.0;
@@ -18,9 +19,7 @@ const RESIDENT_MAX_BYTES: u64 = 2 << 30;
 const P99_MAX_MS: f64 = 250.0;
 /// From the start of a process to its first new commit.
 const RECOVERY_MAX: Duration = Duration::from_secs(3);
-/// Kinds of threads in the profile.
-const THREADS_SHOWN: usize = 12;
-/// The same for a recovery.
+/// Kinds of threads in the profile of a recovery.
 const RECOVERY_THREADS_SHOWN: usize = 5;
 
 /// All of a run.
@@ -39,26 +38,6 @@ pub struct Figures {
     pub totals: Totals,
     /// What `tidemill verify` says.
     pub verified: Value,
-}
-
-/// How a job caught up.
-pub struct CatchUp {
-    /// Events read.
-    pub events: u64,
-    /// From the first record read to the last commit.
-    pub took: Duration,
-    /// From the start of the process to its end, the last checkpoint included.
-    pub wall: Duration,
-    /// Epochs committed.
-    pub epochs: u64,
-    /// Checkpoints taken.
-    pub checkpoints: usize,
-    /// Records written by all sinks.
-    pub records_out: u64,
-    /// What the process used.
-    pub usage: Usage,
-    /// What the broker used meanwhile.
-    pub broker_cpu_s: f64,
 }
 
 /// How fresh outputs are under steady load.
@@ -97,24 +76,6 @@ pub struct Recovery {
     pub usage: Usage,
 }
 
-impl CatchUp {
-    /// Events a second from the first record read to the last commit.
-    #[must_use]
-    pub fn events_per_s(&self) -> f64 {
-        self.per_s(self.took)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a rate to be read")]
-    fn per_s(&self, span: Duration) -> f64 {
-        self.events as f64 / span.as_secs_f64().max(1e-9)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a cost to be read")]
-    fn ns_per_event(&self, seconds: f64) -> f64 {
-        seconds * 1e9 / self.events as f64
-    }
-}
-
 impl Figures {
     /// True if everything that was committed is as it must be.
     #[must_use]
@@ -146,10 +107,6 @@ impl Figures {
             totals,
             ..
         } = self;
-        let threads = catch_up.usage.by_thread().into_iter().take(THREADS_SHOWN);
-        let threads: Map<_, _> = threads
-            .map(|(name, s)| (name, catch_up.ns_per_event(s).round().into()))
-            .collect();
         let recoveries = self.recoveries.iter().map(|recovery| {
             json!({
                 "start_to_commit_ms": recovery.start_to_commit.as_millis(),
@@ -180,7 +137,7 @@ impl Figures {
             "resident_peak_mib": self.resident_peak_bytes() >> 20,
             "job_ns_per_event": catch_up.ns_per_event(catch_up.usage.cpu_s).round(),
             "broker_ns_per_event": catch_up.ns_per_event(catch_up.broker_cpu_s).round(),
-            "job_threads_ns_per_event": threads,
+            "job_threads_ns_per_event": catch_up.threads_to_json(),
             "live": live,
             "recoveries": recoveries.collect::<Vec<_>>(),
             "recovery_max_ms": self.slowest_recovery().as_millis(),
@@ -232,78 +189,6 @@ impl Figures {
             ));
         }
         targets
-    }
-}
-
-/// A figure beside its target.
-pub struct Target {
-    figure: &'static str,
-    measured: String,
-    target: String,
-    is_met: bool,
-}
-
-impl Target {
-    const fn new(figure: &'static str, measured: String, target: String, is_met: bool) -> Self {
-        Self {
-            figure,
-            measured,
-            target,
-            is_met,
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.is_met { "met" } else { "not met" };
-        write!(
-            f,
-            "{:<46} {:>12}   {:<10} {verdict}",
-            self.figure, self.measured, self.target
-        )
-    }
-}
-
-impl fmt::Display for CatchUp {
-    #[expect(clippy::cast_precision_loss, reason = "figures to be read")]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (events_per_s, seconds) = (grouped(self.events_per_s()), self.took.as_secs_f64());
-        writeln!(
-            f,
-            "   {events_per_s} events/s: {} events in {seconds:.1} s, {:.1} s from start to end of the process",
-            grouped(self.events as f64),
-            self.wall.as_secs_f64()
-        )?;
-        writeln!(
-            f,
-            "   {} epochs committed, {} checkpoints, {} records written",
-            grouped(self.epochs as f64),
-            self.checkpoints,
-            grouped(self.records_out as f64)
-        )?;
-        writeln!(
-            f,
-            "   job: {} MiB resident at most",
-            grouped((self.usage.resident_peak_bytes >> 20) as f64)
-        )?;
-        writeln!(
-            f,
-            "   processor time, in ns per event: job {}, broker {}",
-            grouped(self.ns_per_event(self.usage.cpu_s)),
-            grouped(self.ns_per_event(self.broker_cpu_s))
-        )?;
-        write!(f, "   the job's, by thread:")?;
-        for (name, seconds) in self
-            .usage
-            .by_thread()
-            .into_iter()
-            .take(THREADS_SHOWN)
-            .filter(|(_, seconds)| *seconds > 0.0)
-        {
-            write!(f, " {name} {},", grouped(self.ns_per_event(seconds)))?;
-        }
-        Ok(())
     }
 }
 

@@ -23,7 +23,7 @@ use tidemill_studio::topic::{PAYMENT_ENRICHED, PRODUCTION};
 use crate::report::Latencies;
 
 /// Beyond the ids that the generator gives to its payments.
-const FIRST_ID: u64 = 1_000_000_000;
+pub const FIRST_ID: u64 = 1_000_000_000;
 const TICK: Duration = Duration::from_millis(10);
 const TICKS_PER_S: u64 = 100;
 /// From how many of the newest payments what new ones refer to is taken.
@@ -44,6 +44,8 @@ struct Reference {
 struct Schedule {
     start: Instant,
     per_tick: u64,
+    /// The id of the first one.
+    first_id: u64,
 }
 
 impl Schedule {
@@ -91,17 +93,18 @@ pub struct Live {
 }
 
 impl Live {
-    /// Starts both: `rate` payments a second, rounded to whole hundreds.
+    /// Starts both: `rate` payments a second, rounded to whole hundreds, with ids from `first_id` on that nobody has used.
     ///
     /// # Errors
     /// If the broker does not answer, or the job has committed no payments to take references from.
-    pub fn start(bootstrap: &str, rate: u64) -> Result<Self> {
+    pub fn start(bootstrap: &str, rate: u64, first_id: u64) -> Result<Self> {
         let references = references(bootstrap)?;
         let tail = Tail::open(bootstrap, PAYMENT_ENRICHED)?;
         let bulk = Bulk::new(bootstrap)?;
         let schedule = Schedule {
             start: Instant::now() + Duration::from_millis(100),
             per_tick: (rate / TICKS_PER_S).max(1),
+            first_id,
         };
         let mut live = Self {
             schedule,
@@ -166,11 +169,23 @@ impl Live {
         )
     }
 
+    /// When the first payment that was due from a mark on became visible, if one has.
+    #[must_use]
+    pub fn first_visible_from(&self, mark: u64) -> Option<Instant> {
+        let seen = self.seen();
+        let from = usize::try_from(mark).ok()?;
+        let visible = (mark..).zip(seen.latency_us.get(from..)?);
+        visible
+            .filter(|&(_, &us)| us != u32::MAX)
+            .map(|(payment, &us)| self.schedule.due(payment) + Duration::from_micros(us.into()))
+            .min()
+    }
+
     /// Ends the producer, and waits until all it produced is visible, or nothing new was for `wait_max`.
     ///
     /// # Errors
-    /// If the producer or the reader failed.
-    pub fn finish(mut self, wait_max: Duration) -> Result<Totals> {
+    /// If the producer failed.
+    pub fn wait(&mut self, wait_max: Duration) -> Result<()> {
         self.stop_producer.store(true, Ordering::Relaxed);
         join(self.producer.take(), "producer")?;
         let produced = self.produced.load(Ordering::Relaxed);
@@ -182,6 +197,16 @@ impl Live {
                 (visible, since) = (now_visible, Instant::now());
             }
         }
+        Ok(())
+    }
+
+    /// As [`Live::wait`], and then ends the reader.
+    ///
+    /// # Errors
+    /// If the producer or the reader failed.
+    pub fn finish(mut self, wait_max: Duration) -> Result<Totals> {
+        self.wait(wait_max)?;
+        let produced = self.produced.load(Ordering::Relaxed);
         self.stop_reader.store(true, Ordering::Relaxed);
         join(self.reader.take(), "reader")?;
         let seen = self.seen();
@@ -289,10 +314,10 @@ fn produce(
             let reference = references[random.random_range(0..references.len())];
             key.clear();
             value.clear();
-            write!(key, "{}", FIRST_ID + next)?;
+            write!(key, "{}", schedule.first_id + next)?;
             write_payment(
                 &mut value,
-                next,
+                schedule.first_id + next,
                 ts,
                 reference,
                 random.random_range(10_000..1_000_000),
@@ -309,15 +334,14 @@ fn produce(
 
 fn write_payment(
     out: &mut Vec<u8>,
-    payment: u64,
+    id: u64,
     ts: i64,
     reference: Reference,
     cents: u64,
 ) -> std::io::Result<()> {
-    let id = FIRST_ID + payment;
     write!(
         out,
-        "{{\"uuid\":\"7e57bec4-0000-4000-8000-{payment:012x}\",\"type\":\"create\",\"ts\":{ts},\"entity\":\"payment\",\"id\":{id},\"data\":{{"
+        "{{\"uuid\":\"7e57bec4-0000-4000-8000-{id:012x}\",\"type\":\"create\",\"ts\":{ts},\"entity\":\"payment\",\"id\":{id},\"data\":{{"
     )?;
     write!(out, "\"production_id\":{}", reference.production_id)?;
     if let Some(budget) = reference.budget_id {
@@ -326,7 +350,7 @@ fn write_payment(
     if let Some(talent) = reference.talent_id {
         write!(out, ",\"talent_id\":{talent}")?;
     }
-    let (day, whole, part) = (1 + payment % 28, cents / 100, cents % 100);
+    let (day, whole, part) = (1 + id % 28, cents / 100, cents % 100);
     write!(
         out,
         ",\"amount\":\"{whole}.{part:02}\",\"currency\":\"USD\",\"due_on\":\"2027-05-{day:02}\",\"status\":\"planned\"}}}}"
@@ -337,7 +361,7 @@ fn read(mut tail: Tail, schedule: &Schedule, seen: &Mutex<Seen>, stop: &AtomicBo
     let mut arrived: Vec<(Option<u64>, Option<u64>, Instant)> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         tail.poll(READ_WAIT, |record| {
-            let payment = number(record.key).and_then(|id| id.checked_sub(FIRST_ID));
+            let payment = number(record.key).and_then(|id| id.checked_sub(schedule.first_id));
             arrived.push((payment, record.epoch.map(|epoch| epoch.0), Instant::now()));
         })?;
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -372,9 +396,15 @@ impl Seen {
     }
 }
 
-/// A key that is one number, as the job writes it.
-fn number(key: &[u8]) -> Option<u64> {
-    std::str::from_utf8(key).ok()?.parse().ok()
+/// A key that is one number, as the job writes it, or the one number of an object, as others do.
+pub fn number(key: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(key).ok()?;
+    let inner = text
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'))
+        .and_then(|text| text.rsplit_once(':'))
+        .map_or(text, |(_, number)| number.trim());
+    inner.parse().ok()
 }
 
 #[cfg(test)]
@@ -386,6 +416,7 @@ mod tests {
         let schedule = Schedule {
             start: Instant::now(),
             per_tick: 50,
+            first_id: FIRST_ID,
         };
         assert_eq!(schedule.due(49), schedule.start);
         assert_eq!(schedule.due(50), schedule.start + TICK);
@@ -402,6 +433,7 @@ mod tests {
         let schedule = Schedule {
             start: Instant::now(),
             per_tick: 50,
+            first_id: FIRST_ID,
         };
         let mut seen = Seen::default();
         for ticks in [1, 2] {
@@ -418,7 +450,7 @@ mod tests {
         let mut bytes = Vec::new();
         write_payment(
             &mut bytes,
-            31,
+            FIRST_ID + 31,
             1_767_225_600_000,
             Reference {
                 production_id: 5,
@@ -432,6 +464,13 @@ mod tests {
         assert_eq!(event["id"], 1_000_000_031);
         assert_eq!(event["data"]["amount"], "123.05");
         assert_eq!(event["data"]["talent_id"], 9);
-        assert_eq!(event["data"]["due_on"], "2027-05-04");
+        assert_eq!(event["data"]["due_on"], "2027-05-24");
+    }
+
+    #[test]
+    fn a_key_is_a_number_or_an_object_of_one() {
+        assert_eq!(number(b"17"), Some(17));
+        assert_eq!(number(br#"{"payment_id":17}"#), Some(17));
+        assert_eq!(number(br#"{"production_id":1,"day":"2026-01-01"}"#), None);
     }
 }

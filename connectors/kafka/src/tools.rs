@@ -59,6 +59,49 @@ pub fn end_offsets(bootstrap: &str, topic: &str) -> Result<Vec<(u32, i64)>, Erro
         .collect()
 }
 
+/// Asks again and again where topics end for `read_committed` readers, over one connection.
+pub struct Ends {
+    reader: Fetcher,
+    partitions: Vec<(String, u32)>,
+}
+
+impl Ends {
+    /// For topics that exist.
+    ///
+    /// # Errors
+    /// `Invalid` if a topic doesn't exist, `Retry` if the brokers don't answer.
+    pub fn open(bootstrap: &str, topics: &[&str]) -> Result<Self, Error> {
+        let reader = reader(bootstrap, true)?;
+        let mut partitions = Vec::new();
+        for &topic in topics {
+            let of_topic = topics::required_partitions(reader.client(), topic, Duration::ZERO)?;
+            partitions.extend(
+                of_topic
+                    .into_iter()
+                    .map(|number| (topic.to_owned(), number)),
+            );
+        }
+        Ok(Self { reader, partitions })
+    }
+
+    /// Topic and number of every partition, in the order in which [`Ends::now`] answers: topics as given, partitions by number.
+    #[must_use]
+    pub fn partitions(&self) -> &[(String, u32)] {
+        &self.partitions
+    }
+
+    /// For every partition the offset after the last record that is committed now. One after the other: not at one instant.
+    ///
+    /// # Errors
+    /// `Retry` if the brokers don't answer.
+    pub fn now(&self) -> Result<Vec<i64>, Error> {
+        let end = |(topic, partition): &(String, u32)| {
+            Ok(topics::watermarks(self.reader.client(), topic, *partition)?.1)
+        };
+        self.partitions.iter().map(end).collect()
+    }
+}
+
 /// Calls `on_record` for every record that a topic holds now, in order within each partition.
 ///
 /// # Errors

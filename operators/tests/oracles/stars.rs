@@ -340,7 +340,7 @@ fn check_star(
     unneeded_through: Option<u64>,
     how: &Run,
 ) {
-    let fact_rows = accumulated(&facts);
+    let fact_rows = accumulated(facts);
     let of_dimensions: Vec<_> = (dimensions.iter())
         .map(|(dimension, history)| (*dimension, accumulated(history)))
         .collect();
@@ -351,7 +351,7 @@ fn check_star(
         nested_loops(facts, &dimensions)
     };
     let expected: Vec<Multiset> = fact_rows.iter().enumerate().map(after).collect();
-    let feeds: Vec<Feed> = std::iter::once(&facts)
+    let feeds: Vec<Feed> = std::iter::once(facts)
         .chain(dimensions.iter().map(|(_, history)| history))
         .enumerate()
         .map(|(side, epochs)| Feed {
@@ -475,7 +475,7 @@ proptest! {
         let dimensions: Vec<_> = (FACT_KEYS.zip(optional).zip(rows))
             .map(|((on, optional), rows)| (Dimension { on, optional }, rows))
             .collect();
-        check_star(facts, &dimensions, None, &how);
+        check_star(&facts, &dimensions, None, &how);
     }
 
     #[test]
@@ -485,7 +485,7 @@ proptest! {
         unneeded_through in unneeded(),
         how in how(),
     ) {
-        check_star(facts, &dimensions, unneeded_through, &how);
+        check_star(&facts, &dimensions, unneeded_through, &how);
     }
 
     #[test]
@@ -540,7 +540,7 @@ fn a_fact_without_a_hub_key_follows_its_other_dimensions() {
     ];
     let third = vec![vec![], vec![], vec![(labelled(6, 3), 1)], vec![]];
     let dimensions = three_optional([vec![vec![]; 4], second, third]);
-    both_numbers_of_workers(|how| check_star(facts.clone(), &dimensions, None, how));
+    both_numbers_of_workers(|how| check_star(&facts, &dimensions, None, how));
 }
 
 #[test]
@@ -560,7 +560,7 @@ fn a_fact_and_all_that_it_meets_may_come_change_and_go_in_one_epoch() {
         vec![all(1, 1), [all(1, -1), all(2, 1)].concat(), all(2, -1)]
     };
     let dimensions = three_optional([rows(&[4]), rows(&[5, 6]), rows(&[5, 6])]);
-    both_numbers_of_workers(|how| check_star(facts.clone(), &dimensions, None, how));
+    both_numbers_of_workers(|how| check_star(&facts, &dimensions, None, how));
 }
 
 #[test]

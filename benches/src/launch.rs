@@ -1,0 +1,145 @@
+//! The binary under measurement with a job on the studio's events: `tidemill generate`, `run` and `verify` in processes of their own.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::job::Job;
+
+/// The finance job, from the root of the workspace.
+pub const FINANCE_JOB: &str = "jobs/catalog/studio_finance.sql";
+
+/// How the binary is called.
+pub struct Launch {
+    /// The `tidemill` binary.
+    pub tidemill: PathBuf,
+    /// Root of the workspace, where the shipped jobs are.
+    pub root: PathBuf,
+    /// The job that is run, from there.
+    pub job: PathBuf,
+    /// Folder of this run, with the job's state and log.
+    pub work: PathBuf,
+    /// Where events and outputs lie.
+    pub place: Place,
+    /// Workers of the job.
+    pub workers: usize,
+    /// Interval of checkpoints.
+    pub checkpoint_interval: Duration,
+    /// Memory for keyed state; `None` leaves it to the job.
+    pub state_memory_bytes: Option<u64>,
+}
+
+/// Where events and outputs lie.
+pub enum Place {
+    /// A broker, at this address.
+    Kafka(String),
+    /// Files, below this folder.
+    Files(PathBuf),
+}
+
+impl Place {
+    /// The name that the command line has for it, and its option that says where.
+    fn options(&self) -> [&OsStr; 3] {
+        match self {
+            Self::Kafka(bootstrap) => ["kafka", "--bootstrap", bootstrap].map(OsStr::new),
+            Self::Files(path) => [OsStr::new("files"), OsStr::new("--path"), path.as_os_str()],
+        }
+    }
+
+    /// The profile of a job that is written for Kafka.
+    const fn profile(&self) -> Option<&'static str> {
+        match self {
+            Self::Kafka(_) => None,
+            Self::Files(_) => Some("local"),
+        }
+    }
+}
+
+impl Launch {
+    /// Writes the studio's events to their place; returns what the generator says about them.
+    ///
+    /// # Errors
+    /// If the generator fails.
+    pub fn generate(&self, events: u64, seed: u64) -> Result<Value> {
+        let (events, seed) = (events.to_string(), seed.to_string());
+        let output = self
+            .command(&["generate", "studio", "--json"])
+            .args(["--events", &events, "--seed", &seed, "--into"])
+            .args(self.place.options())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "'tidemill generate' failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Starts the job; it goes on from where an earlier one of this run ended.
+    ///
+    /// # Errors
+    /// If the process cannot be started.
+    pub fn run(&self, until_caught_up: bool) -> Result<Job> {
+        let log = self.work.join("job.log");
+        let (workers, interval) = (
+            self.workers.to_string(),
+            format!("{} ms", self.checkpoint_interval.as_millis()),
+        );
+        let mut command = self.command(&["run", "--json"]);
+        command
+            .arg(&self.job)
+            .args(["--workers", &workers, "--checkpoint-interval", &interval])
+            .arg("--state-dir")
+            .arg(self.state_folder());
+        if let Some(profile) = self.place.profile() {
+            command.args(["--profile", profile]);
+        }
+        if let Some(bytes) = self.state_memory_bytes {
+            command.args(["--state-memory", &format!("{bytes} B")]);
+        }
+        if until_caught_up {
+            command.arg("--until-caught-up");
+        }
+        Job::start(command, log)
+    }
+
+    /// Holds what is committed against the oracle; returns what was found.
+    ///
+    /// # Errors
+    /// If it cannot be compared. Rows that are wrong are no error here: `verified` in the answer tells.
+    pub fn verify(&self) -> Result<Value> {
+        let output = self
+            .command(&["verify", "studio", "--json", "--from"])
+            .args(self.place.options())
+            .output()?;
+        serde_json::from_slice(&output.stdout).with_context(|| {
+            format!(
+                "'tidemill verify' failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.tidemill);
+        command
+            .args(arguments)
+            .current_dir(&self.root)
+            .stdin(Stdio::null());
+        match &self.place {
+            Place::Kafka(bootstrap) => command.env("TIDEMILL_KAFKA", bootstrap),
+            Place::Files(path) => command.env("TIDEMILL_DATA", path),
+        };
+        command
+    }
+
+    /// Where the job keeps its state.
+    #[must_use]
+    pub fn state_folder(&self) -> PathBuf {
+        self.work.join("state")
+    }
+}
