@@ -94,7 +94,7 @@ struct Encoded {
     changes: ChangeBatch,
 }
 
-/// Where a row lies, and the first bytes in which it may differ from others.
+/// Where a row lies, and its bytes at the first places at which rows differ.
 struct Place {
     head: u128,
     batch: u32,
@@ -134,27 +134,41 @@ fn sorted(
     Ok(builder.finish())
 }
 
+/// So many first bytes of a row are looked at for those in which rows differ.
+const FRONT_BYTES: usize = 64;
+
+/// The first bytes of a row's key and value, and zeros behind its end.
+type Front = [u8; FRONT_BYTES];
+
+impl Encoded {
+    fn len(&self, row: usize) -> usize {
+        self.keys.bytes(row).len() + self.values.bytes(row).len()
+    }
+
+    /// Keys and values compare as what they are put together: no encoded key is the beginning of another one of its types.
+    fn front(&self, row: usize) -> Front {
+        let (key, value) = (self.keys.bytes(row), self.values.bytes(row));
+        let mut front = [0; FRONT_BYTES];
+        let of_key = key.len().min(FRONT_BYTES);
+        let of_value = value.len().min(FRONT_BYTES - of_key);
+        front[..of_key].copy_from_slice(&key[..of_key]);
+        front[of_key..of_key + of_value].copy_from_slice(&value[..of_value]);
+        front
+    }
+}
+
 /// All rows, by key and value.
 fn places(encoded: &[Encoded]) -> Vec<Place> {
     let rows = || {
-        encoded.iter().zip(0_u32..).flat_map(|(batch, number)| {
+        let batches = encoded.iter().zip(0_u32..);
+        batches.flat_map(|(batch, number)| {
             (0..batch.changes.len()).map(move |row| (batch, number, row))
         })
     };
-    let Some((first, _, row)) = rows().next() else {
-        return Vec::new();
-    };
-    let first = first.keys.bytes(row);
-    let shared = rows()
-        .map(|(batch, _, row)| shared_len(first, batch.keys.bytes(row)))
-        .min()
-        .unwrap_or(0);
+    let differing = differing(rows().map(|(batch, _, row)| (batch.front(row), batch.len(row))));
     let mut places: Vec<Place> = rows()
         .map(|(encoded, batch, row)| Place {
-            head: head(
-                &encoded.keys.bytes(row)[shared..],
-                encoded.values.bytes(row),
-            ),
+            head: head(&encoded.front(row), &differing),
             batch,
             row: u32::try_from(row).expect("rows are counted in u32"),
         })
@@ -167,17 +181,30 @@ fn places(encoded: &[Encoded]) -> Vec<Place> {
     places
 }
 
-fn shared_len(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+/// The first places, at most as many as a head has bytes, at which rows differ. A place at which all are alike tells nothing of their order.
+fn differing(mut fronts: impl Iterator<Item = (Front, usize)>) -> Vec<usize> {
+    let Some((first, mut shortest)) = fronts.next() else {
+        return Vec::new();
+    };
+    let mut differs = [0; FRONT_BYTES];
+    for (front, len) in fronts {
+        shortest = shortest.min(len);
+        for ((differs, a), b) in differs.iter_mut().zip(&first).zip(&front) {
+            *differs |= a ^ b;
+        }
+    }
+    (0..shortest.min(FRONT_BYTES))
+        .filter(|&place| differs[place] != 0)
+        .take(size_of::<u128>())
+        .collect()
 }
 
-/// The first bytes of a key's rest and its value, as a number of the same order: no encoded key is the beginning of another one of its types.
-fn head(key: &[u8], value: &[u8]) -> u128 {
-    let mut bytes = [0; 16];
-    let of_key = key.len().min(16);
-    let of_value = value.len().min(16 - of_key);
-    bytes[..of_key].copy_from_slice(&key[..of_key]);
-    bytes[of_key..of_key + of_value].copy_from_slice(&value[..of_value]);
+/// The bytes at these places, as a number of the same order.
+fn head(front: &Front, places: &[usize]) -> u128 {
+    let mut bytes = [0; size_of::<u128>()];
+    for (byte, &place) in bytes.iter_mut().zip(places) {
+        *byte = front[place];
+    }
     u128::from_be_bytes(bytes)
 }
 
