@@ -122,7 +122,8 @@ pub fn join<'scope>(
                     .give(Packet::from(changes));
             });
             if let Err(error) = result.of(&settings.name) {
-                failure.report(error);
+                // The capability stays, so that the epoch never completes.
+                return failure.report(error);
             }
             if join.sides.iter().all(|side| side.pending.is_empty()) {
                 held = None;

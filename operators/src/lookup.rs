@@ -87,7 +87,7 @@ pub fn lookup<'scope>(
     let failure = failure.clone();
     builder.build(move |_| {
         let mut pending: BTreeMap<u64, (Capability<u64>, Vec<ChangeBatch>)> = BTreeMap::new();
-        let mut done = 0;
+        let (mut done, mut failed) = (0, None);
         move |frontiers| {
             input.for_each(|capability, packets| {
                 let epoch = *capability.least().expect("a message carries its epoch");
@@ -99,17 +99,20 @@ pub fn lookup<'scope>(
             // The arrangement's batches are read through its trace; their arrival tells that there is something to do.
             arranged.for_each(|_, _| {});
             let upto = crate::trace::complete(frontiers);
-            if upto <= done {
+            if upto <= done || failed.is_some() {
                 return;
             }
             done = upto;
             let later = pending.split_off(&upto);
             let ready = std::mem::replace(&mut pending, later);
+            let first = ready.values().next().map(|(held, _)| held.clone());
             let mut output = output.activate();
             let result = lookup.advance(upto, ready, |capability, changes| {
                 output.session(capability).give(Packet::from(changes));
             });
             if let Err(error) = result.of(&name) {
+                // A capability stays, so that the epoch never completes.
+                failed = first;
                 failure.report(error);
             }
         }
