@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
@@ -148,6 +149,16 @@ impl Circumstances {
         line.insert("commit".to_owned(), self.commit.into());
         line.insert("machine".to_owned(), machine(&self.load));
         println!("{}", Value::Object(line));
+    }
+}
+
+/// Prints news line by line, each with the time since this call.
+pub fn timed_news() -> impl FnMut(&str) {
+    let started = Instant::now();
+    move |news| {
+        for line in news.lines() {
+            println!("[{:5.1} s] {line}", started.elapsed().as_secs_f64());
+        }
     }
 }
 

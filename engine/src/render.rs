@@ -225,7 +225,11 @@ impl<'scope> Renderer<'_, 'scope> {
                 kind,
                 on,
             } => self.join(id, [*left, *right], *kind, on),
-            NodeOp::StarJoin { .. } => self.star_join(id),
+            NodeOp::StarJoin {
+                fact,
+                unique,
+                dimensions,
+            } => self.star_join(id, *fact, unique, dimensions),
             NodeOp::Aggregate {
                 input,
                 group,

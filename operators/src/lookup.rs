@@ -11,7 +11,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, SchemaRef};
 use differential_dataflow::trace::cursor::{Cursor, Navigable};
 use smallvec::SmallVec;
-use tidemill_types::row::EncodedRows;
+use tidemill_types::row::{EncodedRows, head};
 use tidemill_types::{ChangeBatch, RowCodec};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -120,9 +120,9 @@ pub fn lookup<'scope>(
     Ok(stream)
 }
 
-/// A row that is looked up: its key in short, to sort by, and where it lies.
+/// A row that is looked up: the head of its key, to sort by, and where it lies.
 struct Probe {
-    prefix: u128,
+    head: u128,
     batch: u32,
     row: u32,
 }
@@ -210,7 +210,7 @@ impl Lookup {
             Version::Before => time < epoch,
             Version::After => time <= epoch,
         };
-        for same in probes.chunk_by(|a, b| a.prefix == b.prefix && key_of(a) == key_of(b)) {
+        for same in probes.chunk_by(|a, b| a.head == b.head && key_of(a) == key_of(b)) {
             let (key, within) = key_of(&same[0]);
             let start = found.matches.len();
             let Found { rows, matches, .. } = &mut found;
@@ -249,16 +249,12 @@ impl Lookup {
         let mut probes = Vec::with_capacity(batches.iter().map(ChangeBatch::len).sum());
         for ((batch, changes), keys) in (0..).zip(batches).zip(keys) {
             probes.extend((0..).zip(0..changes.len()).map(|(row, i)| {
-                let prefix = prefix(keys.keys.bytes(i));
-                Probe { prefix, batch, row }
+                let head = head(keys.keys.bytes(i));
+                Probe { head, batch, row }
             }));
         }
         let key_of = |probe: &Probe| keys[probe.batch as usize].of(probe.row);
-        probes.sort_unstable_by(|a, b| {
-            a.prefix
-                .cmp(&b.prefix)
-                .then_with(|| key_of(a).cmp(&key_of(b)))
-        });
+        probes.sort_unstable_by(|a, b| a.head.cmp(&b.head).then_with(|| key_of(a).cmp(&key_of(b))));
         probes
     }
 
@@ -304,14 +300,6 @@ impl Lookup {
         }
         Ok(())
     }
-}
-
-/// The first bytes of a key as a number of the same order.
-fn prefix(key: &[u8]) -> u128 {
-    let mut bytes = [0; 16];
-    let len = key.len().min(16);
-    bytes[..len].copy_from_slice(&key[..len]);
-    u128::from_be_bytes(bytes)
 }
 
 /// Calls `each` with the rows of a key that begin with `within`, and how often each is there. Keys are asked for in ascending order.

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use tidemill_types::row::head;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::frozen::FrozenEntry;
@@ -425,14 +426,6 @@ impl Cache {
 pub(crate) fn split(group_and_key: &[u8]) -> (u16, &[u8]) {
     let (group, key) = group_and_key.split_at(GROUP_BYTES);
     (u16::from_be_bytes([group[0], group[1]]), key)
-}
-
-/// The first bytes of a key as a number of the same order.
-fn head(key: &[u8]) -> u128 {
-    let mut bytes = [0; 16];
-    let len = key.len().min(16);
-    bytes[..len].copy_from_slice(&key[..len]);
-    u128::from_be_bytes(bytes)
 }
 
 /// 32 bits of a key's hash: enough to find an entry and to move it when the index grows, without touching its bytes.

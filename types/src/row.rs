@@ -106,6 +106,15 @@ impl<'de> Deserialize<'de> for Row {
     }
 }
 
+/// The first bytes of encoded values as a number of the same order: what to compare first, and mostly all there is to compare.
+#[must_use]
+pub fn head(encoded: &[u8]) -> u128 {
+    let mut bytes = [0; size_of::<u128>()];
+    let len = encoded.len().min(bytes.len());
+    bytes[..len].copy_from_slice(&encoded[..len]);
+    u128::from_be_bytes(bytes)
+}
+
 /// Turns columns into encoded rows and back, for one list of types.
 #[derive(Debug)]
 pub struct RowCodec {

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
 use tidemill_benches::peers::{self, Kind};
-use tidemill_benches::report::{Circumstances, tidemill_binary};
+use tidemill_benches::report::{Circumstances, tidemill_binary, timed_news};
 
 /// The same job by Tidemill, Apache Flink and Kafka Streams, on one machine, one after the other.
 #[derive(Debug, Parser)]
@@ -70,12 +70,7 @@ fn main() -> Result<ExitCode> {
         tidemill: tidemill_binary()?,
         peers: arguments.peers,
     };
-    let started = Instant::now();
-    let figures = peers::run(&settings, |news| {
-        for line in news.lines() {
-            println!("[{:6.1} s] {line}", started.elapsed().as_secs_f64());
-        }
-    })?;
+    let figures = peers::run(&settings, timed_news())?;
     println!("\n{figures}");
     circumstances.print_line("peers", figures.to_json());
     if figures.is_correct() {

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use tidemill_benches::report::{Circumstances, tidemill_binary};
+use tidemill_benches::report::{Circumstances, tidemill_binary, timed_news};
 use tidemill_benches::stateless;
 
 /// A filter and a projection from Kafka to Kafka, exactly once: events a second, and what they cost.
@@ -35,12 +34,7 @@ fn main() -> Result<ExitCode> {
         tidemill: tidemill_binary()?,
         root,
     };
-    let started = Instant::now();
-    let figures = stateless::run(&settings, |news| {
-        for line in news.lines() {
-            println!("[{:5.1} s] {line}", started.elapsed().as_secs_f64());
-        }
-    })?;
+    let figures = stateless::run(&settings, timed_news())?;
     println!();
     for target in figures.targets() {
         println!("{target}");

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use tidemill_benches::report::{Circumstances, tidemill_binary};
+use tidemill_benches::report::{Circumstances, tidemill_binary, timed_news};
 use tidemill_benches::studio;
 
 /// The studio's finance job on a real Kafka: how fast it catches up, how fresh its outputs are, how soon it is back after a kill -9.
@@ -51,12 +51,7 @@ fn main() -> Result<ExitCode> {
         tidemill: tidemill_binary()?,
         root,
     };
-    let started = Instant::now();
-    let figures = studio::run(&settings, |news| {
-        for line in news.lines() {
-            println!("[{:5.1} s] {line}", started.elapsed().as_secs_f64());
-        }
-    })?;
+    let figures = studio::run(&settings, timed_news())?;
     println!();
     for target in figures.targets() {
         println!("{target}");

@@ -132,17 +132,14 @@ impl<'scope> Renderer<'_, 'scope> {
         Ok(join::join(sides, settings, self.context.failure)?)
     }
 
-    pub(super) fn star_join(&mut self, id: NodeId) -> Result<Changes<'scope>, Error> {
-        let node = &self.context.plan.nodes[id];
-        let NodeOp::StarJoin {
-            fact,
-            unique,
-            dimensions,
-        } = &node.op
-        else {
-            return Err(self.plan_error(&node.name, "it is no star join"));
-        };
-        let star = Star::new(node, *fact, unique, dimensions);
+    pub(super) fn star_join(
+        &mut self,
+        id: NodeId,
+        fact: NodeId,
+        unique: &[String],
+        dimensions: &[Dimension],
+    ) -> Result<Changes<'scope>, Error> {
+        let star = Star::new(&self.context.plan.nodes[id], fact, unique, dimensions);
         let unneeded = self.unneeded_through(id);
         let mut path = self.hub(&star, unneeded)?;
         for &number in &star.looked_up {
