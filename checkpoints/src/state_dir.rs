@@ -84,10 +84,10 @@ impl StateDir {
         CheckpointStore::new(self.root.clone())
     }
 
-    /// Where a worker's live state lies.
+    /// Where live state lies, a folder `worker-<index>` for each worker.
     #[must_use]
-    pub fn live_dir(&self, worker: usize) -> PathBuf {
-        self.root.join("live").join(format!("worker-{worker}"))
+    pub fn live_dir(&self) -> PathBuf {
+        self.root.join("live")
     }
 }
 

@@ -269,7 +269,7 @@ fn a_state_directory_is_one_jobs_one_plans_and_one_processs() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let dir = root.path().join("state");
     let held = StateDir::lock(&dir, "finance", "plan-a").expect("new");
-    assert_eq!(held.live_dir(1), dir.join("live/worker-1"));
+    assert_eq!(held.live_dir(), dir.join("live"));
 
     let busy = StateDir::lock(&dir, "finance", "plan-a").expect_err("held");
     assert_eq!(busy.kind(), ErrorKind::Invalid);

@@ -1,21 +1,18 @@
-//! The commit thread: merges the workers' outputs of each complete epoch and commits. While one commit is under way, complete epochs
-//! gather, and go together in the next one (group commit).
+//! Committing: merges the workers' outputs of each complete epoch and commits. While one commit is under way, complete epochs gather, and
+//! go together in the next one (group commit).
 //!
 //! A commit whose outcome is unknown is never guessed: the committer fences, the journal says what stands, and the rest is sent again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
 use tidemill_checkpoints::journal::decode_all;
 use tidemill_connectors_api::{Committer, EpochOutput, SourceOffset};
 use tidemill_types::{Epoch, ErrorKind, OutputRecords};
 
-use crate::event::{Event, PanicReport};
-use crate::{Error, Status, clock};
+use crate::{Clock, Error, Status};
 
 /// How many epochs one transaction may carry.
 const GROUP_MAX: usize = 64;
@@ -78,99 +75,153 @@ impl SinkOutput {
     }
 }
 
-/// Starts the commit thread. It ends when `epochs` is closed, returning the committer, or after it reported a failure.
-pub fn spawn(
-    mut committer: Box<dyn Committer>,
-    epochs: Receiver<CompleteEpoch>,
+/// What the committer does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: it has no epoch.
+    Idle,
+    /// Everything up to an epoch is committed.
+    Committed(u64),
+    /// Tries again after a while.
+    Again(Duration),
+}
+
+/// Commits complete epochs, in order.
+pub struct Commits {
+    committer: Box<dyn Committer>,
     status: Arc<Status>,
-    events: Sender<Event>,
-) -> Result<JoinHandle<()>, Error> {
-    let thread = std::thread::Builder::new()
-        .name("commit".to_owned())
-        .spawn(move || {
-            let _report = PanicReport {
-                thread: "the commit thread".to_owned(),
-                events: events.clone(),
-            };
-            while let Ok(first) = epochs.recv() {
-                let mut group = vec![first];
-                group.extend(epochs.try_iter().take(GROUP_MAX - 1));
-                let newest = group.last().map_or(0, |complete| complete.epoch);
-                let event = match commit(committer.as_mut(), group, &status) {
-                    Ok(()) => Event::Committed { epoch: newest },
-                    Err(error) => Event::Failed(error),
-                };
-                let failed = matches!(event, Event::Failed(_));
-                if events.send(event).is_err() || failed {
-                    return;
-                }
-            }
+    clock: Arc<dyn Clock>,
+    /// Epochs that no commit has taken yet.
+    waiting: VecDeque<CompleteEpoch>,
+    group: Option<Group>,
+}
+
+/// Epochs that are committed together.
+struct Group {
+    /// Those that do not stand yet.
+    outputs: Vec<EpochOutput>,
+    /// The newest of all.
+    newest: u64,
+    /// How many records each sink gets.
+    records: Vec<u64>,
+    decoded: Vec<(i64, u64)>,
+    began: Duration,
+    /// How long to wait before the next try, if the outcome of the one before is unknown.
+    doubt: Option<Duration>,
+}
+
+impl Group {
+    fn new(epochs: impl Iterator<Item = CompleteEpoch>, sinks: usize, began: Duration) -> Self {
+        let (mut outputs, mut decoded) = (Vec::new(), Vec::new());
+        for mut complete in epochs {
+            decoded.append(&mut complete.decoded);
+            outputs.push(merge(complete));
+        }
+        let records = (0..sinks).map(|sink| {
+            let of_sink = |output: &EpochOutput| output.sinks[sink].len() as u64;
+            outputs.iter().map(of_sink).sum()
         });
-    thread.map_err(|error| Error::Spawn(error.to_string()))
-}
-
-fn commit(
-    committer: &mut dyn Committer,
-    group: Vec<CompleteEpoch>,
-    status: &Status,
-) -> Result<(), Error> {
-    let (mut outputs, mut decoded) = (Vec::new(), Vec::new());
-    for mut complete in group {
-        decoded.append(&mut complete.decoded);
-        outputs.push(merge(complete));
-    }
-    let newest = outputs.last().map_or(0, |output| output.epoch.0);
-    let records = status.sinks.iter().enumerate().map(|(i, _)| {
-        let of_sink = outputs.iter().map(|output| output.sinks[i].len() as u64);
-        of_sink.sum()
-    });
-    let records: Vec<u64> = records.collect();
-    let started = Instant::now();
-    let mut wait = RETRY_WAIT.0;
-    while let Err(error) = committer.commit(&outputs) {
-        if error.kind() != ErrorKind::Retry {
-            return Err(error.into());
-        }
-        tracing::warn!(%error, "the outcome of a commit is unknown; asking the journal");
-        let committed = resolve(committer, &mut wait)?;
-        outputs.retain(|output| Some(output.epoch) > committed);
-        if outputs.is_empty() {
-            break;
+        Self {
+            newest: outputs.last().map_or(0, |output| output.epoch.0),
+            records: records.collect(),
+            outputs,
+            decoded,
+            began,
+            doubt: None,
         }
     }
-    status
-        .commit_seconds
-        .observe(started.elapsed().as_secs_f64(), 1);
-    for (sink, records) in status.sinks.iter().zip(records) {
-        sink.records.add(records);
-    }
-    observe_freshness(&decoded, status);
-    status.epoch.store(newest, Ordering::Relaxed);
-    Ok(())
 }
 
-/// Becomes the owner again and reads which epoch was committed last.
-fn resolve(committer: &mut dyn Committer, wait: &mut Duration) -> Result<Option<Epoch>, Error> {
-    loop {
-        match committer.fence().and_then(|()| committer.read_journal()) {
-            Ok(records) => return Ok(decode_all(&records)?.last().map(|record| record.epoch)),
+impl Commits {
+    /// Nothing to commit yet; the committer is the owner.
+    pub fn new(committer: Box<dyn Committer>, status: Arc<Status>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            committer,
+            status,
+            clock,
+            waiting: VecDeque::new(),
+            group: None,
+        }
+    }
+
+    /// Adds a complete epoch.
+    pub fn add(&mut self, epoch: CompleteEpoch) {
+        self.waiting.push_back(epoch);
+    }
+
+    /// Commits what is there, or finds out what became of a commit. Waits for nothing but the other side's answer.
+    ///
+    /// # Errors
+    /// `Fenced` if a newer process took over, `Invalid` if something cannot be written, `Corrupt` if the journal cannot be read.
+    pub fn step(&mut self) -> Result<Step, Error> {
+        let mut group = match self.group.take() {
+            Some(group) => group,
+            None if self.waiting.is_empty() => return Ok(Step::Idle),
+            None => {
+                let count = self.waiting.len().min(GROUP_MAX);
+                let epochs = self.waiting.drain(..count);
+                Group::new(epochs, self.status.sinks.len(), self.clock.now())
+            }
+        };
+        if let Some(wait) = group.doubt {
+            if let Some(again) = self.resolve(&mut group, wait)? {
+                self.group = Some(group);
+                return Ok(again);
+            }
+            group.doubt = None;
+            if !group.outputs.is_empty() {
+                self.group = Some(group);
+                return Ok(Step::Again(Duration::ZERO));
+            }
+        } else if let Err(error) = self.committer.commit(&group.outputs) {
+            if error.kind() != ErrorKind::Retry {
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "the outcome of a commit is unknown; asking the journal");
+            group.doubt = Some(RETRY_WAIT.0);
+            self.group = Some(group);
+            return Ok(Step::Again(Duration::ZERO));
+        }
+        Ok(self.committed(&group))
+    }
+
+    /// Becomes the owner again and reads which epochs stand; what does not is left to be sent again.
+    fn resolve(&mut self, group: &mut Group, wait: Duration) -> Result<Option<Step>, Error> {
+        let read = self
+            .committer
+            .fence()
+            .and_then(|()| self.committer.read_journal());
+        match read {
+            Ok(records) => {
+                let committed = decode_all(&records)?.last().map(|record| record.epoch);
+                group
+                    .outputs
+                    .retain(|output| Some(output.epoch) > committed);
+                Ok(None)
+            }
             Err(error) if error.kind() == ErrorKind::Retry => {
                 tracing::warn!(%error, "the journal cannot be read; trying again");
-                std::thread::sleep(*wait);
-                *wait = (*wait * 2).min(RETRY_WAIT.1);
+                group.doubt = Some((wait * 2).min(RETRY_WAIT.1));
+                Ok(Some(Step::Again(wait)))
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         }
     }
-}
 
-fn observe_freshness(decoded: &[(i64, u64)], status: &Status) {
-    let now = clock::now_ms();
-    for &(time_ms, rows) in decoded {
-        #[expect(clippy::cast_precision_loss, reason = "a reading for a monitor")]
-        status
-            .freshness_seconds
-            .observe((now - time_ms).max(0) as f64 / 1e3, rows);
+    fn committed(&self, group: &Group) -> Step {
+        let took = self.clock.now().saturating_sub(group.began);
+        self.status.commit_seconds.observe(took.as_secs_f64(), 1);
+        for (sink, &records) in self.status.sinks.iter().zip(&group.records) {
+            sink.records.add(records);
+        }
+        let now_ms = self.clock.wall_ms();
+        for &(time_ms, rows) in &group.decoded {
+            #[expect(clippy::cast_precision_loss, reason = "a reading for a monitor")]
+            let seconds = (now_ms - time_ms).max(0) as f64 / 1e3;
+            self.status.freshness_seconds.observe(seconds, rows);
+        }
+        self.status.epoch.store(group.newest, Ordering::Relaxed);
+        Step::Committed(group.newest)
     }
 }
 

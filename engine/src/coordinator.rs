@@ -1,373 +1,461 @@
 //! The coordinator: closes epochs, admits them while not too much is in flight, sees them committed, and asks for checkpoints.
 //!
-//! It is one loop over one queue of events. It decides; threads do.
+//! It only decides. It hears of the world by [`Coordinator::handle`] and [`Coordinator::take`], it acts through its [`Crew`], it is told the
+//! time, and it never waits: [`Coordinator::advance`] says what to wait for. So a process drives it with threads around it, and a simulation
+//! with whatever it likes.
 
-mod checkpoints;
-mod epochs;
+mod admission;
+mod checkpointing;
+mod intake;
 mod replaying;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Select, Sender};
-use tidemill_checkpoints::{CheckpointStore, Manifest, Positions, Record};
+use tidemill_checkpoints::{Manifest, Positions, Record};
 use tidemill_connectors_api::{SourceBatch, SourceOffset};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Tick;
 use tidemill_operators::decode::RawBatch;
-use tidemill_state::Frozen;
 use tidemill_types::Epoch;
 
-use crate::assemble::InFlight;
-use crate::checkpointer::{self, FrozenCheckpoint};
-use crate::committing::CompleteEpoch;
-use crate::event::{Command, Event};
+use crate::crew::{Crew, WorkerInput};
+use crate::event::Event;
 use crate::recovery::Start;
-use crate::replay::Waiting;
-use crate::{Error, Phase, Settings, Status, clock};
+use crate::{Clock, Error, Phase, Settings, Status};
+use admission::{Admission, Pending};
+use checkpointing::Checkpointing;
+use intake::{Input, Intake};
+use replaying::Replaying;
 
-/// How long replay waits for a record that the journal says exists.
-const REPLAY_PATIENCE: Duration = Duration::from_secs(60);
-/// How long the coordinator waits at most before it looks at `stop` again.
+/// How long the coordinator waits at most before it looks around again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// How the coordinator speaks with the threads.
-pub struct Channels {
-    /// To each worker.
-    pub commands: Vec<Sender<Command>>,
-    /// The workers' threads, to wake them.
-    pub workers: Vec<Thread>,
-    /// From each source.
-    pub batches: Vec<Receiver<Vec<SourceBatch>>>,
-    /// From all threads.
-    pub events: Receiver<Event>,
-    /// For threads that are started later.
-    pub events_in: Sender<Event>,
-    /// To the commit thread; closed at the end.
-    pub complete: Option<Sender<CompleteEpoch>>,
-}
-
-/// What the coordinator waits for, beside the passing of time.
-#[derive(Debug, Clone, Copy)]
-enum Wanted {
-    /// What threads report.
+/// Which sources' input the coordinator takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// None: only events.
     Events,
-    /// That, and input.
+    /// All of them.
     AllSources,
-    /// That, and input of one source, which replay misses.
+    /// One source, which replay misses.
     Source(usize),
 }
 
-/// A checkpoint that is being made.
-struct Checkpoint {
-    manifest: Manifest,
-    started: Instant,
-    frozen: BTreeMap<usize, Frozen>,
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Wait for an event, for the input that is wanted, or for time to pass, whichever comes first.
+    Wait {
+        /// The input.
+        wanted: Wanted,
+        /// How long at most.
+        at_most: Duration,
+    },
+    /// The run is over.
+    Done,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The checkpoint's epoch is to be admitted.
+    Restoring,
+    /// Journalled epochs are done again.
+    Replaying,
+    /// Epochs are closed.
+    Live,
+    /// What is in flight is committed.
+    Draining,
+    /// The last checkpoint is being made.
+    LastCheckpoint,
+    /// Nothing is left to do.
+    Done,
 }
 
 /// What a run is about.
-pub struct Run<'a> {
+pub struct Run {
     /// The plan.
-    pub plan: &'a JobPlan,
+    pub plan: Arc<JobPlan>,
     /// Its identity.
     pub plan_hash: String,
     /// Settings.
-    pub settings: &'a Settings,
+    pub settings: Settings,
     /// Counts.
-    pub status: &'a Arc<Status>,
-    /// Where checkpoints lie.
-    pub store: CheckpointStore,
-    /// When the run started.
-    pub started: Instant,
+    pub status: Arc<Status>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// For a bounded run, where each source ended.
+    pub ends: Vec<Vec<(u32, i64)>>,
 }
 
-/// The state of the loop.
-pub struct Coordinator<'a> {
-    plan: &'a JobPlan,
-    plan_hash: String,
-    settings: &'a Settings,
-    status: &'a Arc<Status>,
-    store: CheckpointStore,
-    channels: Channels,
-    started: Instant,
-    /// Input that no epoch has taken, by source.
-    waiting: Vec<Waiting>,
-    waiting_bytes: usize,
-    waiting_records: usize,
-    /// After the newest closed epoch.
-    positions: Positions,
-    /// After what was read.
-    read_positions: Positions,
-    in_flight: InFlight,
-    /// Epochs with the committer, and where the sources stand after them.
-    committing: VecDeque<(u64, Positions)>,
-    admitted_positions: VecDeque<(u64, Positions)>,
-    newest: u64,
-    clock_ms: i64,
-    closed_at: Instant,
-    input_at: Instant,
-    /// Outputs up to this epoch were committed before this run.
-    suppress_through: u64,
-    /// The newest committed epoch.
-    committed_epoch: u64,
-    replay: VecDeque<Record>,
+/// The state of a run.
+pub struct Coordinator {
+    run: Run,
+    stage: Stage,
+    intake: Intake,
+    admission: Admission,
+    checkpointing: Checkpointing,
+    replaying: Replaying,
     restored: Option<Manifest>,
-    checkpoint: Option<Checkpoint>,
-    checkpoint_epoch: u64,
-    checkpoint_at: Instant,
-    ends: Vec<Vec<(u32, i64)>>,
+    /// After the newest admitted epoch.
+    positions: Positions,
     /// Per worker, its state on disk and in caches, in bytes.
     sizes: Vec<(u64, u64)>,
 }
 
-impl<'a> Coordinator<'a> {
-    /// A coordinator for a started run; `ends` is where a bounded run is done.
-    pub fn new(run: Run<'a>, start: Start, ends: Vec<Vec<(u32, i64)>>, channels: Channels) -> Self {
-        let Run {
-            plan,
-            plan_hash,
-            settings,
-            status,
-            store,
-            started,
-        } = run;
-        let is_keyed = plan.sinks.iter().map(|sink| !sink.key.is_empty()).collect();
-        let checkpoint_epoch = start
-            .checkpoint
-            .as_ref()
-            .map_or(0, |manifest| manifest.epoch.0);
-        status
+impl Coordinator {
+    /// A coordinator of a run that starts as was decided.
+    pub fn new(run: Run, start: Start) -> Self {
+        let keyed = run.plan.sinks.iter().map(|sink| !sink.key.is_empty());
+        let restored = start.checkpoint.as_ref();
+        let restored = restored.map_or((0, 0), |manifest| (manifest.epoch.0, manifest.clock_ms));
+        run.status
             .checkpoint_epoch
-            .store(checkpoint_epoch, Ordering::Relaxed);
-        status.epoch.store(start.committed.0, Ordering::Relaxed);
+            .store(restored.0, Ordering::Relaxed);
+        run.status.epoch.store(start.committed.0, Ordering::Relaxed);
+        let now = run.clock.now();
+        let names = run.plan.sources.iter().map(|source| source.name.clone());
         Self {
-            plan,
-            plan_hash,
-            settings,
-            status,
-            store,
-            channels,
-            started,
-            waiting: plan.sources.iter().map(|_| Waiting::default()).collect(),
-            waiting_bytes: 0,
-            waiting_records: 0,
-            positions: start.positions.clone(),
-            read_positions: start.positions,
-            in_flight: InFlight::new(settings.workers, is_keyed),
-            committing: VecDeque::new(),
-            admitted_positions: VecDeque::new(),
-            newest: checkpoint_epoch,
-            clock_ms: start
-                .checkpoint
-                .as_ref()
-                .map_or(0, |manifest| manifest.clock_ms),
-            closed_at: Instant::now(),
-            input_at: Instant::now(),
-            suppress_through: start.committed.0,
-            committed_epoch: start.committed.0,
-            replay: start.replay,
+            stage: Stage::Restoring,
+            intake: Intake::new(names.collect(), start.positions.clone()),
+            admission: Admission::new(&run.settings, keyed.collect(), restored, start.committed.0),
+            checkpointing: Checkpointing::new(&run.settings, restored.0, now),
+            replaying: Replaying::new(start.replay, now),
             restored: start.checkpoint,
-            checkpoint: None,
-            checkpoint_epoch,
-            checkpoint_at: Instant::now(),
-            ends,
-            sizes: vec![(0, 0); settings.workers],
+            positions: start.positions,
+            sizes: vec![(0, 0); run.settings.workers],
+            run,
         }
     }
 
-    /// The whole run.
+    /// Takes what a thread reports.
     ///
     /// # Errors
-    /// Whatever a thread could not go on with.
-    pub fn run(&mut self, stop: &AtomicBool) -> Result<(), Error> {
-        if let Some(manifest) = self.restored.take() {
-            let tick = Tick {
-                clock_ms: manifest.clock_ms,
-                restored: true,
-                watermark: None,
-            };
-            self.admit(manifest.epoch.0, tick, BTreeMap::new(), Vec::new());
-        }
-        while let Some(record) = self.replay.pop_front() {
-            if !self.replay(&record, stop)? {
-                return Ok(());
-            }
-        }
-        self.went_live();
-        while !stop.load(Ordering::Relaxed) && !self.is_done() {
-            let full = self.waiting_bytes >= self.settings.epoch_bytes_max;
-            self.wait(if full {
-                Wanted::Events
-            } else {
-                Wanted::AllSources
-            })?;
-            if self.is_epoch_due() {
-                if self.epochs_in_flight() < self.settings.epochs_in_flight_max {
-                    self.close_epoch();
-                } else {
-                    self.status.backpressure_waits.add(1);
-                    self.wait(Wanted::Events)?;
-                }
-            }
-            self.checkpoint_if_due();
-        }
-        self.status.set_phase(Phase::Stopping);
-        self.finish()
-    }
-
-    /// Ends the workers and the commit thread.
-    pub fn close(&mut self) {
-        for (commands, worker) in self.channels.commands.iter().zip(&self.channels.workers) {
-            // A worker that failed has gone already.
-            let _ = commands.send(Command::Stop);
-            worker.unpark();
-        }
-        self.channels.complete = None;
-    }
-
-    fn epochs_in_flight(&self) -> usize {
-        self.in_flight.len() + self.committing.len()
-    }
-
-    fn handle(&mut self, event: Event) -> Result<(), Error> {
+    /// What it could not go on with.
+    pub fn handle(&mut self, event: Event, crew: &mut dyn Crew) -> Result<(), Error> {
         match event {
             Event::Output {
                 epoch,
                 sink,
                 partition,
                 records,
-            } => self.in_flight.output(epoch, sink, partition, records),
+            } => self.admission.output(epoch, sink, partition, records),
             Event::Decoded {
                 epoch,
                 time_ms,
                 rows,
-            } => self.in_flight.decoded(epoch, time_ms, rows),
-            Event::Progress { worker, before } => self.progress(worker, before),
-            Event::Frozen {
-                worker,
-                epoch,
-                frozen,
-            } => self.frozen(worker, epoch, frozen)?,
+            } => self.admission.decoded(epoch, time_ms, rows),
+            Event::Progress { worker, before } => self.progress(worker, before, crew),
+            Event::Frozen { worker, epoch } => {
+                self.checkpointing.frozen(worker, epoch);
+                self.write_checkpoint_if_ready(crew);
+            }
             Event::Size {
                 worker,
                 disk_bytes,
                 cache_bytes,
             } => self.sized(worker, disk_bytes, cache_bytes),
-            Event::Committed { epoch } => self.committed(epoch)?,
+            Event::Committed { epoch } => {
+                if let Some(positions) = self.admission.committed_through(epoch) {
+                    self.update_lag(&positions);
+                }
+                self.write_checkpoint_if_ready(crew);
+            }
             Event::Checkpointed { epoch, seconds } => {
-                self.checkpoint_epoch = epoch;
-                self.status.checkpoint_epoch.store(epoch, Ordering::Relaxed);
-                self.status.checkpoint_seconds.observe(seconds, 1);
-                self.checkpoint = None;
+                self.run
+                    .status
+                    .checkpoint_epoch
+                    .store(epoch, Ordering::Relaxed);
+                self.run.status.checkpoint_seconds.observe(seconds, 1);
+                self.checkpointing.written(epoch);
             }
             Event::CheckpointFailed { epoch, error } => {
                 tracing::error!(epoch, %error, "a checkpoint could not be written; the one before stays, the next is tried at its time");
-                self.checkpoint = None;
+                self.checkpointing.failed();
             }
             Event::Failed(error) => return Err(error),
         }
         Ok(())
     }
 
-    fn progress(&mut self, worker: usize, before: u64) {
-        for complete in self.in_flight.progress(worker, before) {
-            let positions = self
-                .admitted_positions
-                .pop_front()
-                .map_or_else(Positions::new, |(_, positions)| positions);
-            if complete.epoch <= self.suppress_through {
-                self.update_lag(&positions);
-                continue;
-            }
-            self.committing.push_back((complete.epoch, positions));
-            if let Some(sender) = &self.channels.complete {
-                // A commit thread that has gone has reported why.
-                let _ = sender.send(complete);
+    /// True while another batch of this source is wanted. Replay takes what it misses, whatever else waits: the journal says how far it has
+    /// to read.
+    #[must_use]
+    pub fn takes(&self, wanted: Wanted) -> bool {
+        match wanted {
+            Wanted::Events => false,
+            Wanted::AllSources => !self.admission.is_full(self.intake.bytes()),
+            Wanted::Source(_) => true,
+        }
+    }
+
+    /// Takes what a source sent.
+    pub fn take(&mut self, source: usize, batches: Vec<SourceBatch>) {
+        let status = &self.run.status.sources[source];
+        for batch in batches {
+            status.records.add(batch.len() as u64);
+            status.bytes.add(batch.arena.len() as u64);
+            self.intake.push(source, batch);
+        }
+    }
+
+    /// Goes on as far as possible; `stop` asks for an orderly end.
+    ///
+    /// # Errors
+    /// If replay does not find what the journal tells of.
+    pub fn advance(&mut self, stop: bool, crew: &mut dyn Crew) -> Result<Next, Error> {
+        let now = self.run.clock.now();
+        loop {
+            let next = match self.stage {
+                Stage::Restoring => self.restore(crew),
+                Stage::Replaying => self.replay(now, stop, crew)?,
+                Stage::Live => self.live(now, stop, crew),
+                Stage::Draining => self.drain(now, crew),
+                Stage::LastCheckpoint if self.checkpointing.is_under_way() => Some(for_events()),
+                Stage::LastCheckpoint => self.enter(Stage::Done),
+                Stage::Done => Some(Next::Done),
+            };
+            if let Some(next) = next {
+                return Ok(next);
             }
         }
-        if self.replay.is_empty()
-            && before > self.suppress_through
-            && self.in_flight.finished() > self.suppress_through
+    }
+
+    fn enter(&mut self, stage: Stage) -> Option<Next> {
+        self.stage = stage;
+        None
+    }
+
+    fn restore(&mut self, crew: &mut dyn Crew) -> Option<Next> {
+        if let Some(manifest) = self.restored.take() {
+            let tick = Tick {
+                clock_ms: manifest.clock_ms,
+                restored: true,
+                watermark: None,
+            };
+            self.admit(manifest.epoch.0, tick, Input::new(), Vec::new(), crew);
+        }
+        self.enter(Stage::Replaying)
+    }
+
+    /// Closes an epoch if one is due and there is room for it.
+    fn live(&mut self, now: Duration, stop: bool, crew: &mut dyn Crew) -> Option<Next> {
+        if stop || self.is_done() {
+            self.run.status.set_phase(Phase::Stopping);
+            return self.enter(Stage::Draining);
+        }
+        let pending = Pending {
+            records: self.intake.records(),
+            bytes: self.intake.bytes(),
+            has_moved: *self.intake.read() != self.positions,
+            restless: self.restless(),
+        };
+        if self.admission.is_due(now, pending) {
+            if !self.admission.has_room() {
+                self.run.status.backpressure_waits.add(1);
+                return Some(for_events());
+            }
+            self.close_epoch(now, crew);
+        }
+        let (newest, _) = self.admission.newest();
+        if self
+            .checkpointing
+            .is_due(now, newest, self.admission.suppress_through())
         {
+            self.begin_checkpoint(now, crew);
+        }
+        let due_in = self.admission.due_in(now, self.intake.records());
+        Some(Next::Wait {
+            wanted: if self.admission.is_full(self.intake.bytes()) {
+                Wanted::Events
+            } else {
+                Wanted::AllSources
+            },
+            at_most: due_in.unwrap_or(LOOK_AGAIN),
+        })
+    }
+
+    /// Waits for what is in flight, then takes a last checkpoint.
+    fn drain(&mut self, now: Duration, crew: &mut dyn Crew) -> Option<Next> {
+        if self.admission.in_flight() > 0 || self.checkpointing.is_under_way() {
+            return Some(for_events());
+        }
+        if self.admission.newest().0 > self.checkpointing.newest() {
+            self.begin_checkpoint(now, crew);
+        }
+        self.enter(Stage::LastCheckpoint)
+    }
+
+    /// So long after the last input the passing of time still changes something: until the last partition counts as idle.
+    fn restless(&self) -> Option<Duration> {
+        let sources = self.run.plan.sources.iter();
+        let watermarks = sources.filter_map(|source| source.watermark.as_ref());
+        let idle_ms = watermarks
+            .map(|watermark| watermark.idle_timeout_ms)
+            .max()?;
+        let idle_ms = u64::try_from(idle_ms).unwrap_or(0);
+        Some(Duration::from_millis(
+            idle_ms + 2 * self.run.settings.idle_epoch_ms,
+        ))
+    }
+
+    fn close_epoch(&mut self, now: Duration, crew: &mut dyn Crew) {
+        let wall_ms = self.run.clock.wall_ms();
+        let (epoch, clock_ms) = self.admission.close(now, wall_ms, self.intake.records());
+        let input = self.intake.take_all();
+        self.positions = self.intake.read().clone();
+        let (hash, positions) = (self.run.plan_hash.clone(), self.positions.clone());
+        let record = Record::new(Epoch(epoch), hash, clock_ms, positions);
+        self.admit(epoch, live_tick(clock_ms), input, record.encode(), crew);
+    }
+
+    /// Sends an epoch to the workers.
+    fn admit(
+        &mut self,
+        epoch: u64,
+        tick: Tick,
+        input: Input,
+        journal: Vec<u8>,
+        crew: &mut dyn Crew,
+    ) {
+        let offsets = self.source_offsets();
+        let closed = (epoch, tick.clock_ms);
+        self.admission
+            .admitted(closed, self.positions.clone(), journal, offsets);
+        crew.admit(
+            epoch,
+            tick,
+            by_worker(input, self.run.settings.workers, tick.clock_ms),
+        );
+    }
+
+    fn progress(&mut self, worker: usize, before: u64, crew: &mut dyn Crew) {
+        let finished = self.admission.progress(worker, before);
+        if let Some(positions) = finished.repeated {
+            self.update_lag(&positions);
+        }
+        for complete in finished.complete {
+            crew.commit(complete);
+        }
+        if self.stage != Stage::Replaying && self.admission.has_caught_up() {
             self.recovered();
         }
     }
 
-    fn committed(&mut self, epoch: u64) -> Result<(), Error> {
-        self.committed_epoch = epoch;
-        while self
-            .committing
-            .front()
-            .is_some_and(|&(committing, _)| committing <= epoch)
-        {
-            if let Some((_, positions)) = self.committing.pop_front() {
-                self.update_lag(&positions);
-            }
+    fn begin_checkpoint(&mut self, now: Duration, crew: &mut dyn Crew) {
+        let (epoch, clock_ms) = self.admission.newest();
+        let manifest = Manifest {
+            version: tidemill_checkpoints::manifest::VERSION,
+            job: self.run.plan.name.clone(),
+            epoch: Epoch(epoch),
+            plan_hash: self.run.plan_hash.clone(),
+            plan_text: self.run.plan.to_string(),
+            workers: self.run.settings.workers,
+            clock_ms,
+            created_ms: self.run.clock.wall_ms(),
+            positions: self.positions.clone(),
+            files: Vec::new(),
+            state_bytes: 0,
+        };
+        self.checkpointing.begin(now, manifest);
+        crew.freeze(epoch, clock_ms);
+    }
+
+    fn write_checkpoint_if_ready(&mut self, crew: &mut dyn Crew) {
+        if let Some(manifest) = self.checkpointing.to_write(self.admission.committed()) {
+            crew.write(manifest, self.run.settings.checkpoints_kept);
         }
-        self.write_checkpoint_if_ready()
+    }
+
+    fn sized(&mut self, worker: usize, disk_bytes: u64, cache_bytes: u64) {
+        self.sizes[worker] = (disk_bytes, cache_bytes);
+        let sum = |of: fn(&(u64, u64)) -> u64| self.sizes.iter().map(of).sum();
+        let status = &self.run.status;
+        status
+            .state_bytes
+            .store(sum(|size| size.0), Ordering::Relaxed);
+        status
+            .cache_bytes
+            .store(sum(|size| size.1), Ordering::Relaxed);
+    }
+
+    fn source_offsets(&self) -> Vec<SourceOffset> {
+        let sources = self.run.plan.sources.iter().zip(&self.run.status.sources);
+        let offsets = sources.flat_map(|(source, status)| {
+            let positions = self.positions.get(&source.name).into_iter().flatten();
+            positions.map(|(&partition, &next_offset)| SourceOffset {
+                topic: status.topic.clone(),
+                partition,
+                next_offset,
+            })
+        });
+        offsets.collect()
     }
 
     /// Tells the status where the sources stand.
     fn update_lag(&self, positions: &Positions) {
-        for (source, status) in self.plan.sources.iter().zip(&self.status.sources) {
-            let mut known = status
-                .positions
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            for (&partition, &next) in positions.get(&source.name).into_iter().flatten() {
-                match known.iter_mut().find(|known| known.0 == partition) {
-                    Some(known) => (known.1, known.2) = (next, known.2.max(next)),
-                    None => known.push((partition, next, next)),
-                }
-            }
+        for (source, status) in self.run.plan.sources.iter().zip(&self.run.status.sources) {
+            let of_source = positions.get(&source.name).into_iter().flatten();
+            status.committed(of_source.map(|(&partition, &next)| (partition, next)));
         }
-        let caught_up = self
-            .status
-            .sources
-            .iter()
-            .all(|source| crate::status::lag(source) == 0);
-        match (self.status.phase(), caught_up) {
-            (Phase::Running, true) => self.status.set_phase(Phase::CaughtUp),
-            (Phase::CaughtUp, false) => self.status.set_phase(Phase::Running),
+        let caught_up = self.run.status.is_caught_up();
+        match (self.run.status.phase(), caught_up) {
+            (Phase::Running, true) => self.run.status.set_phase(Phase::CaughtUp),
+            (Phase::CaughtUp, false) => self.run.status.set_phase(Phase::Running),
             _ => {}
+        }
+    }
+
+    /// Recovery is over: everything that had been committed before is done again.
+    fn recovered(&self) {
+        if self.run.status.phase() == Phase::Recovering {
+            let ms = i64::try_from(self.run.clock.now().as_millis()).unwrap_or(i64::MAX);
+            self.run.status.recovery_ms.store(ms, Ordering::Relaxed);
+            self.run.status.set_phase(Phase::Running);
         }
     }
 
     /// True if the run is bounded and everything that was there at its start is committed.
     fn is_done(&self) -> bool {
-        if !self.settings.until_caught_up || self.waiting_records > 0 || self.epochs_in_flight() > 0
-        {
-            return false;
-        }
-        self.plan
-            .sources
-            .iter()
-            .zip(&self.ends)
-            .all(|(source, ends)| {
-                let read = self.read_positions.get(&source.name);
-                ends.iter().all(|&(partition, end)| {
-                    read.and_then(|read| read.get(&partition))
-                        .copied()
-                        .unwrap_or(0)
-                        >= end
-                })
-            })
+        self.run.settings.until_caught_up
+            && self.intake.records() == 0
+            && self.admission.in_flight() == 0
+            && self.intake.has_read(&self.run.ends)
     }
+}
 
-    /// Commits what is in flight, and takes a last checkpoint.
-    fn finish(&mut self) -> Result<(), Error> {
-        while self.epochs_in_flight() > 0 || self.checkpoint.is_some() {
-            self.wait(Wanted::Events)?;
-        }
-        if self.newest > self.checkpoint_epoch {
-            self.begin_checkpoint();
-            while self.checkpoint.is_some() {
-                self.wait(Wanted::Events)?;
-            }
-        }
-        Ok(())
+const fn live_tick(clock_ms: i64) -> Tick {
+    Tick {
+        clock_ms,
+        restored: false,
+        watermark: None,
     }
+}
+
+const fn for_events() -> Next {
+    Next::Wait {
+        wanted: Wanted::Events,
+        at_most: LOOK_AGAIN,
+    }
+}
+
+/// An epoch's input by the worker that decodes it: a partition is one worker's.
+fn by_worker(input: Input, workers: usize, clock_ms: i64) -> Vec<WorkerInput> {
+    let mut by_worker: Vec<WorkerInput> = (0..workers).map(|_| Vec::new()).collect();
+    for (source, batches) in input {
+        for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
+            let worker = (source + batch.partition as usize) % workers;
+            let raw = RawBatch {
+                partition: batch.partition,
+                offsets: batch.offsets,
+                bounds: batch.bounds,
+                arena: batch.arena,
+                clock_ms,
+            };
+            by_worker[worker].push((source, raw));
+        }
+    }
+    by_worker
 }

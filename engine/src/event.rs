@@ -1,9 +1,7 @@
 //! What the threads of a run tell the coordinator, and what it tells the workers.
 
-use crossbeam_channel::Sender;
 use tidemill_operators::Tick;
 use tidemill_operators::decode::RawBatch;
-use tidemill_state::Frozen;
 use tidemill_types::OutputRecords;
 
 use crate::Error;
@@ -59,14 +57,12 @@ pub enum Event {
         /// The first epoch that it has not finished.
         before: u64,
     },
-    /// A worker's state as of the end of an epoch.
+    /// A worker has frozen its state as of the end of an epoch.
     Frozen {
         /// The worker.
         worker: usize,
         /// The epoch.
         epoch: u64,
-        /// What is to be written.
-        frozen: Frozen,
     },
     /// How large a worker's state is.
     Size {
@@ -98,23 +94,4 @@ pub enum Event {
     },
     /// A thread cannot go on.
     Failed(Error),
-}
-
-/// Reports a panic of the thread that owns it.
-pub struct PanicReport {
-    /// Name of the thread, in the error.
-    pub thread: String,
-    /// Where to report.
-    pub events: Sender<Event>,
-}
-
-impl Drop for PanicReport {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            // Nobody listens any more only if the run is over.
-            let _ = self.events.send(Event::Failed(Error::Panicked {
-                thread: std::mem::take(&mut self.thread),
-            }));
-        }
-    }
 }

@@ -1,30 +1,34 @@
 //! The engine: renders a job plan on timely, closes epochs, commits them, checkpoints state, and recovers.
 //!
-//! One thread coordinates ([`coordinator`]): it gathers input into epochs, admits them to the workers while not too much is in flight, and
-//! sees each through to its commit. A thread per source polls; a thread commits; a thread writes checkpoints; the workers are timely's.
-//! All of them speak over bounded channels, and whoever fails says so to the coordinator, which ends the run.
+//! A run is made of parts ([`Opened`]) that only decide, or do one step when they are told to: the [`coordinator`], a [`reader`] per source,
+//! what commits ([`committing`]), and the [`worker`]s, to whom the coordinator speaks through one port, the [`crew`]. [`run()`] gives each a
+//! thread; whoever wants to choose every step, as a simulation does, drives the parts itself. Time comes from a [`Clock`].
 //!
 //! Promises P-ONCE, P-ATOMIC, P-REPLAY (see `docs/` and ARCHITECTURE.md). Does not promise to run more than one process per job.
 
 mod assemble;
-mod checkpointer;
-mod clock;
-mod committing;
-mod coordinator;
+pub mod clock;
+pub mod committing;
+pub mod coordinator;
+pub mod crew;
 mod error;
-mod event;
+pub mod event;
 mod expressions;
+pub mod frozen;
 mod metrics;
-mod reader;
+pub mod reader;
 mod recovery;
 mod render;
 mod replay;
 mod run;
 pub mod settings;
 pub mod status;
-mod worker;
+mod threads;
+pub mod worker;
 
+pub use clock::Clock;
 pub use error::Error;
-pub use run::run;
+pub use event::Event;
+pub use run::{Opened, run};
 pub use settings::Settings;
 pub use status::{Phase, Snapshot, Status};

@@ -1,7 +1,7 @@
 //! What a running job says about itself: counts and gauges that its threads raise and that the status line, `--json` and `/metrics` read.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use tidemill_operators::Counter;
 
@@ -90,6 +90,35 @@ pub struct SourceStatus {
     pub duplicates: Counter,
     /// Per partition `(partition, committed position, end)`.
     pub positions: Mutex<Vec<(u32, i64, i64)>>,
+}
+
+impl SourceStatus {
+    /// Everything before these positions, by partition, is committed.
+    pub(crate) fn committed(&self, positions: impl Iterator<Item = (u32, i64)>) {
+        let mut known = self.known();
+        for (partition, next) in positions {
+            match known.iter_mut().find(|known| known.0 == partition) {
+                Some(known) => (known.1, known.2) = (next, known.2.max(next)),
+                None => known.push((partition, next, next)),
+            }
+        }
+    }
+
+    /// The partitions end here.
+    pub(crate) fn ends(&self, ends: &[(u32, i64)]) {
+        let mut known = self.known();
+        for &(partition, end) in ends {
+            match known.iter_mut().find(|known| known.0 == partition) {
+                Some(known) => known.2 = end,
+                None => known.push((partition, 0, end)),
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<(u32, i64, i64)>> {
+        let known = self.positions.lock();
+        known.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 /// Counts of one sink.
@@ -212,6 +241,11 @@ impl Status {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// True if everything that the sources are known to hold is committed.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.sources.iter().all(|source| lag(source) == 0)
+    }
+
     /// One reading.
     pub fn snapshot(&self) -> Snapshot {
         let sum =
@@ -261,16 +295,9 @@ impl Histogram {
 }
 
 /// What a source's partitions still hold.
-#[must_use]
-pub fn lag(source: &SourceStatus) -> u64 {
-    let positions = source
-        .positions
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    positions
-        .iter()
-        .map(|&(_, committed, end)| u64::try_from(end - committed).unwrap_or(0))
-        .sum()
+pub(crate) fn lag(source: &SourceStatus) -> u64 {
+    let left = |&(_, committed, end): &(u32, i64, i64)| u64::try_from(end - committed).unwrap_or(0);
+    source.known().iter().map(left).sum()
 }
 
 /// Resident memory of this process, in bytes; 0 where the system does not tell.

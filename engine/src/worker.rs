@@ -1,7 +1,11 @@
-//! A worker thread: feeds epochs into its dataflow, reports progress, and freezes its state when asked.
+//! A worker: feeds epochs into its dataflow, reports progress, and freezes its state when asked.
+//!
+//! It never waits for another worker but by stepping, and looks for the command to end at each step: a worker that failed keeps none of
+//! the others.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use tidemill_jobs::plan::JobPlan;
@@ -9,13 +13,11 @@ use tidemill_operators::Failure;
 use tidemill_state::Store;
 use timely::worker::Worker;
 
-use crate::event::{Command, Event, PanicReport};
+use crate::event::{Command, Event};
+use crate::frozen::FrozenStates;
 use crate::recovery::RestoreFrom;
 use crate::render::{Context, Rendered, render};
-use crate::{Error, Status};
-
-/// How long a worker without work sleeps, unless it is woken.
-const PARK: Duration = Duration::from_millis(100);
+use crate::{Clock, Error, Status};
 
 /// How often a worker reports the size of its state.
 const SIZE_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,7 +25,7 @@ const SIZE_INTERVAL: Duration = Duration::from_secs(1);
 /// What all workers of a run need.
 pub struct Shared {
     /// The plan.
-    pub plan: JobPlan,
+    pub plan: Arc<JobPlan>,
     /// Partitions of each source.
     pub partitions: Vec<Vec<u32>>,
     /// What state starts from.
@@ -32,81 +34,108 @@ pub struct Shared {
     pub suppress_through: u64,
     /// Counts.
     pub status: Arc<Status>,
-    /// To the coordinator.
-    pub events: Sender<Event>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Where workers leave what they froze.
+    pub frozen: FrozenStates,
 }
 
-/// Runs a worker until it is stopped or fails.
-pub fn run(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>) {
-    let _report = PanicReport {
-        thread: format!("worker {}", worker.index()),
-        events: shared.events.clone(),
-    };
-    if let Err(error) = drive(worker, shared, commands) {
-        // Nobody listens any more only if the run is over.
-        let _ = shared.events.send(Event::Failed(error));
-    }
-    for dataflow in worker.installed_dataflows() {
-        worker.drop_dataflow(dataflow);
-    }
-}
-
-fn drive(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>) -> Result<(), Error> {
-    let failure = Failure::default();
-    let store = shared.restore.open(worker.index(), worker.peers())?;
-    let rendered = worker.dataflow(|scope| {
-        render(
-            scope,
-            &Context {
-                plan: &shared.plan,
-                partitions: &shared.partitions,
-                store: &store,
-                suppress_through: shared.suppress_through,
-                status: &shared.status,
-                events: &shared.events,
-                failure: &failure,
-            },
-        )
-    })?;
-    let mut driver = Driver {
-        rendered,
-        store,
-        failure,
-        shared,
-        before: 0,
-        sized_at: None,
-    };
-    loop {
-        loop {
-            match commands.try_recv() {
-                Ok(Command::Epoch {
-                    epoch,
-                    tick,
-                    batches,
-                }) => driver.admit(epoch, tick, batches),
-                Ok(Command::Freeze { epoch, clock_ms }) => {
-                    driver.freeze(worker, epoch, clock_ms)?
-                }
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(()),
-                Err(TryRecvError::Empty) => break,
-            }
-        }
-        driver.step(worker)?;
-    }
-}
-
-struct Driver<'a> {
+/// A worker's dataflow and state.
+pub struct Driver<'a> {
     rendered: Rendered,
     store: Store,
     failure: Failure,
     shared: &'a Shared,
+    commands: Receiver<Command>,
+    events: Sender<Event>,
+    /// Commands that wait until the state is frozen.
+    waiting: VecDeque<Command>,
+    /// The epoch at whose end the state is to be frozen, and its clock.
+    freezing: Option<(u64, i64)>,
     /// The first epoch that was not reported as finished.
     before: u64,
     /// When the size of the state was reported.
-    sized_at: Option<Instant>,
+    sized_at: Option<Duration>,
 }
 
-impl Driver<'_> {
+impl<'a> Driver<'a> {
+    /// Opens the worker's state and renders the plan.
+    ///
+    /// # Errors
+    /// If the state cannot be opened, or the plan cannot be rendered.
+    pub fn new(
+        worker: &mut Worker,
+        shared: &'a Shared,
+        commands: Receiver<Command>,
+        events: Sender<Event>,
+    ) -> Result<Self, Error> {
+        let failure = Failure::default();
+        let store = shared.restore.open(worker.index(), worker.peers())?;
+        let rendered = worker.dataflow(|scope| {
+            render(
+                scope,
+                &Context {
+                    plan: &shared.plan,
+                    partitions: &shared.partitions,
+                    store: &store,
+                    suppress_through: shared.suppress_through,
+                    status: &shared.status,
+                    events: &events,
+                    failure: &failure,
+                },
+            )
+        })?;
+        Ok(Self {
+            rendered,
+            store,
+            failure,
+            shared,
+            commands,
+            events,
+            waiting: VecDeque::new(),
+            freezing: None,
+            before: 0,
+            sized_at: None,
+        })
+    }
+
+    /// Takes what it was told, and works; without work it sleeps for up to `park` unless it is woken. False once it is to end.
+    ///
+    /// # Errors
+    /// If an operator failed, or the state cannot be frozen.
+    pub fn step(&mut self, worker: &mut Worker, park: Duration) -> Result<bool, Error> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(false),
+                Ok(command) => self.waiting.push_back(command),
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        // While the state is to be frozen no further epoch is let in: it must be as of exactly the end of one.
+        while self.freezing.is_none() {
+            match self.waiting.pop_front() {
+                Some(Command::Epoch {
+                    epoch,
+                    tick,
+                    batches,
+                }) => self.admit(epoch, tick, batches),
+                Some(Command::Freeze { epoch, clock_ms }) => {
+                    self.freezing = Some((epoch, clock_ms));
+                }
+                Some(Command::Stop) | None => break,
+            }
+        }
+        self.work(worker, park)?;
+        match self.freezing {
+            Some((epoch, clock_ms)) if !self.rendered.probe.less_equal(&epoch) => {
+                self.freeze(worker.index(), epoch, clock_ms)?;
+                self.freezing = None;
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
     fn admit(
         &mut self,
         epoch: u64,
@@ -128,8 +157,8 @@ impl Driver<'_> {
         }
     }
 
-    fn step(&mut self, worker: &mut Worker) -> Result<(), Error> {
-        worker.step_or_park(Some(PARK));
+    fn work(&mut self, worker: &mut Worker, park: Duration) -> Result<(), Error> {
+        worker.step_or_park(Some(park));
         if let Some(error) = self.failure.take() {
             return Err(error.into());
         }
@@ -141,7 +170,7 @@ impl Driver<'_> {
         if before > self.before {
             self.before = before;
             // Nobody listens any more only if the run is over.
-            let _ = self.shared.events.send(Event::Progress {
+            let _ = self.events.send(Event::Progress {
                 worker: worker.index(),
                 before,
             });
@@ -151,13 +180,17 @@ impl Driver<'_> {
 
     /// Tells, now and then, how large the state is.
     fn report_size(&mut self, worker: usize) {
-        if self.sized_at.is_some_and(|at| at.elapsed() < SIZE_INTERVAL) {
+        let now = self.shared.clock.now();
+        if self
+            .sized_at
+            .is_some_and(|at| now.saturating_sub(at) < SIZE_INTERVAL)
+        {
             return;
         }
-        self.sized_at = Some(Instant::now());
+        self.sized_at = Some(now);
         let (disk_bytes, cache_bytes) = (self.store.size_bytes(), self.store.cache_bytes() as u64);
         // Nobody listens any more only if the run is over.
-        let _ = self.shared.events.send(Event::Size {
+        let _ = self.events.send(Event::Size {
             worker,
             disk_bytes,
             cache_bytes,
@@ -166,19 +199,13 @@ impl Driver<'_> {
 
     /// Everything that changes state happens when an operator sees an epoch complete. While this worker holds its input back, no other
     /// can get further than it, so state is as of exactly the end of the epoch once the probe has passed it.
-    fn freeze(&mut self, worker: &mut Worker, epoch: u64, clock_ms: i64) -> Result<(), Error> {
-        while self.rendered.probe.less_equal(&epoch) {
-            self.step(worker)?;
-        }
+    fn freeze(&mut self, worker: usize, epoch: u64, clock_ms: i64) -> Result<(), Error> {
         let frozen = self.store.freeze()?;
+        self.shared.frozen.put(worker, frozen);
         // Whoever restores this snapshot, or goes on from here, has a clock of at least this.
         self.store.forget_expired_before(clock_ms);
         // Nobody listens any more only if the run is over.
-        let _ = self.shared.events.send(Event::Frozen {
-            worker: worker.index(),
-            epoch,
-            frozen,
-        });
+        let _ = self.events.send(Event::Frozen { worker, epoch });
         Ok(())
     }
 }

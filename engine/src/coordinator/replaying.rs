@@ -1,103 +1,86 @@
-//! Recovery's second half: the journalled epochs again, with their outputs suppressed.
+//! Replaying: recovery's second half, the journalled epochs again, with their outputs suppressed.
 
-use super::*;
+use std::collections::VecDeque;
+use std::time::Duration;
 
-impl Coordinator<'_> {
-    /// Replays one epoch; false if the run is to stop.
-    pub(super) fn replay(&mut self, record: &Record, stop: &AtomicBool) -> Result<bool, Error> {
-        let mut waited = Instant::now();
-        loop {
-            let missing = self.missing(record);
-            let Some((source, partition, offset)) = missing else {
-                break;
-            };
-            if stop.load(Ordering::Relaxed) {
-                return Ok(false);
+use tidemill_checkpoints::{Positions, Record};
+
+use super::{Coordinator, Next, Stage, Wanted, for_events, live_tick};
+use crate::Error;
+use crate::crew::Crew;
+
+/// How long replay waits for a record that the journal says exists.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The epochs that are still to be done again.
+pub(super) struct Replaying {
+    records: VecDeque<Record>,
+    /// How far the sources were read when they last got on, and when that was.
+    read: Positions,
+    got_on_at: Duration,
+}
+
+impl Replaying {
+    pub(super) const fn new(records: VecDeque<Record>, now: Duration) -> Self {
+        Self {
+            records,
+            read: Positions::new(),
+            got_on_at: now,
+        }
+    }
+
+    /// True if the sources have not got on for too long.
+    fn has_lost_patience(&mut self, now: Duration, read: &Positions) -> bool {
+        if self.read != *read {
+            self.read.clone_from(read);
+            self.got_on_at = now;
+        }
+        now.saturating_sub(self.got_on_at) > PATIENCE
+    }
+}
+
+impl Coordinator {
+    /// Admits the next journalled epoch as soon as its input is there and there is room for it.
+    pub(super) fn replay(
+        &mut self,
+        now: Duration,
+        stop: bool,
+        crew: &mut dyn Crew,
+    ) -> Result<Option<Next>, Error> {
+        if stop {
+            return Ok(self.enter(Stage::Done));
+        }
+        let Some(record) = self.replaying.records.front() else {
+            self.admission.went_live(now);
+            self.enter(Stage::Live);
+            if self.admission.has_caught_up() {
+                self.recovered();
             }
-            let before = self.read_positions.clone();
-            self.wait(Wanted::Source(source))?;
-            if self.read_positions != before {
-                waited = Instant::now();
-            } else if waited.elapsed() > REPLAY_PATIENCE {
-                let source_name = self.plan.sources[source].name.clone();
+            return Ok(None);
+        };
+        if let Some(missing) = self.intake.missing(record, &self.positions) {
+            if self.replaying.has_lost_patience(now, self.intake.read()) {
                 return Err(Error::ReplayShort {
-                    epoch: record.epoch,
-                    source_name,
-                    partition,
-                    offset,
+                    epoch: self.replaying.records[0].epoch,
+                    source_name: self.run.plan.sources[missing.source].name.clone(),
+                    partition: missing.partition,
+                    offset: missing.end,
                 });
             }
+            return Ok(Some(Next::Wait {
+                wanted: Wanted::Source(missing.source),
+                at_most: super::LOOK_AGAIN,
+            }));
         }
-        while self.epochs_in_flight() >= self.settings.epochs_in_flight_max {
-            self.wait(Wanted::Events)?;
+        if !self.admission.has_room() {
+            return Ok(Some(for_events()));
         }
-        let mut input = BTreeMap::new();
-        for (source, plan) in self.plan.sources.iter().enumerate() {
-            for (&partition, &end) in record.positions.get(&plan.name).into_iter().flatten() {
-                let batches = self.waiting[source].take_until(partition, end);
-                self.waiting_bytes -= batches.iter().map(|batch| batch.arena.len()).sum::<usize>();
-                self.waiting_records -= batches.iter().map(SourceBatch::len).sum::<usize>();
-                input.entry(source).or_insert_with(Vec::new).extend(batches);
-            }
+        if let Some(record) = self.replaying.records.pop_front() {
+            let input = self.intake.take(&record);
+            self.positions = record.positions;
+            let tick = live_tick(record.clock_ms);
+            self.admit(record.epoch.0, tick, input, Vec::new(), crew);
         }
-        self.positions = record.positions.clone();
-        self.clock_ms = record.clock_ms;
-        self.admit(
-            record.epoch.0,
-            Tick {
-                clock_ms: record.clock_ms,
-                restored: false,
-                watermark: None,
-            },
-            input,
-            Vec::new(),
-        );
-        Ok(true)
-    }
-
-    /// A partition that has not sent all of an epoch yet.
-    pub(super) fn missing(&self, record: &Record) -> Option<(usize, u32, i64)> {
-        let ends = self
-            .plan
-            .sources
-            .iter()
-            .enumerate()
-            .flat_map(|(source, plan)| {
-                record
-                    .positions
-                    .get(&plan.name)
-                    .into_iter()
-                    .flatten()
-                    .map(move |(&partition, &end)| (source, &plan.name, partition, end))
-            });
-        let mut missing = ends.filter(|&(source, name, partition, end)| {
-            let before = self
-                .positions
-                .get(name)
-                .and_then(|positions| positions.get(&partition))
-                .copied();
-            before != Some(end) && !self.waiting[source].reaches(partition, end)
-        });
-        missing
-            .next()
-            .map(|(source, _, partition, end)| (source, partition, end))
-    }
-
-    pub(super) fn went_live(&mut self) {
-        if self.in_flight.len() == 0 {
-            self.recovered();
-        }
-        self.closed_at = Instant::now();
-        self.input_at = Instant::now();
-    }
-
-    pub(super) fn recovered(&self) {
-        if self.status.phase() == Phase::Recovering {
-            self.status.recovery_ms.store(
-                i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX),
-                Ordering::Relaxed,
-            );
-            self.status.set_phase(Phase::Running);
-        }
+        Ok(None)
     }
 }
