@@ -1,0 +1,89 @@
+//! What a simulation leaves: the committed epochs, each with what it was made of and what it wrote.
+
+use std::collections::BTreeMap;
+
+use tidemill_checkpoints::Record;
+use tidemill_checkpoints::journal::decode_all;
+
+use super::kafka::{Brokers, SimConnector};
+
+/// A record that a sink wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Partition of the sink's topic.
+    pub partition: usize,
+    /// Key; empty for none.
+    pub key: Vec<u8>,
+    /// Value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A committed epoch.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// Its journal record.
+    pub record: Record,
+    /// By topic, what its sinks wrote.
+    pub writes: BTreeMap<String, Vec<Write>>,
+}
+
+/// Reads what was committed.
+///
+/// # Errors
+/// What no history can be: an epoch twice, or left out, or outputs of an epoch that the journal does not have.
+pub fn read(brokers: &Brokers, job: &str, sinks: &[String]) -> Result<Vec<Committed>, String> {
+    let journal = brokers.committed(&SimConnector::journal_topic(job), 0);
+    let bytes: Vec<_> = journal
+        .iter()
+        .map(|(_, record)| record.value.clone().unwrap_or_default())
+        .collect();
+    let records = decode_all(&bytes).map_err(|error| error.to_string())?;
+    let mut epochs = BTreeMap::new();
+    for (record, wanted) in records.into_iter().zip(1..) {
+        if record.epoch.0 != wanted {
+            return Err(format!(
+                "the journal has epoch {} where {wanted} belongs",
+                record.epoch
+            ));
+        }
+        epochs.insert(
+            wanted,
+            Committed {
+                record,
+                writes: BTreeMap::new(),
+            },
+        );
+    }
+    for sink in sinks {
+        let partitions = brokers
+            .topic(sink)
+            .map_or(0, |topic| topic.partitions.len());
+        for partition in 0..partitions {
+            let mut newest = 0;
+            for (offset, record) in brokers.committed(sink, partition) {
+                let epoch = record.epoch.unwrap_or(0);
+                if epoch < newest {
+                    return Err(format!(
+                        "'{sink}' has epoch {epoch} after {newest}, at offset {offset} of partition {partition}"
+                    ));
+                }
+                newest = epoch;
+                let Some(committed) = epochs.get_mut(&epoch) else {
+                    return Err(format!(
+                        "'{sink}' has a record of epoch {epoch}, which the journal does not have"
+                    ));
+                };
+                committed
+                    .writes
+                    .entry(sink.clone())
+                    .or_default()
+                    .push(Write {
+                        partition,
+                        key: record.key.clone().unwrap_or_default(),
+                        value: record.value.clone(),
+                    });
+            }
+        }
+    }
+    Ok(epochs.into_values().collect())
+}

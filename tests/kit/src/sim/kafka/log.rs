@@ -1,0 +1,97 @@
+//! The log of a partition: records and the markers that end transactions, at consecutive offsets.
+
+use super::{Outcome, TransactionId};
+
+/// A record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// Value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// The epoch in its header, on what a job wrote.
+    pub epoch: Option<u64>,
+    /// When it was written, in milliseconds since 1970.
+    pub timestamp_ms: i64,
+}
+
+/// What stands at an offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A record.
+    Record(Record),
+    /// The end of a transaction; readers never see it.
+    Marker,
+}
+
+/// A partition's log.
+#[derive(Debug, Default)]
+pub struct Partition {
+    /// The offset of the first entry.
+    start: i64,
+    entries: Vec<(Entry, Option<TransactionId>)>,
+}
+
+impl Partition {
+    /// The oldest retained offset.
+    #[must_use]
+    pub const fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// The offset after the last entry.
+    #[must_use]
+    pub const fn end_offset(&self) -> i64 {
+        self.start + self.entries.len() as i64
+    }
+
+    pub(super) fn append(&mut self, entry: Entry, transaction: Option<TransactionId>) {
+        self.entries.push((entry, transaction));
+    }
+
+    /// Writes the marker of a transaction that wrote here.
+    pub(super) fn end(&mut self, transaction: TransactionId) {
+        if self.entries.iter().any(|(_, of)| *of == Some(transaction)) {
+            self.entries.push((Entry::Marker, Some(transaction)));
+        }
+    }
+
+    pub(super) fn retain_from(&mut self, offset: i64) {
+        let from = offset.clamp(self.start, self.end_offset());
+        let count = usize::try_from(from - self.start).expect("clamped");
+        self.entries.drain(..count);
+        self.start = from;
+    }
+
+    /// How far a reader of committed data gets: to the first record of an open transaction.
+    #[must_use]
+    pub fn last_stable_offset(&self, transactions: &[Outcome]) -> i64 {
+        let open = |(_, of): &(Entry, Option<TransactionId>)| {
+            of.is_some_and(|of| outcome(of, transactions) == Outcome::Open)
+        };
+        let first = self.entries.iter().position(open);
+        first.map_or(self.end_offset(), |first| self.start + first as i64)
+    }
+
+    /// What a reader of committed data finds from an offset on.
+    pub(super) fn committed<'a>(
+        &'a self,
+        from: i64,
+        transactions: &'a [Outcome],
+    ) -> impl Iterator<Item = (i64, &'a Record)> {
+        let end = self.last_stable_offset(transactions);
+        let skipped = usize::try_from((from - self.start).max(0)).expect("not negative");
+        let entries = (self.start..end).zip(&self.entries).skip(skipped);
+        entries.filter_map(|(offset, (entry, of))| match (entry, of) {
+            (Entry::Marker, _) => None,
+            (Entry::Record(_), Some(of)) if outcome(*of, transactions) != Outcome::Committed => {
+                None
+            }
+            (Entry::Record(record), _) => Some((offset, record)),
+        })
+    }
+}
+
+fn outcome(transaction: TransactionId, transactions: &[Outcome]) -> Outcome {
+    transactions[usize::try_from(transaction).expect("few transactions")]
+}

@@ -1,0 +1,80 @@
+//! What is simulated: a job with its input, and what may happen to it.
+
+use super::kafka::Faults;
+
+/// A job and all the input that it will ever get.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Its statements; sources and sinks have `connector = 'sim'`.
+    pub sql: String,
+    /// What its sources read. A stage is written once everything of the stage before it is committed.
+    pub stages: Vec<Vec<Topic>>,
+}
+
+/// Input of a topic.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Records by partition, in order; none is a tombstone.
+    pub partitions: Vec<Vec<Option<Vec<u8>>>>,
+}
+
+/// What may happen, each in per mille of the simulation's turns.
+#[derive(Debug, Clone, Copy)]
+pub struct Dangers {
+    /// What brokers do.
+    pub faults: Faults,
+    /// The process is killed and started again, with any number of workers.
+    pub crash: u32,
+    /// The process is killed, and what it wrote to its disk is damaged where damage must be survived.
+    pub damage: u32,
+    /// The process is killed and started on a machine without its state directory, or with an old copy of it.
+    pub move_away: u32,
+    /// The process is stopped, and another one is started elsewhere; the first one continues some time later.
+    pub zombie: u32,
+    /// Somebody sets the wall clock.
+    pub wall_jump: u32,
+    /// A checkpoint cannot be written.
+    pub disk_full: u32,
+    /// A transaction that was left open expires.
+    pub expire: u32,
+    /// Input comes in transactions of which some are aborted.
+    pub aborted_input: bool,
+}
+
+impl Dangers {
+    /// Nothing happens.
+    pub const NONE: Self = Self {
+        faults: Faults::NONE,
+        crash: 0,
+        damage: 0,
+        move_away: 0,
+        zombie: 0,
+        wall_jump: 0,
+        disk_full: 0,
+        expire: 0,
+        aborted_input: false,
+    };
+
+    /// Everything happens, now and then.
+    pub const ALL: Self = Self {
+        faults: Faults {
+            refused: 10,
+            left_open: 30,
+            answer_lost: 30,
+            delayed: 30,
+            leader_away: 100,
+        },
+        crash: 6,
+        damage: 2,
+        move_away: 2,
+        zombie: 3,
+        wall_jump: 3,
+        disk_full: 3,
+        expire: 3,
+        aborted_input: true,
+    };
+}

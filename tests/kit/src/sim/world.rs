@@ -1,0 +1,403 @@
+//! One simulation: from a seed, a job lives through its dangers until all its input is committed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tidemill_connectors_api::Connector;
+use tidemill_engine::{Clock, Error};
+use tidemill_jobs::plan::{JobPlan, SinkMode, SinkPlan};
+use tidemill_types::ErrorKind;
+
+use super::clock::SimClock;
+use super::history::{self, Committed};
+use super::kafka::{Kafka, SimConnector};
+use super::process::{self, Part, Process};
+use super::scenario::{Dangers, Job, Topic};
+use super::{damage, kafka};
+
+/// Most workers of a process.
+const WORKERS_MAX: usize = 3;
+/// So many turns have to do for a job to read and commit all its input.
+const SETTLE_TURNS_MAX: usize = 60_000;
+
+/// How a simulation ended.
+#[derive(Debug)]
+pub struct End {
+    /// What was committed.
+    pub history: Vec<Committed>,
+    /// A digest of everything that happened: equal for equal seeds.
+    pub trace: u64,
+    /// How often a process was started.
+    pub starts: usize,
+}
+
+/// A process and where it runs.
+struct Machine {
+    process: Process,
+    state_dir: PathBuf,
+    /// It is stopped, and continues at this turn.
+    stopped_until: Option<usize>,
+}
+
+/// A simulation.
+pub struct World<'a> {
+    job: &'a Job,
+    dangers: Dangers,
+    rng: ChaCha8Rng,
+    kafka: Kafka,
+    clock: SimClock,
+    plan: Arc<JobPlan>,
+    connectors: Vec<Arc<dyn Connector>>,
+    /// Input that is to come, by topic and partition.
+    input: Vec<Feed>,
+    root: tempfile::TempDir,
+    machines: Vec<Machine>,
+    /// The state directory that the next process starts in.
+    state_dir: PathBuf,
+    dirs: usize,
+    turn: usize,
+    starts: usize,
+    trace: DefaultHasher,
+}
+
+/// Input of a partition that is to come.
+struct Feed {
+    topic: String,
+    partition: usize,
+    records: VecDeque<Option<Vec<u8>>>,
+}
+
+impl<'a> World<'a> {
+    /// A world with nothing in it yet.
+    ///
+    /// # Errors
+    /// If the job cannot be planned.
+    pub fn new(job: &'a Job, dangers: Dangers, seed: u64) -> Result<Self, String> {
+        let profile = tidemill_jobs::Profile::default();
+        let plan = tidemill_jobs::plan_job(&job.name, &job.sql, &profile, &|_| None);
+        let plan = plan.map_err(|error| error.to_string())?;
+        let kafka = Kafka::new(seed);
+        for topic in job.stages.iter().flatten() {
+            let mut brokers = kafka.lock();
+            if brokers.topic(&topic.name).is_none() {
+                brokers.make_topic(&topic.name, topic.partitions.len());
+            }
+        }
+        let in_memory = Path::new("/dev/shm");
+        let root = if in_memory.is_dir() {
+            tempfile::tempdir_in(in_memory)
+        } else {
+            tempfile::tempdir()
+        };
+        let root = root.map_err(|error| error.to_string())?;
+        Ok(Self {
+            job,
+            dangers,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            connectors: vec![Arc::new(SimConnector(kafka.clone()))],
+            kafka,
+            clock: SimClock::default(),
+            plan: Arc::new(plan),
+            input: Vec::new(),
+            state_dir: root.path().join("0"),
+            root,
+            machines: Vec::new(),
+            dirs: 1,
+            turn: 0,
+            starts: 0,
+            trace: DefaultHasher::new(),
+        })
+    }
+
+    /// Topics of the job's sinks, and whether each is written as upserts.
+    #[must_use]
+    pub fn upserts(&self) -> BTreeMap<String, bool> {
+        let topic =
+            |sink: &SinkPlan| (sink.options["topic"].clone(), sink.mode == SinkMode::Upsert);
+        self.plan.sinks.iter().map(topic).collect()
+    }
+
+    /// Lives through it.
+    ///
+    /// # Errors
+    /// What must never happen: a process that gives up, a history that cannot be, or no progress.
+    pub fn run(mut self) -> Result<End, String> {
+        self.kafka.lock().faults = self.dangers.faults;
+        let (last, before) = self.job.stages.split_last().ok_or("the job has no input")?;
+        for stage in before {
+            self.feed_all(stage)?;
+            self.settle()?;
+        }
+        self.feed_all(last)?;
+        self.dangers = Dangers::NONE;
+        self.kafka.lock().faults = kafka::Faults::NONE;
+        self.settle()?;
+        let sinks: Vec<String> = self.upserts().into_keys().collect();
+        let history = history::read(&self.kafka.lock(), &self.job.name, &sinks)?;
+        for committed in &history {
+            committed.record.encode().hash(&mut self.trace);
+            for (topic, writes) in &committed.writes {
+                topic.hash(&mut self.trace);
+                writes
+                    .iter()
+                    .for_each(|write| (&write.key, &write.value).hash(&mut self.trace));
+            }
+        }
+        Ok(End {
+            history,
+            trace: self.trace.finish(),
+            starts: self.starts,
+        })
+    }
+
+    /// A stage's input is written.
+    fn feed_all(&mut self, stage: &[Topic]) -> Result<(), String> {
+        let feeds = stage.iter().flat_map(|topic| {
+            let partitions = topic.partitions.iter().enumerate();
+            partitions.map(|(partition, records)| Feed {
+                topic: topic.name.clone(),
+                partition,
+                records: records.iter().cloned().collect(),
+            })
+        });
+        self.input = feeds.collect();
+        while self.input.iter().any(|feed| !feed.records.is_empty()) {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Everything that was written is read and committed.
+    fn settle(&mut self) -> Result<(), String> {
+        let mut turns = 0;
+        while !self.is_settled() {
+            self.turn()?;
+            turns += 1;
+            if turns > SETTLE_TURNS_MAX {
+                return Err("it is stuck: there is input that is never committed".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// True if the journal says that everything was read.
+    fn is_settled(&self) -> bool {
+        if !self.turn.is_multiple_of(50) {
+            return false;
+        }
+        let brokers = self.kafka.lock();
+        let journal = brokers.committed(&SimConnector::journal_topic(&self.job.name), 0);
+        let Some((_, record)) = journal.last() else {
+            return false;
+        };
+        let Ok(record) =
+            tidemill_checkpoints::Record::decode(record.value.as_deref().unwrap_or_default(), 0)
+        else {
+            return false;
+        };
+        self.plan.sources.iter().all(|source| {
+            let read = record.positions.get(&source.name);
+            let topic = brokers.topic(&source.options["topic"]);
+            let partitions = topic.map(|topic| &topic.partitions).into_iter().flatten();
+            (0..).zip(partitions).all(|(partition, log)| {
+                let at = read
+                    .and_then(|read| read.get(&partition))
+                    .copied()
+                    .unwrap_or(0);
+                at >= log.end_offset()
+            })
+        })
+    }
+
+    /// Something happens.
+    fn turn(&mut self) -> Result<(), String> {
+        self.turn += 1;
+        if self
+            .machines
+            .iter()
+            .all(|machine| machine.stopped_until.is_some())
+        {
+            return self.start();
+        }
+        let happens = self.rng.random_range(0..1_000u32);
+        let mut until = 0;
+        let mut is = |per_mille: u32| {
+            until += per_mille;
+            happens < until
+        };
+        let dangers = self.dangers;
+        if is(dangers.crash) {
+            self.crash();
+        } else if is(dangers.damage) {
+            self.crash();
+            damage::damage(&self.state_dir, &mut self.rng);
+        } else if is(dangers.move_away) {
+            self.crash();
+            self.move_away();
+        } else if is(dangers.zombie) {
+            self.stop_one();
+        } else if is(dangers.wall_jump) {
+            let by_ms = self.rng.random_range(-7_200_000..7_200_000);
+            self.clock.set_wall(by_ms);
+        } else if is(dangers.expire) {
+            self.expire();
+        } else if is(40) {
+            self.kafka.lock().deliver_delayed();
+        } else if is(120) {
+            let ms = self.rng.random_range(1..40);
+            self.clock.pass(ms);
+        } else if is(100) {
+            self.feed();
+        } else {
+            return self.step();
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        self.starts += 1;
+        let workers = self.rng.random_range(1..=WORKERS_MAX);
+        let started = Process::start(process::Start {
+            plan: &self.plan,
+            connectors: &self.connectors,
+            settings: process::settings(&self.state_dir, workers),
+            clock: Arc::new(self.clock.clone()),
+        });
+        ("start", workers, started.is_ok()).hash(&mut self.trace);
+        match started {
+            Ok(process) => {
+                self.machines.push(Machine {
+                    process,
+                    state_dir: self.state_dir.clone(),
+                    stopped_until: None,
+                });
+                Ok(())
+            }
+            Err(error) => self.ended(&error),
+        }
+    }
+
+    /// A process ended; whether it may.
+    fn ended(&mut self, error: &Error) -> Result<(), String> {
+        match error.kind() {
+            ErrorKind::Retry | ErrorKind::Fenced => Ok(()),
+            kind => Err(format!("a process gave up ({kind:?}): {error}")),
+        }
+    }
+
+    /// A part of a process takes a step.
+    fn step(&mut self) -> Result<(), String> {
+        let turn = self.turn;
+        for machine in &mut self.machines {
+            machine.stopped_until = machine.stopped_until.filter(|&until| turn < until);
+        }
+        let running: Vec<usize> = (0..self.machines.len())
+            .filter(|&i| self.machines[i].stopped_until.is_none())
+            .collect();
+        let Some(&at) = running.choose(&mut self.rng) else {
+            return Ok(());
+        };
+        let process = &mut self.machines[at].process;
+        let parts = process.parts();
+        let part = *parts.choose(&mut self.rng).expect("a process has parts");
+        let fails =
+            part == Part::Writer && self.rng.random_range(0..1_000) < self.dangers.disk_full * 30;
+        let result = if fails {
+            process.fail_to_write();
+            Ok(())
+        } else {
+            process.step(part, false)
+        };
+        (at, format!("{part:?}"), result.is_ok()).hash(&mut self.trace);
+        if let Err(error) = result {
+            self.machines.remove(at);
+            return self.ended(&error);
+        }
+        Ok(())
+    }
+
+    /// The process that runs is killed.
+    fn crash(&mut self) {
+        if let Some(at) = self
+            .machines
+            .iter()
+            .position(|machine| machine.stopped_until.is_none())
+        {
+            self.state_dir = self.machines.remove(at).state_dir;
+        }
+    }
+
+    /// The next process starts on another machine.
+    fn move_away(&mut self) {
+        let to = self.new_dir();
+        if self.rng.random_bool(0.5) {
+            // A copy that somebody made in time.
+            damage::copy_folder(&self.state_dir, &to);
+        }
+        self.state_dir = to;
+    }
+
+    fn new_dir(&mut self) -> PathBuf {
+        self.dirs += 1;
+        self.root.path().join(self.dirs.to_string())
+    }
+
+    /// The process that runs is stopped for a while; the next one starts elsewhere.
+    fn stop_one(&mut self) {
+        if self.machines.len() > 1 {
+            return;
+        }
+        let turns = self.rng.random_range(50..1_500);
+        let until = self.turn + turns;
+        if let Some(machine) = self.machines.first_mut() {
+            machine.stopped_until = Some(until);
+            self.state_dir = self.new_dir();
+        }
+    }
+
+    fn expire(&mut self) {
+        let mut brokers = self.kafka.lock();
+        for id in brokers.transactional_ids() {
+            brokers.expire(&id);
+        }
+    }
+
+    /// Producers write some of the input.
+    fn feed(&mut self) {
+        let open: Vec<usize> = (0..self.input.len())
+            .filter(|&i| !self.input[i].records.is_empty())
+            .collect();
+        let Some(&at) = open.choose(&mut self.rng) else {
+            return;
+        };
+        let mut brokers = self.kafka.lock();
+        brokers.now_ms = self.clock.wall_ms();
+        let feed = &mut self.input[at];
+        let count = self.rng.random_range(1..=4).min(feed.records.len());
+        let records: Vec<_> = feed.records.drain(..count).collect();
+        if self.dangers.aborted_input && self.rng.random_bool(0.3) {
+            let values: Vec<&[u8]> = records.iter().filter_map(Option::as_deref).collect();
+            brokers.append_transaction(&feed.topic, feed.partition, &values, false);
+            brokers.append_transaction(&feed.topic, feed.partition, &values, true);
+        } else {
+            for record in records {
+                brokers.append(&feed.topic, feed.partition, record.as_deref());
+            }
+        }
+    }
+}
+
+/// Removes what a simulation left.
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        self.machines.clear();
+        // Best effort: it lies in a temporary folder.
+        let _ = fs::remove_dir_all(self.root.path());
+    }
+}
