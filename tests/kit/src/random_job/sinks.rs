@@ -1,0 +1,110 @@
+//! Draws what a job writes: everything that nobody else reads, and all columns of every source.
+
+use rand::RngExt;
+
+use super::Draft;
+use super::job::{Expr, Op, Relation, Sink};
+use super::relations::distinct;
+use crate::value::{Type, Value};
+
+impl Draft {
+    /// The sinks. The first relation of each source has one, so that all of its columns are decoded.
+    pub(super) fn sinks(&mut self) {
+        self.settle_letters();
+        let mut seen = Vec::new();
+        for index in 0..self.job.relations.len() {
+            let relation = &self.job.relations[index];
+            let first = match relation.op {
+                Op::Table { source, .. } | Op::Stream { source, .. } => {
+                    let first = !seen.contains(&source);
+                    seen.push(source);
+                    first
+                }
+                _ => false,
+            };
+            let shared = !relation.fails && self.rng.random_range(0..100) < 10;
+            if first || self.uses[index] == 0 || shared {
+                self.sink(index);
+            }
+        }
+    }
+
+    /// Where a row fails more or less often than its inputs change, nobody counts the rows that failed.
+    fn settle_letters(&mut self) {
+        let relations = &self.job.relations;
+        let exact = relations.iter().all(|relation| match &relation.op {
+            Op::Project { input, columns } if columns.iter().any(Expr::may_fail) => {
+                self.is_event(*input)
+            }
+            _ => true,
+        });
+        for relation in &mut self.job.relations {
+            if let Op::DeadLetters { rows } = &mut relation.op {
+                *rows = exact;
+            }
+        }
+    }
+
+    /// True if a relation has the rows of a table or stream as they are.
+    fn is_event(&self, relation: usize) -> bool {
+        match self.job.relations[relation].op {
+            Op::Table { .. } | Op::Stream { .. } => true,
+            Op::Filter { input, .. } | Op::Tumble { input, .. } => self.is_event(input),
+            _ => false,
+        }
+    }
+
+    fn sink(&mut self, input: usize) {
+        let relation = self.job.relations[input].clone();
+        let (input, key, upsert) = match &relation.key {
+            Some(key) if relation.durable && (relation.retracts || self.chance(60)) => {
+                if key.is_empty() {
+                    let input = self.with_a_name(input);
+                    (input, vec![0], true)
+                } else {
+                    (input, key.clone(), true)
+                }
+            }
+            _ if !relation.retracts => {
+                let keyed = self.chance(20);
+                let key = if keyed { vec![0] } else { Vec::new() };
+                (input, key, false)
+            }
+            _ => {
+                let set = self.view(distinct(&relation, input));
+                (set, (0..relation.columns.len()).collect(), true)
+            }
+        };
+        let number = self.job.sinks.len();
+        self.job.sinks.push(Sink {
+            name: format!("sink{number}"),
+            topic: format!("out{number}"),
+            input,
+            key,
+            upsert,
+        });
+    }
+
+    /// A relation of one row, with a column that names it.
+    fn with_a_name(&mut self, input: usize) -> usize {
+        let relation = self.job.relations[input].clone();
+        let mut exprs = vec![Expr::Literal(Value::Text("all".to_owned()))];
+        let mut columns = vec![self.column(Type::Text, false)];
+        for (index, column) in relation.columns.iter().enumerate() {
+            exprs.push(Expr::Column(index));
+            columns.push(self.column(column.ty, column.nullable));
+        }
+        let needed = relation.needed.iter().map(|index| index + 1).collect();
+        self.view(Relation {
+            columns,
+            key: Some(vec![0]),
+            key_may_be_null: false,
+            needed,
+            op: Op::Project {
+                input,
+                columns: exprs,
+            },
+            ..relation
+        })
+    }
+}

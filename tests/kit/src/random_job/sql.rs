@@ -1,0 +1,389 @@
+//! Writes a job as SQL: every relation a statement of its own, views over views.
+
+use super::job::{
+    Aggregate, Calculation, Comparison, Expr, Function, Job, JoinKind, Op, Origin, Relation, Source,
+};
+use crate::value::{Type, Value, time_text};
+
+/// What the options of sources and sinks say.
+#[derive(Debug, Clone, Copy)]
+pub struct Connector<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Further options of a source as SQL, such as `path = '/data'`; none if empty.
+    pub source_options: &'a str,
+    /// Further options of a sink.
+    pub sink_options: &'a str,
+}
+
+/// Longer than any run: what is remembered for so long is never forgotten.
+const FOR_EVER: &str = "INTERVAL '36500' DAY";
+
+impl Job {
+    /// The job as SQL.
+    #[must_use]
+    pub fn sql(&self, connector: &Connector<'_>) -> String {
+        let sources = self
+            .sources
+            .iter()
+            .map(|source| create_source(source, connector));
+        let relations = self.relations.iter().map(|relation| self.create(relation));
+        let sinks = self.sinks.iter().map(|sink| {
+            let relation = &self.relations[sink.input];
+            let names: Vec<&str> = (sink.key.iter())
+                .map(|&index| relation.columns[index].name.as_str())
+                .collect();
+            let key = match names.as_slice() {
+                [] => String::new(),
+                names => format!(", key = '{}'", names.join(", ")),
+            };
+            let mode = if sink.upsert { "upsert" } else { "append" };
+            format!(
+                "CREATE SINK {} WITH (connector = '{}'{}, topic = '{}', format = 'json'{key}, mode = '{mode}') AS SELECT * FROM {};\n",
+                sink.name,
+                connector.name,
+                further(connector.sink_options),
+                sink.topic,
+                relation.name,
+            )
+        });
+        sources.chain(relations).chain(sinks).collect()
+    }
+
+    fn create(&self, relation: &Relation) -> String {
+        let name = &relation.name;
+        match &relation.op {
+            Op::Table {
+                source,
+                dedup,
+                version,
+            } => format!(
+                "CREATE TABLE {name} (PRIMARY KEY (id)) FROM {}{}{} TOMBSTONES FOR {FOR_EVER};\n",
+                self.sources[*source].name,
+                deduplicate(*dedup),
+                if *version { " VERSION BY ts" } else { "" },
+            ),
+            Op::Stream {
+                source,
+                dedup,
+                resequence_ms,
+            } => {
+                let source = &self.sources[*source];
+                let order = resequence_ms
+                    .zip(source.watermark)
+                    .map(|(within_ms, watermark)| {
+                        let by = &source.columns[watermark.column].name;
+                        format!(" RESEQUENCE BY {by} PER id WITHIN {}", interval(within_ms))
+                    });
+                format!(
+                    "CREATE STREAM {name} FROM {}{}{};\n",
+                    source.name,
+                    deduplicate(*dedup),
+                    order.unwrap_or_default()
+                )
+            }
+            _ => format!("CREATE VIEW {name} AS {};\n", self.query(relation)),
+        }
+    }
+
+    fn query(&self, relation: &Relation) -> String {
+        match &relation.op {
+            Op::Table { .. } | Op::Stream { .. } => format!("SELECT * FROM {}", relation.name),
+            Op::DeadLetters { rows } => {
+                let columns = [
+                    "CASE WHEN \"offset\" < 0 THEN 'row' ELSE topic END",
+                    "CAST(partition AS BIGINT)",
+                    "\"offset\"",
+                ];
+                let only = if *rows { "" } else { " WHERE \"offset\" >= 0" };
+                let columns = listed(columns.map(str::to_owned), relation);
+                format!("SELECT {columns} FROM tidemill_dead_letters{only}")
+            }
+            Op::Late => {
+                let columns = [
+                    "topic",
+                    "CAST(partition AS BIGINT)",
+                    "\"offset\"",
+                    "reason",
+                    "bytes",
+                ];
+                let columns = listed(columns.map(str::to_owned), relation);
+                format!("SELECT {columns} FROM tidemill_late")
+            }
+            Op::Tumble { .. } => self.tumble(relation),
+            Op::Project { input, columns } => {
+                let input = &self.relations[*input];
+                let exprs = columns.iter().map(|expr| expression(expr, input));
+                format!("SELECT {} FROM {}", listed(exprs, relation), input.name)
+            }
+            Op::Filter { input, predicate } => {
+                let input = &self.relations[*input];
+                format!(
+                    "SELECT {} FROM {} WHERE {}",
+                    listed(names(input), relation),
+                    input.name,
+                    expression(predicate, input)
+                )
+            }
+            Op::Aggregate { .. } => self.grouped(relation),
+            Op::Join { .. } => self.join(relation),
+            Op::Distinct { input } => {
+                let input = &self.relations[*input];
+                let columns = listed(names(input), relation);
+                format!("SELECT DISTINCT {columns} FROM {}", input.name)
+            }
+            Op::Union { inputs, distinct } => {
+                let parts: Vec<String> = (inputs.iter())
+                    .map(|(input, columns)| {
+                        let input = &self.relations[*input];
+                        let names = columns
+                            .iter()
+                            .map(|&index| input.columns[index].name.clone());
+                        format!("SELECT {} FROM {}", listed(names, relation), input.name)
+                    })
+                    .collect();
+                parts.join(if *distinct { " UNION " } else { " UNION ALL " })
+            }
+        }
+    }
+
+    fn tumble(&self, relation: &Relation) -> String {
+        let Op::Tumble {
+            input,
+            time,
+            size_ms,
+        } = &relation.op
+        else {
+            return String::new();
+        };
+        let input = &self.relations[*input];
+        let bounds = ["window_start", "window_end"].map(str::to_owned);
+        format!(
+            "SELECT {} FROM TABLE(TUMBLE(TABLE {}, DESCRIPTOR({}), {}))",
+            listed(names(input).chain(bounds), relation),
+            input.name,
+            input.columns[*time].name,
+            interval(*size_ms),
+        )
+    }
+
+    fn grouped(&self, relation: &Relation) -> String {
+        let Op::Aggregate {
+            input,
+            group,
+            aggregates,
+            ..
+        } = &relation.op
+        else {
+            return String::new();
+        };
+        let input = &self.relations[*input];
+        let group: Vec<String> = (group.iter())
+            .map(|&index| input.columns[index].name.clone())
+            .collect();
+        let computed = aggregates.iter().map(|one| aggregate(one, input));
+        let columns = listed(group.iter().cloned().chain(computed), relation);
+        let by = match group.as_slice() {
+            [] => String::new(),
+            group => format!(" GROUP BY {}", group.join(", ")),
+        };
+        format!("SELECT {columns} FROM {}{by}", input.name)
+    }
+
+    fn join(&self, relation: &Relation) -> String {
+        let Op::Join {
+            first,
+            steps,
+            select,
+        } = &relation.op
+        else {
+            return String::new();
+        };
+        let inputs = relation.op.inputs();
+        let name = |part: usize, index: usize| {
+            let column = &self.relations[inputs[part]].columns[index];
+            format!("j{part}.{}", column.name)
+        };
+        let columns = select.iter().map(|&(part, index)| name(part, index));
+        let mut query = format!(
+            "SELECT {} FROM {} AS j0",
+            listed(columns, relation),
+            self.relations[*first].name
+        );
+        for (part, step) in (1..).zip(steps) {
+            let kind = match step.kind {
+                JoinKind::Inner => "JOIN",
+                JoinKind::Left => "LEFT JOIN",
+                JoinKind::Right => "RIGHT JOIN",
+                JoinKind::Full => "FULL JOIN",
+            };
+            let on: Vec<String> = (step.on.iter())
+                .map(|&(left, right)| format!("{} = {}", name(0, left), name(part, right)))
+                .collect();
+            let other = &self.relations[step.input].name;
+            query.push_str(&format!(
+                " {kind} {other} AS j{part} ON {}",
+                on.join(" AND ")
+            ));
+        }
+        query
+    }
+}
+
+fn create_source(source: &Source, connector: &Connector<'_>) -> String {
+    let mut columns: Vec<String> = (source.columns.iter())
+        .map(|column| {
+            let not_null = if column.nullable { "" } else { " NOT NULL" };
+            let from = match column.origin {
+                Origin::Data => String::new(),
+                Origin::Id => " METADATA FROM 'id'".to_owned(),
+                Origin::Ts => " METADATA FROM 'ts'".to_owned(),
+                Origin::Uuid => " METADATA FROM 'uuid'".to_owned(),
+            };
+            format!("{} {}{not_null}{from}", column.name, type_name(column.ty))
+        })
+        .collect();
+    let mut options = String::new();
+    if let Some(watermark) = source.watermark {
+        let name = &source.columns[watermark.column].name;
+        let delay = interval(watermark.delay_ms);
+        columns.push(format!("WATERMARK FOR {name} AS {name} - {delay}"));
+        options = format!(", watermark.max-future = '{} ms'", watermark.max_future_ms);
+    }
+    format!(
+        "CREATE SOURCE {} ({}) WITH (connector = '{}'{}, topic = '{}', entity = '{}', format = 'studio-json'{options});\n",
+        source.name,
+        columns.join(", "),
+        connector.name,
+        further(connector.source_options),
+        source.topic,
+        source.entity,
+    )
+}
+
+fn further(options: &str) -> String {
+    match options {
+        "" => String::new(),
+        options => format!(", {options}"),
+    }
+}
+
+fn deduplicate(dedup: bool) -> String {
+    if dedup {
+        format!(" DEDUPLICATE BY uuid WITHIN {FOR_EVER}")
+    } else {
+        String::new()
+    }
+}
+
+fn interval(ms: i64) -> String {
+    format!("INTERVAL '{}' SECOND", ms / 1_000)
+}
+
+fn names(relation: &Relation) -> impl Iterator<Item = String> {
+    relation.columns.iter().map(|column| column.name.clone())
+}
+
+/// Expressions under the names of a relation's columns.
+fn listed(exprs: impl IntoIterator<Item = String>, relation: &Relation) -> String {
+    let named = exprs.into_iter().zip(&relation.columns);
+    let named: Vec<String> = named
+        .map(|(expr, column)| {
+            if expr == column.name {
+                expr
+            } else {
+                format!("{expr} AS {}", column.name)
+            }
+        })
+        .collect();
+    named.join(", ")
+}
+
+const fn type_name(ty: Type) -> &'static str {
+    match ty {
+        Type::Bool => "BOOLEAN",
+        Type::Int => "BIGINT",
+        Type::Decimal(_) => "DECIMAL(18, 2)",
+        Type::Text => "VARCHAR",
+        Type::Date => "DATE",
+        Type::Time => "TIMESTAMP",
+        Type::Uuid => "UUID",
+        Type::Double => "DOUBLE",
+        Type::Bytes => "BYTEA",
+    }
+}
+
+fn aggregate(aggregate: &Aggregate, input: &Relation) -> String {
+    let function = match aggregate.function {
+        Function::Sum => "sum",
+        Function::Count => "count",
+        Function::Avg => "avg",
+        Function::Min => "min",
+        Function::Max => "max",
+    };
+    let distinct = if aggregate.distinct { "DISTINCT " } else { "" };
+    let argument = aggregate
+        .argument
+        .map_or("*", |index| &input.columns[index].name);
+    let filter = aggregate
+        .filter
+        .as_ref()
+        .map(|filter| format!(" FILTER (WHERE {})", expression(filter, input)));
+    format!(
+        "{function}({distinct}{argument}){}",
+        filter.unwrap_or_default()
+    )
+}
+
+fn expression(expr: &Expr, input: &Relation) -> String {
+    let of = |expr: &Expr| expression(expr, input);
+    match expr {
+        Expr::Column(index) => input.columns[*index].name.clone(),
+        Expr::Literal(value) => literal(value),
+        Expr::Calculate(a, calculation, b) => {
+            let sign = match calculation {
+                Calculation::Add => "+",
+                Calculation::Subtract => "-",
+                Calculation::Multiply => "*",
+                Calculation::Divide => "/",
+            };
+            format!("({} {sign} {})", of(a), of(b))
+        }
+        Expr::Compare(a, comparison, b) => {
+            let sign = match comparison {
+                Comparison::Equal => "=",
+                Comparison::NotEqual => "<>",
+                Comparison::Less => "<",
+                Comparison::AtLeast => ">=",
+            };
+            format!("({} {sign} {})", of(a), of(b))
+        }
+        Expr::And(a, b) => format!("({} AND {})", of(a), of(b)),
+        Expr::Or(a, b) => format!("({} OR {})", of(a), of(b)),
+        Expr::Not(a) => format!("(NOT {})", of(a)),
+        Expr::IsNull(a) => format!("({} IS NULL)", of(a)),
+        Expr::Case(condition, some, other) => {
+            let (condition, some, other) = (of(condition), of(some), of(other));
+            format!("CASE WHEN {condition} THEN {some} ELSE {other} END")
+        }
+        Expr::Coalesce(a, b) => format!("COALESCE({}, {})", of(a), of(b)),
+        Expr::Concat(a, b) => format!("({} || {})", of(a), of(b)),
+        Expr::Cast(a, ty) => format!("CAST({} AS {})", of(a), type_name(*ty)),
+    }
+}
+
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Text(text) => format!("'{text}'"),
+        Value::Time(ms) => format!("TIMESTAMP '{}'", time_text(*ms)),
+        Value::Int(number) if *number < 0 => format!("({number})"),
+        Value::Decimal(digits, _) if *digits < 0 => {
+            format!("({})", value.to_json().as_str().unwrap_or_default())
+        }
+        Value::Decimal(..) | Value::Date(_) => {
+            value.to_json().as_str().unwrap_or_default().to_owned()
+        }
+        other => other.to_json().to_string(),
+    }
+}

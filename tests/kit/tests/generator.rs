@@ -1,0 +1,125 @@
+//! The generator, without the engine: its jobs are what the planner takes, its sinks have keys, its stages meet.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test cannot go on without fails it"
+)]
+
+use std::collections::BTreeSet;
+
+use tidemill_jobs::{Profile, plan_job};
+use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record};
+use tidemill_tests_kit::random_job::stages::{accepted, chains, pairs};
+use tidemill_tests_kit::random_job::{Case, Connector, draw};
+
+const FILES: Connector<'_> = Connector {
+    name: "files",
+    source_options: "path = '/data'",
+    sink_options: "path = '/data'",
+};
+
+#[test]
+fn one_seed_gives_one_case() {
+    let of = |seed| {
+        let case = draw(seed);
+        (case.job.sql(&FILES), format!("{:?}", case.input))
+    };
+    assert_eq!(of(7), of(7));
+    assert_ne!(of(7), of(8));
+}
+
+#[test]
+fn the_planner_takes_every_job() {
+    let refused: Vec<String> = (0..400)
+        .filter_map(|seed| {
+            let sql = draw(seed).job.sql(&FILES);
+            let planned = plan_job("random", &sql, &Profile::default(), &|_| None);
+            planned
+                .err()
+                .map(|error| format!("seed {seed}: {error}\n{sql}"))
+        })
+        .collect();
+    assert!(
+        refused.is_empty(),
+        "{}\n{}",
+        refused.len(),
+        refused.join("\n")
+    );
+}
+
+#[test]
+fn every_stage_stands_behind_every_other() {
+    let mut met = BTreeSet::new();
+    for seed in 0..6_000 {
+        met.extend(pairs(&draw(seed).job));
+    }
+    let never: Vec<_> = accepted().difference(&met).copied().collect();
+    assert!(never.is_empty(), "never met: {never:?}");
+    let unknown: Vec<_> = met.difference(&accepted()).copied().collect();
+    assert!(unknown.is_empty(), "not accepted: {unknown:?}");
+}
+
+#[test]
+fn stages_make_the_chains_that_are_known_to_be_hard() {
+    let mut met = BTreeSet::new();
+    for seed in 0..6_000 {
+        met.extend(chains(&draw(seed).job));
+    }
+    for chain in [
+        ["tumble", "join", "window"],
+        ["window", "join", "window"],
+        ["window", "join", "upsert"],
+        ["resequence", "join", "aggregate"],
+        ["union", "distinct", "upsert"],
+        ["dead letters", "aggregate", "upsert"],
+        ["late", "aggregate", "upsert"],
+        ["failing project", "aggregate", "upsert"],
+        ["aggregate", "failing project", "join"],
+    ] {
+        assert!(met.contains(&chain), "never met: {chain:?}");
+    }
+}
+
+#[test]
+fn the_keys_of_sinks_tell_rows_apart_and_most_relations_have_rows() {
+    let (mut relations, mut empty) = (0, 0);
+    for seed in 0..300 {
+        let case = draw(seed);
+        let mut oracle = Oracle::new(&case.job);
+        for epoch in epochs(&case, 4) {
+            oracle.epoch(&epoch);
+            assert_eq!(oracle.key_twice(), None, "seed {seed}");
+        }
+        relations += case.job.relations.len();
+        empty += oracle.sizes().filter(|(_, rows)| *rows == 0).count();
+    }
+    assert!(empty * 4 < relations, "{empty} of {relations} are empty");
+}
+
+/// The input in so many parts.
+fn epochs(case: &Case, parts: usize) -> Vec<EpochInput> {
+    let part = |part: usize| EpochInput {
+        clock_ms: 1_800_000_000_000,
+        sources: (case.input.iter())
+            .map(|source| {
+                let partitions = source.partitions.iter();
+                partitions
+                    .map(|records| PartitionEpoch {
+                        records: (0i64..)
+                            .zip(records)
+                            .skip(part * records.len() / parts)
+                            .take((part + 1) * records.len() / parts - part * records.len() / parts)
+                            .map(|(offset, record)| Record {
+                                offset,
+                                timestamp_ms: record.timestamp_ms,
+                                bytes: record.bytes.clone(),
+                            })
+                            .collect(),
+                        idle: false,
+                    })
+                    .collect()
+            })
+            .collect(),
+    };
+    (0..parts).map(part).collect()
+}
