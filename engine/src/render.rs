@@ -63,6 +63,8 @@ pub struct Context<'a> {
     pub store: &'a Store,
     /// Outputs up to this epoch are not emitted again.
     pub suppress_through: u64,
+    /// State is as of the end of this epoch; 0 for none.
+    pub restored: u64,
     /// Counts.
     pub status: &'a Arc<Status>,
     /// Where outputs go.
@@ -122,6 +124,18 @@ fn order(plan: &JobPlan) -> Vec<NodeId> {
         .collect()
 }
 
+/// What is needed of a node's output when epochs are done again after a restore. What was committed is not written again; but whatever state
+/// lies behind the node is as of the checkpoint, and has to hear of all that came after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    /// Only sinks read it: nothing of what was committed.
+    Nothing,
+    /// What reads it has its own state from the checkpoint: what changed since.
+    Changes,
+    /// What reads it is rebuilt from it: all of it.
+    Everything,
+}
+
 struct Renderer<'a, 'scope> {
     context: &'a Context<'a>,
     scope: Scope<'scope, u64>,
@@ -162,7 +176,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     key: key.clone(),
                     version: version.clone(),
                     tombstone_ms: *tombstone_ms,
-                    emits_image: self.feeds_state(id),
+                    emits_image: self.need_of(id) == Need::Everything,
                 };
                 self.table(node, *input, settings)
             }
@@ -421,29 +435,46 @@ impl<'scope> Renderer<'_, 'scope> {
         }
     }
 
-    /// True if something that keeps state, and gets it from here after a restart, reads this node's output.
-    fn feeds_state(&self, node: NodeId) -> bool {
+    /// What is needed of a node's output in epochs that were committed before, over all that reads it.
+    fn need_of(&self, node: NodeId) -> Need {
         let nodes = self.context.plan.nodes.iter().enumerate();
-        let mut readers = nodes.filter(|(_, reader)| reader.op.inputs().contains(&node));
-        readers.any(|(id, reader)| match &reader.op {
-            NodeOp::Project { .. }
-            | NodeOp::Filter { .. }
-            | NodeOp::Tumble { .. }
-            | NodeOp::UnionAll { .. } => self.feeds_state(id),
+        let readers = nodes.filter(|(_, reader)| reader.op.inputs().contains(&node));
+        let need = |(id, reader): (NodeId, &Node)| match &reader.op {
+            NodeOp::Tumble { .. } | NodeOp::UnionAll { .. } | NodeOp::Late { .. } => {
+                self.need_of(id)
+            }
+            // What cannot be computed leaves as a dead letter, and somebody may read those.
+            NodeOp::Project { .. } | NodeOp::Filter { .. } => {
+                self.need_of(id).max(self.need_of_dead_letters())
+            }
             NodeOp::Join { .. }
             | NodeOp::StarJoin { .. }
             | NodeOp::Aggregate { .. }
-            | NodeOp::Distinct { .. } => true,
-            // These have their state from their own tables.
-            NodeOp::Source { .. }
-            | NodeOp::Dedup { .. }
+            | NodeOp::Distinct { .. } => Need::Everything,
+            NodeOp::Dedup { .. }
             | NodeOp::Table { .. }
             | NodeOp::Resequence { .. }
             | NodeOp::WindowAggregate { .. }
-            | NodeOp::Image { .. }
-            | NodeOp::Late { .. }
-            | NodeOp::DeadLetters => false,
-        })
+            | NodeOp::Image { .. } => Need::Changes,
+            // These read no node.
+            NodeOp::Source { .. } | NodeOp::DeadLetters => Need::Nothing,
+        };
+        readers.map(need).max().unwrap_or(Need::Nothing)
+    }
+
+    fn need_of_dead_letters(&self) -> Need {
+        let mut nodes = self.context.plan.nodes.iter();
+        let dead_letters = nodes.position(|node| matches!(node.op, NodeOp::DeadLetters));
+        dead_letters.map_or(Need::Nothing, |id| self.need_of(id))
+    }
+
+    /// Up to which epoch a node's output is of no use; none if all of it is.
+    fn unneeded_through(&self, node: NodeId) -> Option<u64> {
+        match self.need_of(node) {
+            Need::Nothing => Some(self.context.suppress_through),
+            Need::Changes => Some(self.context.restored),
+            Need::Everything => None,
+        }
     }
 
     fn concat(&self, streams: Vec<Changes<'scope>>) -> Changes<'scope> {

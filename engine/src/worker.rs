@@ -32,6 +32,8 @@ pub struct Shared {
     pub restore: RestoreFrom,
     /// Outputs up to this epoch are not emitted again.
     pub suppress_through: u64,
+    /// State is as of the end of this epoch; 0 for none.
+    pub restored: u64,
     /// Counts.
     pub status: Arc<Status>,
     /// The clocks.
@@ -79,6 +81,7 @@ impl<'a> Driver<'a> {
                     partitions: &shared.partitions,
                     store: &store,
                     suppress_through: shared.suppress_through,
+                    restored: shared.restored,
                     status: &shared.status,
                     events: &events,
                     failure: &failure,

@@ -363,9 +363,4 @@ impl<'scope> Renderer<'_, 'scope> {
         self.arrangements.insert(index, arrangement.clone());
         Ok(arrangement)
     }
-
-    /// Up to which epoch a node's output is of no use: outputs up to there are committed, unless something that keeps state reads it.
-    fn unneeded_through(&self, node: NodeId) -> Option<u64> {
-        (!self.feeds_state(node)).then_some(self.context.suppress_through)
-    }
 }

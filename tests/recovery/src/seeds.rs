@@ -2,27 +2,35 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// So many seeds may fail before a test gives up.
+const FAILURES_MAX: usize = 8;
+
 /// Runs `test` with each seed; `SEED=n` in the environment runs that one alone, `SEEDS=n` so many.
 ///
 /// # Panics
-/// At the first seed that fails; prints the command that runs it again.
+/// If seeds fail; prints for each the command that runs it again.
 pub fn each(test_name: &str, count: u64, test: impl Fn(u64) -> Result<(), String>) {
     let seeds = match (number("SEED"), number("SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
         (None, Some(count)) => 0..count,
         (None, None) => 0..count,
     };
+    let mut failures = Vec::new();
     for seed in seeds {
-        let result = catch_unwind(AssertUnwindSafe(|| test(seed)));
-        let failure = match result {
+        let failure = match catch_unwind(AssertUnwindSafe(|| test(seed))) {
             Ok(Ok(())) => continue,
             Ok(Err(failure)) => failure,
             Err(_) => "it panicked, see above".to_owned(),
         };
-        panic!(
-            "seed {seed}: {failure}\nagain: SEED={seed} cargo test --release -p tidemill-tests-recovery {test_name}"
-        );
+        let again = "cargo test --release -p tidemill-tests-recovery";
+        failures.push(format!(
+            "seed {seed}: {failure}\nagain: SEED={seed} {again} {test_name}"
+        ));
+        if failures.len() == FAILURES_MAX {
+            break;
+        }
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no caller to tell it")]

@@ -1,5 +1,8 @@
 //! What is simulated: a job with its input, and what may happen to it.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::kafka::Faults;
 
 /// A job and all the input that it will ever get.
@@ -59,22 +62,28 @@ impl Dangers {
         aborted_input: false,
     };
 
-    /// Everything happens, now and then.
-    pub const ALL: Self = Self {
-        faults: Faults {
-            refused: 10,
-            left_open: 30,
-            answer_lost: 30,
-            delayed: 30,
-            leader_away: 100,
-        },
-        crash: 6,
-        damage: 2,
-        move_away: 2,
-        zombie: 3,
-        wall_jump: 3,
-        disk_full: 3,
-        expire: 3,
-        aborted_input: true,
-    };
+    /// What happens in the simulation of a seed: some of everything, each kind not at all, now and then, or often, so that no danger hides
+    /// behind another.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut often = |per_mille: u32| per_mille * [0, 0, 1, 1, 1, 4][rng.random_range(0..6)];
+        Self {
+            faults: Faults {
+                refused: often(15),
+                left_open: often(30),
+                answer_lost: often(30),
+                delayed: often(30),
+                leader_away: often(100),
+            },
+            crash: often(8),
+            damage: often(2),
+            move_away: often(2),
+            zombie: often(4),
+            wall_jump: often(3),
+            disk_full: often(3),
+            expire: often(3),
+            aborted_input: often(1) > 0,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidemill_connectors_api::Connector;
-use tidemill_engine::{Clock, Error};
+use tidemill_engine::Error;
 use tidemill_jobs::plan::{JobPlan, SinkMode, SinkPlan};
 use tidemill_types::ErrorKind;
 
@@ -27,7 +27,6 @@ const WORKERS_MAX: usize = 3;
 const SETTLE_TURNS_MAX: usize = 60_000;
 
 /// How a simulation ended.
-#[derive(Debug)]
 pub struct End {
     /// What was committed.
     pub history: Vec<Committed>,
@@ -35,6 +34,8 @@ pub struct End {
     pub trace: u64,
     /// How often a process was started.
     pub starts: usize,
+    /// The brokers, with all that was ever written.
+    pub kafka: Kafka,
 }
 
 /// A process and where it runs.
@@ -153,6 +154,7 @@ impl<'a> World<'a> {
             history,
             trace: self.trace.finish(),
             starts: self.starts,
+            kafka: self.kafka.clone(),
         })
     }
 
@@ -252,7 +254,7 @@ impl<'a> World<'a> {
         } else if is(120) {
             let ms = self.rng.random_range(1..40);
             self.clock.pass(ms);
-        } else if is(100) {
+        } else if is(40) {
             self.feed();
         } else {
             return self.step();
@@ -377,7 +379,7 @@ impl<'a> World<'a> {
             return;
         };
         let mut brokers = self.kafka.lock();
-        brokers.now_ms = self.clock.wall_ms();
+        brokers.now_ms = i64::try_from(self.clock.now_ms()).unwrap_or(0);
         let feed = &mut self.input[at];
         let count = self.rng.random_range(1..=4).min(feed.records.len());
         let records: Vec<_> = feed.records.drain(..count).collect();

@@ -108,12 +108,12 @@ impl Committer for SimCommitter {
         };
         let mut brokers = self.kafka.lock();
         let faults = brokers.faults;
+        if brokers.strikes(faults.refused) {
+            return Err(retry("the transaction could not begin"));
+        }
         if brokers.producer(&self.transactional_id).epoch != producer_epoch {
             let message = "a newer process of the job took over; this one exits";
             return Err(Error::new(ErrorKind::Fenced, message));
-        }
-        if brokers.strikes(faults.refused) {
-            return Err(retry("the transaction could not begin"));
         }
         let transaction = brokers.begin();
         brokers.producer(&self.transactional_id).open = Some(transaction);

@@ -1,0 +1,111 @@
+//! Random jobs in a simulated world, against the oracle after every committed epoch.
+
+use std::collections::BTreeMap;
+
+use tidemill_checkpoints::Record as Journalled;
+use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record, Written, difference};
+use tidemill_tests_kit::random_job::{Case, Connector};
+use tidemill_tests_kit::sim::kafka::Kafka;
+use tidemill_tests_kit::sim::scenario::{Dangers, Job, Topic};
+use tidemill_tests_kit::sim::world::{End, World};
+
+const SIM: Connector<'_> = Connector {
+    name: "sim",
+    source_options: "watermark.idle-timeout = '100 day'",
+    sink_options: "",
+};
+
+/// A case as a job of a simulated world.
+#[must_use]
+pub fn job(case: &Case) -> Job {
+    let sources = case.job.sources.iter().zip(&case.input);
+    let topics = sources.map(|(source, input)| Topic {
+        name: source.topic.clone(),
+        partitions: (input.partitions.iter())
+            .map(|records| {
+                records
+                    .iter()
+                    .map(|record| Some(record.bytes.clone()))
+                    .collect()
+            })
+            .collect(),
+    });
+    Job {
+        name: "random".to_owned(),
+        sql: case.job.sql(&SIM),
+        stages: vec![topics.collect()],
+    }
+}
+
+/// Lets a case live through dangers, and compares every committed epoch with the oracle's.
+///
+/// # Errors
+/// What went wrong, with the job's statements.
+pub fn run(case: &Case, dangers: Dangers, seed: u64) -> Result<End, String> {
+    let job = job(case);
+    let told = |failure: String| format!("{failure}\n{}", job.sql);
+    let end = World::new(&job, dangers, seed)
+        .and_then(World::run)
+        .map_err(told)?;
+    check(case, &end).map_err(told)?;
+    Ok(end)
+}
+
+fn check(case: &Case, end: &End) -> Result<(), String> {
+    let (mut oracle, mut written) = (Oracle::new(&case.job), Written::new(&case.job));
+    let mut from = BTreeMap::new();
+    for committed in &end.history {
+        let epoch = committed.record.epoch;
+        oracle.epoch(&input(case, &end.kafka, &committed.record, &mut from));
+        for (topic, writes) in &committed.writes {
+            for write in writes {
+                let recorded = written.record(topic, &write.key, write.value.as_deref());
+                recorded.map_err(|error| format!("epoch {epoch}: {error}"))?;
+            }
+        }
+        if let Some(wrong) = difference(&oracle.expected(), written.content()) {
+            return Err(format!("epoch {epoch}: {wrong}"));
+        }
+    }
+    Ok(())
+}
+
+/// What an epoch read, by its journal record.
+fn input(
+    case: &Case,
+    kafka: &Kafka,
+    record: &Journalled,
+    from: &mut BTreeMap<(usize, u32), i64>,
+) -> EpochInput {
+    let brokers = kafka.lock();
+    let sources = case.job.sources.iter().enumerate().map(|(index, source)| {
+        let partitions = (0..source.partitions).map(|partition| {
+            let from = from.entry((index, partition)).or_default();
+            let positions = record.positions.get(&source.name);
+            let to = positions
+                .and_then(|positions| positions.get(&partition))
+                .copied()
+                .unwrap_or(*from);
+            let all = brokers
+                .committed(&source.topic, partition as usize)
+                .into_iter();
+            let read = all.filter(|(offset, _)| (*from..to).contains(offset));
+            let records = read.map(|(offset, record)| Record {
+                offset,
+                timestamp_ms: record.timestamp_ms,
+                bytes: record.value.clone().unwrap_or_default(),
+            });
+            let records = records.collect();
+            *from = to;
+            PartitionEpoch {
+                records,
+                idle: false,
+            }
+        });
+        partitions.collect()
+    });
+    EpochInput {
+        clock_ms: record.clock_ms,
+        sources: sources.collect(),
+    }
+}

@@ -1,0 +1,26 @@
+//! Random jobs: every stage behind every other, through everything that may happen, against an oracle after every committed epoch.
+//!
+//! Catches: what recovery, commits or fencing lose, repeat or tear in any shape that the generator draws, and wrong results on the way. Cannot
+//! catch: what the oracle and the engine get wrong alike, and what needs two threads at the same instant.
+
+use tidemill_tests_kit::random_job::draw;
+use tidemill_tests_kit::sim::scenario::Dangers;
+use tidemill_tests_recovery::{random, seeds};
+
+#[test]
+fn every_epoch_is_what_the_oracle_says_when_nothing_happens() {
+    seeds::each(
+        "every_epoch_is_what_the_oracle_says_when_nothing_happens",
+        40,
+        |seed| random::run(&draw(seed), Dangers::NONE, seed).map(drop),
+    );
+}
+
+#[test]
+fn every_epoch_is_what_the_oracle_says_whatever_happens() {
+    seeds::each(
+        "every_epoch_is_what_the_oracle_says_whatever_happens",
+        300,
+        |seed| random::run(&draw(seed), Dangers::draw(seed), seed).map(drop),
+    );
+}
