@@ -6,6 +6,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 use tidemill_checkpoints::{CheckpointStore, Manifest};
 use tidemill_state::Frozen;
+use tidemill_types::Epoch;
 
 use crate::Error;
 use crate::event::{Event, PanicReport};
@@ -37,9 +38,10 @@ pub fn spawn(
             };
             let (epoch, started) = (checkpoint.manifest.epoch, checkpoint.started);
             let event = match write(&store, checkpoint) {
-                Ok(()) => Event::Checkpointed {
+                Ok(oldest) => Event::Checkpointed {
                     epoch: epoch.0,
                     seconds: started.elapsed().as_secs_f64(),
+                    oldest: oldest.unwrap_or(epoch).0,
                 },
                 Err(error) => {
                     // What was written so far is of no use; if it cannot even be removed, the next begin does.
@@ -56,12 +58,13 @@ pub fn spawn(
     thread.map_err(|error| Error::Spawn(error.to_string()))
 }
 
-fn write(store: &CheckpointStore, checkpoint: FrozenCheckpoint) -> Result<(), Error> {
+/// Writes it, and returns the epoch of the oldest that is kept.
+fn write(store: &CheckpointStore, checkpoint: FrozenCheckpoint) -> Result<Option<Epoch>, Error> {
     let dir = store.begin(checkpoint.manifest.epoch)?;
     for (worker, frozen) in checkpoint.frozen.into_iter().enumerate() {
         frozen.write(&CheckpointStore::worker_dir(&dir, worker))?;
     }
     store.finish(checkpoint.manifest)?;
     store.retain(checkpoint.keep)?;
-    Ok(())
+    Ok(store.oldest()?)
 }

@@ -1,16 +1,17 @@
 //! The commit thread: merges the workers' outputs of each complete epoch and commits. While one commit is under way, complete epochs
 //! gather, and go together in the next one (group commit).
 //!
-//! A commit whose outcome is unknown is never guessed: the committer fences, the journal says what stands, and the rest is sent again.
+//! A commit whose outcome is unknown is never guessed: the journal says whether this run is still the owner and what of its own stands, and the
+//! rest is sent again, in smaller groups: what takes too long together may do one by one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use tidemill_checkpoints::journal::decode_all;
+use tidemill_checkpoints::{Journal, ownership};
 use tidemill_connectors_api::{Committer, EpochOutput, SourceOffset};
 use tidemill_types::{Epoch, ErrorKind, OutputRecords};
 
@@ -21,6 +22,18 @@ use crate::{Error, Status, clock};
 const GROUP_MAX: usize = 64;
 /// How long to wait before trying again, at first and at most.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How long a job that is asked to stop tries to learn what became of its last commit. The next start finds out as well.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whose commits these are, and when to give up on one.
+pub struct Owner {
+    /// The run's id, which its journal records carry.
+    pub id: String,
+    /// Raised when the job is asked to stop: what is in flight is committed, if that can be done soon.
+    pub stop: Arc<AtomicBool>,
+    /// Raised when the run is over: nobody waits for a commit any more.
+    pub over: Arc<AtomicBool>,
+}
 
 /// A complete epoch on its way to the committer.
 pub struct CompleteEpoch {
@@ -78,9 +91,10 @@ impl SinkOutput {
     }
 }
 
-/// Starts the commit thread. It ends when `epochs` is closed, returning the committer, or after it reported a failure.
+/// Starts the commit thread. It ends when `epochs` is closed, or after it reported a failure.
 pub fn spawn(
     mut committer: Box<dyn Committer>,
+    owner: Owner,
     epochs: Receiver<CompleteEpoch>,
     status: Arc<Status>,
     events: Sender<Event>,
@@ -92,11 +106,12 @@ pub fn spawn(
                 thread: "the commit thread".to_owned(),
                 events: events.clone(),
             };
+            let mut trimmed = 0;
             while let Ok(first) = epochs.recv() {
                 let mut group = vec![first];
                 group.extend(epochs.try_iter().take(GROUP_MAX - 1));
                 let newest = group.last().map_or(0, |complete| complete.epoch);
-                let event = match commit(committer.as_mut(), group, &status) {
+                let event = match commit(committer.as_mut(), &owner, group, &status) {
                     Ok(()) => Event::Committed { epoch: newest },
                     Err(error) => Event::Failed(error),
                 };
@@ -104,13 +119,26 @@ pub fn spawn(
                 if events.send(event).is_err() || failed {
                     return;
                 }
+                let oldest = status.checkpoint_oldest.load(Ordering::Relaxed);
+                if oldest > trimmed {
+                    trim(committer.as_mut(), Epoch(oldest));
+                    trimmed = oldest;
+                }
             }
         });
     thread.map_err(|error| Error::Spawn(error.to_string()))
 }
 
+/// Tells the committer that nothing before the oldest checkpoint is needed.
+pub fn trim(committer: &mut dyn Committer, oldest: Epoch) {
+    if let Err(error) = committer.trim(oldest) {
+        tracing::warn!(%error, "the journal could not be trimmed; it is tried again after the next checkpoint");
+    }
+}
+
 fn commit(
     committer: &mut dyn Committer,
+    owner: &Owner,
     group: Vec<CompleteEpoch>,
     status: &Status,
 ) -> Result<(), Error> {
@@ -126,16 +154,18 @@ fn commit(
     });
     let records: Vec<u64> = records.collect();
     let started = Instant::now();
-    let mut wait = RETRY_WAIT.0;
-    while let Err(error) = committer.commit(&outputs) {
-        if error.kind() != ErrorKind::Retry {
-            return Err(error.into());
-        }
-        tracing::warn!(%error, "the outcome of a commit is unknown; asking the journal");
-        let committed = resolve(committer, &mut wait)?;
-        outputs.retain(|output| Some(output.epoch) > committed);
-        if outputs.is_empty() {
-            break;
+    let mut together = outputs.len();
+    while !outputs.is_empty() {
+        let count = together.min(outputs.len());
+        match committer.commit(&outputs[..count]) {
+            Ok(()) => drop(outputs.drain(..count)),
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                tracing::warn!(%error, "the outcome of a commit is unknown; asking the journal");
+                let through = resolve(committer, owner, outputs[0].epoch)?;
+                outputs.retain(|output| output.epoch > through);
+                together = (count / 2).max(1);
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     status
@@ -149,19 +179,56 @@ fn commit(
     Ok(())
 }
 
-/// Becomes the owner again and reads which epoch was committed last.
-fn resolve(committer: &mut dyn Committer, wait: &mut Duration) -> Result<Option<Epoch>, Error> {
+/// Finds out through which epoch this run's commits stand, `first` being the first in doubt; fails if another run took over.
+fn resolve(committer: &mut dyn Committer, owner: &Owner, first: Epoch) -> Result<Epoch, Error> {
+    let mut wait = RETRY_WAIT.0;
+    let mut asked: Option<Instant> = None;
+    let mut fenced = false;
     loop {
-        match committer.fence().and_then(|()| committer.read_journal()) {
-            Ok(records) => return Ok(decode_all(&records)?.last().map(|record| record.epoch)),
-            Err(error) if error.kind() == ErrorKind::Retry => {
-                tracing::warn!(%error, "the journal cannot be read; trying again");
-                std::thread::sleep(*wait);
-                *wait = (*wait * 2).min(RETRY_WAIT.1);
+        match look(committer, Epoch(first.0.saturating_sub(1)), fenced) {
+            Ok(journal) => {
+                let facts = ownership::Facts {
+                    owner: &owner.id,
+                    journal: &journal,
+                    fenced,
+                };
+                match ownership::decide(&facts) {
+                    ownership::Decision::Replaced { by } => return Err(Error::Replaced { by }),
+                    ownership::Decision::FenceAndReadAgain => fenced = true,
+                    ownership::Decision::Stands { through } => return Ok(through),
+                    ownership::Decision::JournalLost => {
+                        let reason = "the journal that this run claimed is empty; restore it, or start anew with an empty state directory";
+                        return Err(Error::Refused {
+                            reason: reason.to_owned(),
+                        });
+                    }
+                }
             }
-            Err(error) => return Err(error.into()),
+            Err(Error::Connector(error)) if error.kind() == ErrorKind::Retry => {
+                if owner.stop.load(Ordering::Relaxed) {
+                    asked = asked.or_else(|| Some(Instant::now()));
+                }
+                let enough = asked.is_some_and(|asked| asked.elapsed() >= STOP_PATIENCE);
+                if enough || owner.over.load(Ordering::Relaxed) {
+                    return Err(error.into());
+                }
+                tracing::warn!(%error, "the journal cannot be read; trying again");
+                // Meanwhile another run may take over, so nothing that was known counts.
+                fenced = false;
+                std::thread::sleep(wait);
+                wait = (wait * 2).min(RETRY_WAIT.1);
+            }
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// Reads the journal, as its only owner if so wanted.
+fn look(committer: &mut dyn Committer, from: Epoch, fence: bool) -> Result<Journal, Error> {
+    if fence {
+        committer.fence()?;
+    }
+    Ok(Journal::decode(&committer.read_journal(from)?)?)
 }
 
 fn observe_freshness(decoded: &[(i64, u64)], status: &Status) {

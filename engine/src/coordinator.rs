@@ -13,7 +13,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender};
-use tidemill_checkpoints::{CheckpointStore, Manifest, Positions, Record};
+use tidemill_checkpoints::{CheckpointStore, Incarnations, Manifest, Positions, Record};
 use tidemill_connectors_api::{SourceBatch, SourceOffset};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Tick;
@@ -101,6 +101,12 @@ pub struct Coordinator<'a> {
     positions: Positions,
     /// After what was read.
     read_positions: Positions,
+    /// Partitions that no record tells of yet, and where they were opened.
+    new_partitions: Positions,
+    /// Which logs the sources read.
+    incarnations: Incarnations,
+    /// The run that committed the newest epoch, or will.
+    newest_owner: String,
     in_flight: InFlight,
     /// Epochs with the committer, and where the sources stand after them.
     committing: VecDeque<(u64, Positions)>,
@@ -154,8 +160,11 @@ impl<'a> Coordinator<'a> {
             waiting: plan.sources.iter().map(|_| Waiting::default()).collect(),
             waiting_bytes: 0,
             waiting_records: 0,
+            incarnations: start.incarnations(),
             positions: start.positions.clone(),
             read_positions: start.positions,
+            new_partitions: start.started,
+            newest_owner: settings.owner.clone(),
             in_flight: InFlight::new(settings.workers, is_keyed),
             committing: VecDeque::new(),
             admitted_positions: VecDeque::new(),
@@ -257,8 +266,15 @@ impl<'a> Coordinator<'a> {
                 cache_bytes,
             } => self.sized(worker, disk_bytes, cache_bytes),
             Event::Committed { epoch } => self.committed(epoch)?,
-            Event::Checkpointed { epoch, seconds } => {
+            Event::Checkpointed {
+                epoch,
+                seconds,
+                oldest,
+            } => {
                 self.checkpoint_epoch = epoch;
+                self.status
+                    .checkpoint_oldest
+                    .store(oldest, Ordering::Relaxed);
                 self.status.checkpoint_epoch.store(epoch, Ordering::Relaxed);
                 self.status.checkpoint_seconds.observe(seconds, 1);
                 self.checkpoint = None;

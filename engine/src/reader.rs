@@ -19,7 +19,7 @@ const POLL_WAIT: Duration = Duration::from_millis(50);
 const POLL_BYTES: usize = 1 << 20;
 /// How many polls' results may wait.
 const POLLS_WAITING: usize = 6;
-/// How often the end of each partition is asked for.
+/// How often the status is told where each partition ends.
 const ENDS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait before a source that is away is asked again.
 const RETRY_WAIT: Duration = Duration::from_millis(200);
@@ -63,9 +63,7 @@ fn read(
     while !stop.load(Ordering::Relaxed) {
         if ends_read.is_none_or(|at| at.elapsed() > ENDS_INTERVAL) {
             ends_read = Some(Instant::now());
-            if let Ok(ends) = source.end_offsets() {
-                set_ends(status, index, &ends);
-            }
+            set_ends(status, index, &source.known_ends());
         }
         match source.poll(POLL_WAIT, POLL_BYTES, &mut batches) {
             Ok(()) => {}

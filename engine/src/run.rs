@@ -8,16 +8,20 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use tidemill_checkpoints::{CheckpointStore, StateDir};
+use tidemill_checkpoints::{CheckpointStore, Claim, StateDir};
 use tidemill_connectors_api::{Committer, Connector, SinkSpec, Source, SourceBatch};
 use tidemill_jobs::plan::{JobPlan, SinkMode};
+use tidemill_types::ErrorKind;
 
-use crate::committing::CompleteEpoch;
+use crate::committing::{CompleteEpoch, Owner};
 use crate::coordinator::{Channels, Coordinator, Run};
 use crate::event::{Command, Event};
-use crate::recovery::{RestoreFrom, Start, plan_start, state_settings};
+use crate::recovery::{Basis, RestoreFrom, Start, plan_start, state_settings};
 use crate::worker::Shared;
 use crate::{Error, Phase, Settings, Status, committing, reader, worker};
+
+/// How often a claim of unknown outcome is made again.
+const CLAIM_TRIES: usize = 3;
 
 /// Runs a job until it is caught up (if so set), `stop` is raised, or it fails. A run that ends without an error has committed all that it
 /// read and has checkpointed it.
@@ -36,6 +40,12 @@ pub fn run(
     let state_dir = StateDir::lock(&settings.state_dir, &plan.name, &plan_hash)?;
     let store = state_dir.checkpoints();
     let opened = open(&plan, connectors, settings, &store, &plan_hash)?;
+    let over = Arc::new(AtomicBool::new(false));
+    let owner = Owner {
+        id: settings.owner.clone(),
+        stop: Arc::clone(stop),
+        over: Arc::clone(&over),
+    };
     state_dir.claim()?;
     status
         .replayed_epochs
@@ -44,7 +54,10 @@ pub fn run(
     let (events_in, events) = unbounded();
     let snapshots = opened.start.checkpoint.as_ref();
     let shared = Arc::new(Shared {
-        partitions: opened.partitions,
+        partitions: {
+            let sources = opened.start.sources.iter();
+            sources.map(|source| source.partitions.clone()).collect()
+        },
         restore: RestoreFrom {
             snapshots: snapshots
                 .map(|manifest| store.worker_dirs(manifest))
@@ -58,7 +71,7 @@ pub fn run(
         plan,
     });
     let (commands, workers) = spawn_workers(&shared, settings.workers)?;
-    let edges = Edges::spawn(opened.sources, opened.committer, status, &events_in)?;
+    let edges = Edges::spawn(opened.sources, opened.committer, owner, status, &events_in)?;
     let guards = workers.guards().iter();
     let channels = Channels {
         commands,
@@ -80,7 +93,7 @@ pub fn run(
     let result = coordinator.run(stop);
     status.set_phase(Phase::Stopping);
     coordinator.close();
-    edges.stop.store(true, Ordering::Relaxed);
+    over.store(true, Ordering::Relaxed);
     drop(coordinator);
     for thread in edges.threads {
         // A thread that panicked has reported it.
@@ -96,13 +109,13 @@ pub fn run(
 struct Opened {
     sources: Vec<Box<dyn Source>>,
     committer: Box<dyn Committer>,
-    partitions: Vec<Vec<u32>>,
     start: Start,
     /// For a bounded run, where each source ended.
     ends: Vec<Vec<(u32, i64)>>,
 }
 
-/// Becomes the job's owner, decides how to start, and opens the sources there.
+/// Decides how to start and opens the sources there, which disturbs nobody and is where most refusals are told; becomes the job's owner;
+/// decides again on what is there now; and claims the journal.
 fn open(
     plan: &JobPlan,
     connectors: &[Arc<dyn Connector>],
@@ -112,21 +125,34 @@ fn open(
 ) -> Result<Opened, Error> {
     let mut sources = sources(plan, connectors)?;
     let mut committer = committer(plan, connectors)?;
-    let mut partitions = Vec::new();
-    for source in &mut sources {
-        partitions.push(source.partitions()?);
-    }
-    committer.fence()?;
-    let start = plan_start(committer.as_mut(), store, plan_hash)?;
-    for (source, (plan, partitions)) in sources.iter_mut().zip(plan.sources.iter().zip(&partitions))
-    {
-        let known = start.positions.get(&plan.name);
-        let position = |partition| known.and_then(|known| known.get(&partition)).copied();
-        let positions: Vec<_> = partitions
+    let basis = Basis {
+        store,
+        plan_hash,
+        sources: plan
+            .sources
             .iter()
-            .map(|&partition| (partition, position(partition)))
-            .collect();
-        source.open(&positions)?;
+            .map(|source| source.name.as_str())
+            .collect(),
+    };
+    let mut start = plan_start(committer.as_mut(), &mut sources, &basis)?;
+    start.open(&mut sources)?;
+    let mut tries = 0;
+    loop {
+        committer.fence()?;
+        start = plan_start(committer.as_mut(), &mut sources, &basis)?;
+        start.open(&mut sources)?;
+        let claim = Claim::new(start.committed, settings.owner.clone());
+        match committer.claim(start.committed, &claim.encode()) {
+            Ok(()) => break,
+            Err(error) if error.kind() == ErrorKind::Retry && tries < CLAIM_TRIES => {
+                tracing::warn!(%error, "it is not known whether the journal was claimed; beginning again");
+                tries += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(oldest) = store.oldest()? {
+        committing::trim(committer.as_mut(), oldest);
     }
     let ends = if settings.until_caught_up {
         end_offsets(&mut sources)?
@@ -136,7 +162,6 @@ fn open(
     Ok(Opened {
         sources,
         committer,
-        partitions,
         start,
         ends,
     })
@@ -147,32 +172,31 @@ struct Edges {
     batches: Vec<Receiver<Vec<SourceBatch>>>,
     complete: Sender<CompleteEpoch>,
     threads: Vec<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
 }
 
 impl Edges {
     fn spawn(
         sources: Vec<Box<dyn Source>>,
         committer: Box<dyn Committer>,
+        owner: Owner,
         status: &Arc<Status>,
         events: &Sender<Event>,
     ) -> Result<Self, Error> {
-        let stop = Arc::new(AtomicBool::new(false));
         let (mut batches, mut threads) = (Vec::new(), Vec::new());
         for (index, source) in sources.into_iter().enumerate() {
-            let (status, stop) = (Arc::clone(status), Arc::clone(&stop));
-            let (receiver, thread) = reader::spawn(index, source, status, stop, events.clone())?;
+            let (status, over) = (Arc::clone(status), Arc::clone(&owner.over));
+            let (receiver, thread) = reader::spawn(index, source, status, over, events.clone())?;
             batches.push(receiver);
             threads.push(thread);
         }
         let (complete, epochs) = unbounded();
-        let committing = committing::spawn(committer, epochs, Arc::clone(status), events.clone());
+        let status = Arc::clone(status);
+        let committing = committing::spawn(committer, owner, epochs, status, events.clone());
         threads.push(committing?);
         Ok(Self {
             batches,
             complete,
             threads,
-            stop,
         })
     }
 }

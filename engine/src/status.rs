@@ -112,6 +112,8 @@ pub struct Status {
     pub epoch: AtomicU64,
     /// Epoch of the newest checkpoint; 0 for none.
     pub checkpoint_epoch: AtomicU64,
+    /// Epoch of the oldest checkpoint that is kept; 0 until this run has written one.
+    pub checkpoint_oldest: AtomicU64,
     /// How long recovery took until the first epoch could be admitted, in milliseconds; -1 while it goes on.
     pub recovery_ms: AtomicI64,
     /// Epochs that recovery replays.

@@ -111,12 +111,14 @@ impl Coordinator<'_> {
         (self.waiting_bytes, self.waiting_records) = (0, 0);
         self.positions = self.read_positions.clone();
         let epoch = self.newest + 1;
-        let record = Record::new(
-            Epoch(epoch),
-            self.plan_hash.clone(),
-            self.clock_ms,
-            self.positions.clone(),
-        );
+        self.newest_owner.clone_from(&self.settings.owner);
+        let (owner, plan_hash) = (self.newest_owner.clone(), self.plan_hash.clone());
+        let record = Record {
+            positions: self.positions.clone(),
+            started: std::mem::take(&mut self.new_partitions),
+            incarnations: self.incarnations.clone(),
+            ..Record::new(Epoch(epoch), owner, plan_hash, self.clock_ms)
+        };
         self.admit(
             epoch,
             Tick {

@@ -42,6 +42,7 @@ impl Coordinator<'_> {
         }
         self.positions = record.positions.clone();
         self.clock_ms = record.clock_ms;
+        self.newest_owner.clone_from(&record.owner);
         self.admit(
             record.epoch.0,
             Tick {
