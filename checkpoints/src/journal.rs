@@ -1,7 +1,7 @@
-//! The journal: one record per committed epoch, written together with the epoch's outputs. The last readable record is the truth about what
-//! was committed.
+//! The journal: one record per committed epoch, written together with the epoch's outputs, and one claim per run. The last readable record is
+//! the truth about what was committed, the last entry about whose the job is.
 //!
-//! A record is one line of JSON, fields in the order of [`Record`], maps sorted by key: the same record is always the same bytes.
+//! An entry is one line of JSON, fields in the order of [`Record`] or [`Claim`], maps sorted by key: the same entry is always the same bytes.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,13 @@ use tidemill_types::Epoch;
 use crate::Error;
 
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
-/// Per topic and partition the offset to read next.
+/// Per source and partition the offset to read next.
 pub type Positions = BTreeMap<String, BTreeMap<u32, i64>>;
+
+/// Per source which log of its name it reads, as its connector names it; empty where the connector cannot tell.
+pub type Incarnations = BTreeMap<String, String>;
 
 /// What one epoch was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,25 +26,35 @@ pub struct Record {
     pub version: u32,
     /// The epoch.
     pub epoch: Epoch,
+    /// The run that committed it.
+    pub owner: String,
     /// Identity of the plan that produced the outputs.
     pub plan_hash: String,
     /// The epoch's reading of the wall clock, in milliseconds since 1970 UTC.
     pub clock_ms: i64,
     /// Where every source partition stands after the epoch. Its range starts where the record before ends; an epoch that read nothing from
-    /// a partition repeats its position.
+    /// a partition repeats its position. So these are also all the partitions that the sources had.
     pub positions: Positions,
+    /// Of the partitions that no record before has: where the epoch's range starts.
+    #[serde(default, skip_serializing_if = "Positions::is_empty")]
+    pub started: Positions,
+    /// Which logs the positions are of.
+    pub incarnations: Incarnations,
 }
 
 impl Record {
-    /// A record of the current version.
+    /// A record of the current version, of a source-less epoch; the fields are public.
     #[must_use]
-    pub const fn new(epoch: Epoch, plan_hash: String, clock_ms: i64, positions: Positions) -> Self {
+    pub const fn new(epoch: Epoch, owner: String, plan_hash: String, clock_ms: i64) -> Self {
         Self {
             version: VERSION,
             epoch,
+            owner,
             plan_hash,
             clock_ms,
-            positions,
+            positions: Positions::new(),
+            started: Positions::new(),
+            incarnations: Incarnations::new(),
         }
     }
 
@@ -50,40 +63,106 @@ impl Record {
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a record has only strings and integers for keys")
     }
+}
 
-    /// Reads a record; `index` is its place in the journal, for the error.
-    ///
-    /// # Errors
-    /// `Corrupt` if the bytes are no record, `Invalid` if they are of a version that is not known here.
-    pub fn decode(bytes: &[u8], index: usize) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Head {
-            version: u32,
+/// What a run writes before its first commit: from here on the journal is its own. Stands for no epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Version of the layout, [`VERSION`].
+    pub version: u32,
+    /// The last epoch that was committed before; 0 for none.
+    pub claims_after: Epoch,
+    /// The run.
+    pub owner: String,
+}
+
+impl Claim {
+    /// A claim of the current version.
+    #[must_use]
+    pub const fn new(claims_after: Epoch, owner: String) -> Self {
+        Self {
+            version: VERSION,
+            claims_after,
+            owner,
         }
-        let bad = |error: serde_json::Error| Error::BadJournalRecord {
-            index,
-            reason: error.to_string(),
-        };
-        let Head { version } = serde_json::from_slice(bytes).map_err(bad)?;
-        if version != VERSION {
-            return Err(Error::UnknownVersion {
-                what: format!("journal record {index}"),
-                found: version,
-                expected: VERSION,
-            });
-        }
-        serde_json::from_slice(bytes).map_err(bad)
+    }
+
+    /// The claim's bytes, without a line feed.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a claim has only strings and integers")
     }
 }
 
-/// Reads all records of a journal, oldest first.
-///
-/// # Errors
-/// As [`Record::decode`].
-pub fn decode_all<B: AsRef<[u8]>>(records: &[B]) -> Result<Vec<Record>, Error> {
-    records
-        .iter()
-        .enumerate()
-        .map(|(index, bytes)| Record::decode(bytes.as_ref(), index))
-        .collect()
+/// What a journal says, as far as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Journal {
+    /// The records, oldest first.
+    pub records: Vec<Record>,
+    /// The run that wrote the newest entry, be it a record or a claim; `None` if there is no entry.
+    pub owner: Option<String>,
+}
+
+impl Journal {
+    /// Reads entries, oldest first.
+    ///
+    /// # Errors
+    /// `Corrupt` if bytes are no entry, `Invalid` if they are of a version that is not known here.
+    pub fn decode<B: AsRef<[u8]>>(entries: &[B]) -> Result<Self, Error> {
+        let mut journal = Self::default();
+        for (index, bytes) in entries.iter().enumerate() {
+            journal.owner = Some(match decode(bytes.as_ref(), index)? {
+                Entry::Claim(claim) => claim.owner,
+                Entry::Record(record) => {
+                    let owner = record.owner.clone();
+                    journal.records.push(record);
+                    owner
+                }
+            });
+        }
+        Ok(journal)
+    }
+
+    /// The newest record.
+    #[must_use]
+    pub fn last(&self) -> Option<&Record> {
+        self.records.last()
+    }
+
+    /// The last committed epoch; 0 for none.
+    #[must_use]
+    pub fn committed(&self) -> Epoch {
+        self.last().map_or(Epoch(0), |last| last.epoch)
+    }
+}
+
+enum Entry {
+    Record(Record),
+    Claim(Claim),
+}
+
+/// Reads an entry; `index` is its place in the journal, for the error.
+fn decode(bytes: &[u8], index: usize) -> Result<Entry, Error> {
+    #[derive(Deserialize)]
+    struct Head {
+        version: u32,
+        claims_after: Option<Epoch>,
+    }
+    let bad = |error: serde_json::Error| Error::BadJournalRecord {
+        index,
+        reason: error.to_string(),
+    };
+    let head: Head = serde_json::from_slice(bytes).map_err(bad)?;
+    if head.version != VERSION {
+        return Err(Error::UnknownVersion {
+            what: format!("journal record {index}"),
+            found: head.version,
+            expected: VERSION,
+        });
+    }
+    match head.claims_after {
+        Some(_) => serde_json::from_slice(bytes).map(Entry::Claim),
+        None => serde_json::from_slice(bytes).map(Entry::Record),
+    }
+    .map_err(bad)
 }

@@ -2,7 +2,7 @@
 //! state directory, and the decision how to recover from all that.
 //!
 //! Promises: a checkpoint is seen whole or not at all (its manifest is written last, atomically); a damaged one is never restored, and
-//! the reason is told; [`recovery::decide`] is a pure function.
+//! the reason is told; [`recovery::decide`] and [`ownership::decide`] are pure functions.
 //!
 //! Does not promise to know what is inside a checkpoint's files (that is the crate `state`), nor where the journal lies (a topic, or a log
 //! next to the outputs): both are the caller's.
@@ -10,13 +10,14 @@
 mod error;
 pub mod journal;
 pub mod manifest;
+pub mod ownership;
 pub mod recovery;
 pub mod state_dir;
 pub mod store;
 
 pub use error::Error;
-pub use journal::{Positions, Record};
+pub use journal::{Claim, Incarnations, Journal, Positions, Record};
 pub use manifest::{FileEntry, Manifest};
-pub use recovery::{Decision, Facts};
+pub use recovery::{Decision, Facts, SourceFact};
 pub use state_dir::StateDir;
 pub use store::{CheckpointStore, Rejected, Summary};

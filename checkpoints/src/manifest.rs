@@ -5,10 +5,10 @@
 use serde::{Deserialize, Serialize};
 use tidemill_types::Epoch;
 
-use crate::journal::Positions;
+use crate::journal::{Incarnations, Positions};
 
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a checkpoint is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub struct Manifest {
     pub job: String,
     /// The checkpoint holds the state as of exactly the end of this epoch.
     pub epoch: Epoch,
+    /// The run that wrote it, and committed the epoch.
+    pub owner: String,
     /// Identity of the plan that wrote the state.
     pub plan_hash: String,
     /// The plan's text, for people and for comparing it with the next one.
@@ -31,6 +33,8 @@ pub struct Manifest {
     pub created_ms: i64,
     /// Where every source partition stands after the epoch.
     pub positions: Positions,
+    /// Which logs the positions are of.
+    pub incarnations: Incarnations,
     /// Every file, sorted by path. Filled in by [`crate::CheckpointStore::finish`].
     pub files: Vec<FileEntry>,
     /// The sum of the files' sizes. Filled in by [`crate::CheckpointStore::finish`].

@@ -185,6 +185,15 @@ impl CheckpointStore {
         Ok(self.epochs()?.into_iter().map(summary).collect())
     }
 
+    /// The epoch of the oldest checkpoint that has a good manifest: a restore may need the journal from there on, and nothing before.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn oldest(&self) -> Result<Option<Epoch>, Error> {
+        let mut epochs = self.epochs()?.into_iter();
+        Ok(epochs.find(|&epoch| self.read_manifest(epoch).is_ok()))
+    }
+
     /// The newest checkpoint at or before `max_epoch` of which every file is as it was written, and the newer ones that were passed over.
     ///
     /// # Errors
@@ -196,8 +205,8 @@ impl CheckpointStore {
         self.newest(max_epoch, |_| true)
     }
 
-    /// As [`CheckpointStore::newest_valid`] up to the journal's last epoch; besides, a checkpoint whose positions or clock differ from the
-    /// journal's record of its epoch is passed over.
+    /// As [`CheckpointStore::newest_valid`] up to the journal's last epoch; besides, a checkpoint whose owner, positions or clock differ from
+    /// the journal's record of its epoch is passed over.
     ///
     /// Such a checkpoint comes about when a process dies after it finished the checkpoint of an epoch and before it committed that epoch:
     /// the next process cuts an epoch of the same number otherwise. [`CheckpointStore::discard`] the uncommitted ones before going live.
@@ -215,7 +224,8 @@ impl CheckpointStore {
                 .rev()
                 .find(|record| record.epoch == manifest.epoch);
             record.is_none_or(|record| {
-                (&record.positions, record.clock_ms) == (&manifest.positions, manifest.clock_ms)
+                (&record.owner, &record.positions, record.clock_ms)
+                    == (&manifest.owner, &manifest.positions, manifest.clock_ms)
             })
         })
     }

@@ -4,20 +4,22 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tidemill_checkpoints::{CheckpointStore, Manifest, Positions, Record, StateDir};
+use tidemill_checkpoints::{CheckpointStore, Incarnations, Manifest, Positions, Record, StateDir};
 use tidemill_types::{Epoch, ErrorKind};
 
 fn manifest(epoch: u64) -> Manifest {
     Manifest {
-        version: 1,
+        version: 2,
         job: "finance".to_owned(),
         epoch: Epoch(epoch),
+        owner: "run-a".to_owned(),
         plan_hash: "plan-a".to_owned(),
         plan_text: "a plan".to_owned(),
         workers: 2,
         clock_ms: 0,
         created_ms: 0,
         positions: Positions::new(),
+        incarnations: Incarnations::new(),
         files: Vec::new(),
         state_bytes: 0,
     }
@@ -105,14 +107,11 @@ fn a_checkpoint_newer_than_the_last_commit_is_passed_over() {
 #[test]
 fn a_checkpoint_of_an_epoch_that_was_cut_otherwise_is_passed_over_and_can_be_discarded() {
     let (_root, store) = store(&[30, 60]);
-    let record = |epoch, clock_ms| {
-        Record::new(
-            Epoch(epoch),
-            "plan-a".to_owned(),
-            clock_ms,
-            Positions::new(),
-        )
+    let of_owner = |owner: &str, epoch, clock_ms| {
+        let (owner, plan) = (owner.to_owned(), "plan-a".to_owned());
+        Record::new(Epoch(epoch), owner, plan, clock_ms)
     };
+    let record = |epoch, clock_ms| of_owner("run-a", epoch, clock_ms);
     let epoch_of = |journal: &[Record]| {
         store
             .newest_committed(journal)
@@ -128,6 +127,11 @@ fn a_checkpoint_of_an_epoch_that_was_cut_otherwise_is_passed_over_and_can_be_dis
         epoch_of(&[record(61, 5)]),
         Some(60),
         "the record may be gone"
+    );
+    assert_eq!(
+        epoch_of(&[record(30, 0), of_owner("run-b", 60, 0)]),
+        Some(30),
+        "another run committed the epoch of that number"
     );
 
     let (found, rejected) = store
@@ -186,7 +190,7 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so() {
             fs::remove_file(path.join("worker-0/000001.sst")).expect("removable")
         }),
         ("the manifest is cut off", |path| {
-            fs::write(path.join("manifest.json"), "{\"version\":1").expect("writable")
+            fs::write(path.join("manifest.json"), "{\"version\":2").expect("writable")
         }),
         ("the manifest does not match its checksum", |path| {
             let text = fs::read_to_string(path.join("manifest.json")).expect("readable");
@@ -247,7 +251,9 @@ fn retaining_keeps_the_newest_good_ones() {
     let (_root, store) = store(&[10, 20, 30, 40]);
     store.begin(Epoch(35)).expect("writable");
     fs::remove_file(store.path_of(Epoch(40)).join("manifest.json")).expect("removable");
+    assert_eq!(store.oldest().expect("readable"), Some(Epoch(10)));
     assert_eq!(store.retain(2).expect("removable"), [Epoch(10)]);
+    assert_eq!(store.oldest().expect("readable"), Some(Epoch(20)));
     assert_eq!(newest(&store, 99).0, Some(30));
     assert_eq!(store.list().expect("readable").len(), 3);
     assert_eq!(

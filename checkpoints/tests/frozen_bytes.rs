@@ -1,49 +1,73 @@
-//! The bytes of the journal's records and of manifests, as version 1 writes and reads them.
+//! The bytes of the journal's records and of manifests, as version 2 writes and reads them.
 
-use tidemill_checkpoints::journal::decode_all;
-use tidemill_checkpoints::{FileEntry, Manifest, Positions, Record};
+use tidemill_checkpoints::{Claim, FileEntry, Incarnations, Journal, Manifest, Positions, Record};
 use tidemill_types::{Epoch, ErrorKind};
 
-const RECORD: &str = r#"{"version":1,"epoch":42,"plan_hash":"9f86d081","clock_ms":1752537600123,"positions":{"studio.budget":{"0":-1},"studio.payment":{"0":17,"2":9007199254740993,"10":0}}}"#;
+const RECORD: &str = concat!(
+    r#"{"version":2,"epoch":42,"owner":"run-a","plan_hash":"9f86d081","clock_ms":1752537600123,"#,
+    r#""positions":{"budgets":{"0":-1},"payments":{"0":17,"2":9007199254740993,"10":0}},"started":{"payments":{"10":0}},"#,
+    r#""incarnations":{"budgets":"","payments":"lJFyXNoGTuuYXCGsR3VXug"}}"#
+);
+
+const RECORD_WITHOUT_NEW_PARTITIONS: &str = concat!(
+    r#"{"version":2,"epoch":43,"owner":"run-a","plan_hash":"9f86d081","clock_ms":1752537600223,"positions":{},"incarnations":{}}"#
+);
+
+const CLAIM: &str = r#"{"version":2,"claims_after":42,"owner":"run-b"}"#;
 
 const MANIFEST: &str = concat!(
-    r#"{"version":1,"job":"finance","epoch":42,"plan_hash":"9f86d081","plan_text":"source payment\n  table payment","workers":2,"#,
-    r#""clock_ms":1752537600123,"created_ms":1752537600456,"positions":{"studio.payment":{"0":17}},"#,
+    r#"{"version":2,"job":"finance","epoch":42,"owner":"run-a","plan_hash":"9f86d081","plan_text":"source payment\n  table payment","workers":2,"#,
+    r#""clock_ms":1752537600123,"created_ms":1752537600456,"positions":{"payments":{"0":17}},"incarnations":{"payments":"lJFyXNoGTuuYXCGsR3VXug"},"#,
     r#""files":[{"path":"worker-0/000012.sst","bytes":4096,"crc32":3735928559}],"state_bytes":4096}"#,
-    "\n8b3607b6\n"
+    "\nc70edc67\n"
 );
+
+fn incarnation() -> String {
+    "lJFyXNoGTuuYXCGsR3VXug".to_owned()
+}
 
 fn record() -> Record {
     let positions = [
         (
-            "studio.payment",
+            "payments",
             vec![(0, 17), (10, 0), (2, 9_007_199_254_740_993)],
         ),
-        ("studio.budget", vec![(0, -1)]),
+        ("budgets", vec![(0, -1)]),
     ];
     let positions: Positions = positions
         .into_iter()
-        .map(|(topic, at)| (topic.to_owned(), at.into_iter().collect()))
+        .map(|(source, at)| (source.to_owned(), at.into_iter().collect()))
         .collect();
-    Record::new(
-        Epoch(42),
-        "9f86d081".to_owned(),
-        1_752_537_600_123,
+    Record {
         positions,
-    )
+        started: [("payments".to_owned(), [(10, 0)].into())].into(),
+        incarnations: [
+            ("payments".to_owned(), incarnation()),
+            ("budgets".to_owned(), String::new()),
+        ]
+        .into(),
+        ..Record::new(
+            Epoch(42),
+            "run-a".to_owned(),
+            "9f86d081".to_owned(),
+            1_752_537_600_123,
+        )
+    }
 }
 
 fn manifest() -> Manifest {
     Manifest {
-        version: 1,
+        version: 2,
         job: "finance".to_owned(),
         epoch: Epoch(42),
+        owner: "run-a".to_owned(),
         plan_hash: "9f86d081".to_owned(),
         plan_text: "source payment\n  table payment".to_owned(),
         workers: 2,
         clock_ms: 1_752_537_600_123,
         created_ms: 1_752_537_600_456,
-        positions: [("studio.payment".to_owned(), [(0, 17)].into())].into(),
+        positions: [("payments".to_owned(), [(0, 17)].into())].into(),
+        incarnations: Incarnations::from([("payments".to_owned(), incarnation())]),
         files: vec![FileEntry {
             path: "worker-0/000012.sst".to_owned(),
             bytes: 4096,
@@ -53,13 +77,33 @@ fn manifest() -> Manifest {
     }
 }
 
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("JSON is UTF-8")
+}
+
 #[test]
-fn a_journal_record_is_these_bytes() {
-    assert_eq!(
-        String::from_utf8(record().encode()).expect("JSON is UTF-8"),
-        RECORD
+fn journal_entries_are_these_bytes() {
+    let short = Record::new(
+        Epoch(43),
+        "run-a".to_owned(),
+        "9f86d081".to_owned(),
+        1_752_537_600_223,
     );
-    assert_eq!(decode_all(&[RECORD]).expect("readable"), [record()]);
+    let claim = Claim::new(Epoch(42), "run-b".to_owned());
+    assert_eq!(text(record().encode()), RECORD);
+    assert_eq!(text(short.encode()), RECORD_WITHOUT_NEW_PARTITIONS);
+    assert_eq!(text(claim.encode()), CLAIM);
+
+    let journal = Journal::decode(&[RECORD, RECORD_WITHOUT_NEW_PARTITIONS]).expect("readable");
+    assert_eq!(journal.records, [record(), short]);
+    assert_eq!(journal.owner.as_deref(), Some("run-a"));
+    let claimed = Journal::decode(&[RECORD, CLAIM]).expect("readable");
+    assert_eq!(claimed.owner.as_deref(), Some("run-b"));
+    assert_eq!(
+        (claimed.committed(), claimed.records.len()),
+        (Epoch(42), 1),
+        "a claim is no epoch"
+    );
 }
 
 #[test]
@@ -86,15 +130,15 @@ fn a_manifest_with_any_bit_changed_or_any_byte_missing_is_none() {
 
 #[test]
 fn a_record_that_cannot_be_read_is_named_by_its_place() {
-    let error = decode_all(&[RECORD, "{\"version\":1"]).expect_err("cut off");
+    let error = Journal::decode(&[RECORD, "{\"version\":2"]).expect_err("cut off");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(
         error.to_string().starts_with("journal record 1 "),
         "{error}"
     );
 
-    let error = decode_all(&[RECORD.replace("\"version\":1", "\"version\":2")])
-        .expect_err("from the future");
+    let error = Journal::decode(&[RECORD.replace("\"version\":2", "\"version\":1")])
+        .expect_err("from the past");
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains("version 2"), "{error}");
+    assert!(error.to_string().contains("version 1"), "{error}");
 }

@@ -1,6 +1,9 @@
 //! The decision how to go on, as a table: what was found, and what follows.
 
-use tidemill_checkpoints::recovery::{CheckpointFact, Decision, Facts, RefusalReason, decide};
+use tidemill_checkpoints::recovery::{
+    CheckpointFact, Decision, Facts, RefusalReason, SourceFact, decide, newly_started,
+    opening_positions,
+};
 use tidemill_checkpoints::{Positions, Record};
 use tidemill_types::Epoch;
 
@@ -9,7 +12,7 @@ const PLAN: &str = "plan-a";
 fn journal(epochs: impl IntoIterator<Item = u64>) -> Vec<Record> {
     epochs
         .into_iter()
-        .map(|epoch| Record::new(Epoch(epoch), PLAN.to_owned(), 0, Positions::new()))
+        .map(|epoch| Record::new(Epoch(epoch), "run-a".to_owned(), PLAN.to_owned(), 0))
         .collect()
 }
 
@@ -22,6 +25,7 @@ fn decision(journal: &[Record], checkpoint: Option<u64>) -> Decision {
         plan_hash: PLAN,
         journal,
         checkpoint,
+        sources: &[],
     })
 }
 
@@ -115,6 +119,7 @@ fn another_plan_is_refused_wherever_it_shows() {
         plan_hash: new,
         journal: &old,
         checkpoint: None,
+        sources: &[],
     }));
     assert!(
         matches!(
@@ -134,6 +139,7 @@ fn another_plan_is_refused_wherever_it_shows() {
         plan_hash: new,
         journal: &mixed,
         checkpoint: None,
+        sources: &[],
     }));
     assert!(
         matches!(
@@ -154,6 +160,7 @@ fn another_plan_is_refused_wherever_it_shows() {
         plan_hash: new,
         journal: &mixed,
         checkpoint,
+        sources: &[],
     }));
     assert!(
         matches!(
@@ -177,4 +184,103 @@ fn records_out_of_order_are_refused() {
             second: Epoch(2)
         }
     );
+}
+
+fn positions(of: &[(u32, i64)]) -> Positions {
+    [("payments".to_owned(), of.iter().copied().collect())].into()
+}
+
+fn read(epoch: u64, at: &[(u32, i64)], started: &[(u32, i64)]) -> Record {
+    let mut record = Record {
+        positions: positions(at),
+        incarnations: [("payments".to_owned(), "first".to_owned())].into(),
+        ..journal([epoch]).remove(0)
+    };
+    if !started.is_empty() {
+        record.started = positions(started);
+    }
+    record
+}
+
+fn source(incarnation: &str, partitions: &[u32]) -> [SourceFact; 1] {
+    [SourceFact {
+        name: "payments".to_owned(),
+        incarnation: incarnation.to_owned(),
+        goes_on: incarnation == "first",
+        partitions: partitions.to_vec(),
+    }]
+}
+
+#[test]
+fn a_topic_that_was_made_again_or_lost_a_partition_is_refused_and_one_with_more_goes_on() {
+    let journal = [read(1, &[(0, 5), (1, 7)], &[(0, 0), (1, 0)])];
+    let with = |sources: &[SourceFact]| {
+        decide(&Facts {
+            plan_hash: PLAN,
+            journal: &journal,
+            checkpoint: None,
+            sources,
+        })
+    };
+    let goes_on = Decision::ReplayFromBeginning { to: Epoch(1) };
+    assert_eq!(with(&source("first", &[0, 1])), goes_on);
+    assert_eq!(with(&source("first", &[0, 1, 2])), goes_on);
+    let text = refusal(with(&source("second", &[0, 1]))).to_string();
+    for part in [
+        "'payments'",
+        "made again",
+        "'first'",
+        "'second'",
+        "a new name",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(
+        refusal(with(&source("first", &[0]))),
+        RefusalReason::PartitionGone {
+            source_name: "payments".to_owned(),
+            epoch: Epoch(1),
+            missing: 1
+        }
+    );
+}
+
+#[test]
+fn without_a_checkpoint_partitions_are_opened_where_the_journal_says_that_they_started() {
+    let replayed = [
+        read(1, &[(0, 5)], &[(0, 3)]),
+        read(2, &[(0, 9), (1, 4)], &[(1, 0)]),
+        read(3, &[(0, 9), (1, 8)], &[]),
+    ];
+    let facts = source("first", &[0, 1, 2]);
+    let opened = opening_positions(&Positions::new(), &replayed, &facts);
+    assert_eq!(
+        opened["payments"],
+        [(0, Some(3)), (1, Some(0)), (2, Some(0))],
+        "a partition that no record has is read from its very beginning"
+    );
+    let first = opening_positions(&Positions::new(), &[], &facts);
+    assert_eq!(first["payments"], [(0, None), (1, None), (2, None)]);
+}
+
+#[test]
+fn with_a_checkpoint_partitions_are_opened_where_it_has_them_or_where_they_started_after_it() {
+    let replayed = [read(6, &[(0, 9), (1, 2)], &[(1, 0)])];
+    let restored = positions(&[(0, 5)]);
+    let opened = opening_positions(&restored, &replayed, &source("first", &[0, 1, 2]));
+    assert_eq!(
+        opened["payments"],
+        [(0, Some(5)), (1, Some(0)), (2, Some(0))]
+    );
+    let at = positions(&[(0, 5), (1, 0), (2, 0)]);
+    assert_eq!(
+        newly_started(&restored, &replayed, &at),
+        positions(&[(2, 0)])
+    );
+    assert_eq!(
+        newly_started(&restored, &[], &at),
+        positions(&[(1, 0), (2, 0)])
+    );
+    assert_eq!(newly_started(&Positions::new(), &[], &at), at);
+    assert!(newly_started(&at, &replayed, &at).is_empty());
 }

@@ -154,6 +154,7 @@ impl Arguments {
             parse::bytes,
         )?;
         Ok(Settings {
+            owner: uuid::Uuid::new_v4().to_string(),
             workers,
             state_dir: state_dir.unwrap_or_else(|| default.state_dir.join(job)),
             state_memory_bytes: state_memory.unwrap_or(default.state_memory_bytes),

@@ -1,14 +1,15 @@
 //! Committing: merges the workers' outputs of each complete epoch and commits. While one commit is under way, complete epochs gather, and
 //! go together in the next one (group commit).
 //!
-//! A commit whose outcome is unknown is never guessed: the committer fences, the journal says what stands, and the rest is sent again.
+//! A commit whose outcome is unknown is never guessed: the journal says whether this run is still the owner and what of its own stands, and
+//! the rest is sent again, in smaller groups: what takes too long together may do one by one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tidemill_checkpoints::journal::decode_all;
+use tidemill_checkpoints::{Journal, ownership};
 use tidemill_connectors_api::{Committer, EpochOutput, SourceOffset};
 use tidemill_types::{Epoch, ErrorKind, OutputRecords};
 
@@ -16,6 +17,8 @@ use crate::{Clock, Error, Status};
 
 /// How many epochs one transaction may carry.
 const GROUP_MAX: usize = 64;
+/// How long a job that is asked to stop tries to learn what became of its last commit. The next start finds out as well.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait before trying again, at first and at most.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -89,11 +92,15 @@ pub enum Step {
 /// Commits complete epochs, in order.
 pub struct Commits {
     committer: Box<dyn Committer>,
+    /// The run's id, which its journal records carry.
+    owner: String,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
     /// Epochs that no commit has taken yet.
     waiting: VecDeque<CompleteEpoch>,
     group: Option<Group>,
+    /// The journal may be trimmed before this epoch.
+    to_trim: Option<Epoch>,
 }
 
 /// Epochs that are committed together.
@@ -106,8 +113,19 @@ struct Group {
     records: Vec<u64>,
     decoded: Vec<(i64, u64)>,
     began: Duration,
-    /// How long to wait before the next try, if the outcome of the one before is unknown.
-    doubt: Option<Duration>,
+    /// How many go together at most.
+    together: usize,
+    doubt: Option<Doubt>,
+}
+
+/// A commit whose outcome is unknown.
+struct Doubt {
+    /// How long to wait before the journal is asked again.
+    wait: Duration,
+    /// This run has fenced since: no commit is unfinished and hidden any more.
+    fenced: bool,
+    /// Since when the run is asked to stop.
+    stop_at: Option<Duration>,
 }
 
 impl Group {
@@ -124,6 +142,7 @@ impl Group {
         Self {
             newest: outputs.last().map_or(0, |output| output.epoch.0),
             records: records.collect(),
+            together: outputs.len(),
             outputs,
             decoded,
             began,
@@ -133,15 +152,27 @@ impl Group {
 }
 
 impl Commits {
-    /// Nothing to commit yet; the committer is the owner.
-    pub fn new(committer: Box<dyn Committer>, status: Arc<Status>, clock: Arc<dyn Clock>) -> Self {
+    /// Nothing to commit yet; the run `owner` has claimed the journal.
+    pub fn new(
+        committer: Box<dyn Committer>,
+        owner: String,
+        status: Arc<Status>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             committer,
+            owner,
             status,
             clock,
             waiting: VecDeque::new(),
             group: None,
+            to_trim: None,
         }
+    }
+
+    /// The journal is not needed before an epoch any more.
+    pub fn trim(&mut self, before: Epoch) {
+        self.to_trim = Some(before);
     }
 
     /// Adds a complete epoch.
@@ -149,63 +180,129 @@ impl Commits {
         self.waiting.push_back(epoch);
     }
 
-    /// Commits what is there, or finds out what became of a commit. Waits for nothing but the other side's answer.
+    /// Commits what is there, or finds out what became of a commit. Waits for nothing but the other side's answer. `stop` says that the
+    /// run is asked to end: then it is not in doubt for ever.
     ///
     /// # Errors
     /// `Fenced` if a newer process took over, `Invalid` if something cannot be written, `Corrupt` if the journal cannot be read.
-    pub fn step(&mut self) -> Result<Step, Error> {
-        let mut group = match self.group.take() {
-            Some(group) => group,
-            None if self.waiting.is_empty() => return Ok(Step::Idle),
-            None => {
-                let count = self.waiting.len().min(GROUP_MAX);
-                let epochs = self.waiting.drain(..count);
-                Group::new(epochs, self.status.sinks.len(), self.clock.now())
-            }
+    pub fn step(&mut self, stop: bool) -> Result<Step, Error> {
+        let Some(mut group) = self.next_group() else {
+            return Ok(Step::Idle);
         };
-        if let Some(wait) = group.doubt {
-            if let Some(again) = self.resolve(&mut group, wait)? {
-                self.group = Some(group);
-                return Ok(again);
-            }
-            group.doubt = None;
-            if !group.outputs.is_empty() {
-                self.group = Some(group);
-                return Ok(Step::Again(Duration::ZERO));
-            }
-        } else if let Err(error) = self.committer.commit(&group.outputs) {
-            if error.kind() != ErrorKind::Retry {
-                return Err(error.into());
-            }
-            tracing::warn!(%error, "the outcome of a commit is unknown; asking the journal");
-            group.doubt = Some(RETRY_WAIT.0);
-            self.group = Some(group);
-            return Ok(Step::Again(Duration::ZERO));
+        let again = match group.doubt.take() {
+            Some(doubt) => self.resolve(&mut group, doubt, stop)?,
+            None => self.try_commit(&mut group)?,
+        };
+        if group.outputs.is_empty() {
+            self.trim_now();
+            return Ok(self.committed(&group));
         }
-        Ok(self.committed(&group))
+        self.group = Some(group);
+        Ok(Step::Again(again))
     }
 
-    /// Becomes the owner again and reads which epochs stand; what does not is left to be sent again.
-    fn resolve(&mut self, group: &mut Group, wait: Duration) -> Result<Option<Step>, Error> {
-        let read = self
-            .committer
-            .fence()
-            .and_then(|()| self.committer.read_journal());
-        match read {
-            Ok(records) => {
-                let committed = decode_all(&records)?.last().map(|record| record.epoch);
-                group
-                    .outputs
-                    .retain(|output| Some(output.epoch) > committed);
-                Ok(None)
-            }
-            Err(error) if error.kind() == ErrorKind::Retry => {
-                tracing::warn!(%error, "the journal cannot be read; trying again");
-                group.doubt = Some((wait * 2).min(RETRY_WAIT.1));
-                Ok(Some(Step::Again(wait)))
-            }
-            Err(error) => Err(error.into()),
+    /// The group that is being committed, or the next one.
+    fn next_group(&mut self) -> Option<Group> {
+        if let Some(group) = self.group.take() {
+            return Some(group);
         }
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let count = self.waiting.len().min(GROUP_MAX);
+        let epochs = self.waiting.drain(..count);
+        Some(Group::new(
+            epochs,
+            self.status.sinks.len(),
+            self.clock.now(),
+        ))
+    }
+
+    /// Tells the committer that nothing before the oldest checkpoint is needed. Right after a commit, which proves that this run is the owner:
+    /// one that was replaced must not take from its successor what that one has no checkpoint of.
+    fn trim_now(&mut self) {
+        if let Some(before) = self.to_trim.take()
+            && let Err(error) = self.committer.trim(before)
+        {
+            tracing::warn!(%error, "the journal could not be trimmed; it is tried again after the next checkpoint");
+        }
+    }
+
+    fn try_commit(&mut self, group: &mut Group) -> Result<Duration, Error> {
+        let count = group.together.min(group.outputs.len());
+        match self.committer.commit(&group.outputs[..count]) {
+            Ok(()) => drop(group.outputs.drain(..count)),
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                tracing::warn!(%error, "the outcome of a commit is unknown; asking the journal");
+                group.together = (count / 2).max(1);
+                group.doubt = Some(Doubt {
+                    wait: RETRY_WAIT.0,
+                    fenced: false,
+                    stop_at: None,
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// Looks into the journal, as its only owner if that was decided; what does not stand is left to be sent again.
+    fn resolve(&mut self, group: &mut Group, doubt: Doubt, stop: bool) -> Result<Duration, Error> {
+        let first = group
+            .outputs
+            .first()
+            .map_or(Epoch(0), |output| output.epoch);
+        let journal = match self.look(Epoch(first.0.saturating_sub(1)), doubt.fenced) {
+            Ok(journal) => journal,
+            Err(Error::Connector(error)) if error.kind() == ErrorKind::Retry => {
+                let now = self.clock.now();
+                let stop_at = doubt.stop_at.or_else(|| stop.then_some(now));
+                if stop_at.is_some_and(|at| now.saturating_sub(at) >= STOP_PATIENCE) {
+                    return Err(error.into());
+                }
+                tracing::warn!(%error, "the journal cannot be read; trying again");
+                group.doubt = Some(Doubt {
+                    wait: (doubt.wait * 2).min(RETRY_WAIT.1),
+                    // Meanwhile another run may take over, so nothing that was known counts.
+                    fenced: false,
+                    stop_at,
+                });
+                return Ok(doubt.wait);
+            }
+            Err(error) => return Err(error),
+        };
+        let facts = ownership::Facts {
+            owner: &self.owner,
+            journal: &journal,
+            fenced: doubt.fenced,
+        };
+        match ownership::decide(&facts) {
+            ownership::Decision::Replaced { by } => Err(Error::Replaced { by }),
+            ownership::Decision::FenceAndReadAgain => {
+                group.doubt = Some(Doubt {
+                    fenced: true,
+                    ..doubt
+                });
+                Ok(Duration::ZERO)
+            }
+            ownership::Decision::Stands { through } => {
+                group.outputs.retain(|output| output.epoch > through);
+                Ok(Duration::ZERO)
+            }
+            ownership::Decision::JournalLost => {
+                let reason = "the journal that this run claimed is empty; restore it, or start anew with an empty state directory";
+                Err(Error::Refused {
+                    reason: reason.to_owned(),
+                })
+            }
+        }
+    }
+
+    fn look(&mut self, from: Epoch, fence: bool) -> Result<Journal, Error> {
+        if fence {
+            self.committer.fence()?;
+        }
+        Ok(Journal::decode(&self.committer.read_journal(from)?)?)
     }
 
     fn committed(&self, group: &Group) -> Step {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tidemill_checkpoints::{Manifest, Positions, Record};
+use tidemill_checkpoints::{Incarnations, Manifest, Positions, Record};
 use tidemill_connectors_api::{SourceBatch, SourceOffset};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Tick;
@@ -101,6 +101,12 @@ pub struct Coordinator {
     restored: Option<Manifest>,
     /// After the newest admitted epoch.
     positions: Positions,
+    /// Partitions that no record tells of yet, and where they were opened.
+    new_partitions: Positions,
+    /// Which logs the sources read.
+    incarnations: Incarnations,
+    /// The run that committed the newest admitted epoch, or will.
+    newest_owner: String,
     /// Per worker, its state on disk and in caches, in bytes.
     sizes: Vec<(u64, u64)>,
 }
@@ -116,6 +122,7 @@ impl Coordinator {
             .store(restored.0, Ordering::Relaxed);
         run.status.epoch.store(start.committed.0, Ordering::Relaxed);
         let now = run.clock.now();
+        let incarnations = start.incarnations();
         let names = run.plan.sources.iter().map(|source| source.name.clone());
         Self {
             stage: Stage::Restoring,
@@ -124,6 +131,9 @@ impl Coordinator {
             checkpointing: Checkpointing::new(&run.settings, restored.0, now),
             replaying: Replaying::new(start.replay, now),
             restored: start.checkpoint,
+            new_partitions: start.started,
+            incarnations,
+            newest_owner: run.settings.owner.clone(),
             positions: start.positions,
             sizes: vec![(0, 0); run.settings.workers],
             run,
@@ -163,13 +173,18 @@ impl Coordinator {
                 }
                 self.write_checkpoint_if_ready(crew);
             }
-            Event::Checkpointed { epoch, seconds } => {
+            Event::Checkpointed {
+                epoch,
+                seconds,
+                oldest,
+            } => {
                 self.run
                     .status
                     .checkpoint_epoch
                     .store(epoch, Ordering::Relaxed);
                 self.run.status.checkpoint_seconds.observe(seconds, 1);
                 self.checkpointing.written(epoch);
+                crew.trim(oldest);
             }
             Event::CheckpointFailed { epoch, error } => {
                 tracing::error!(epoch, %error, "a checkpoint could not be written; the one before stays, the next is tried at its time");
@@ -306,8 +321,14 @@ impl Coordinator {
         let (epoch, clock_ms) = self.admission.close(now, wall_ms, self.intake.records());
         let input = self.intake.take_all();
         self.positions = self.intake.read().clone();
-        let (hash, positions) = (self.run.plan_hash.clone(), self.positions.clone());
-        let record = Record::new(Epoch(epoch), hash, clock_ms, positions);
+        self.newest_owner.clone_from(&self.run.settings.owner);
+        let (owner, hash) = (self.newest_owner.clone(), self.run.plan_hash.clone());
+        let record = Record {
+            positions: self.positions.clone(),
+            started: std::mem::take(&mut self.new_partitions),
+            incarnations: self.incarnations.clone(),
+            ..Record::new(Epoch(epoch), owner, hash, clock_ms)
+        };
         self.admit(epoch, live_tick(clock_ms), input, record.encode(), crew);
     }
 
@@ -350,12 +371,14 @@ impl Coordinator {
             version: tidemill_checkpoints::manifest::VERSION,
             job: self.run.plan.name.clone(),
             epoch: Epoch(epoch),
+            owner: self.newest_owner.clone(),
             plan_hash: self.run.plan_hash.clone(),
             plan_text: self.run.plan.to_string(),
             workers: self.run.settings.workers,
             clock_ms,
             created_ms: self.run.clock.wall_ms(),
             positions: self.positions.clone(),
+            incarnations: self.incarnations.clone(),
             files: Vec::new(),
             state_bytes: 0,
         };

@@ -27,6 +27,9 @@ pub trait Crew {
     /// [`Event::Checkpointed`] or [`Event::CheckpointFailed`].
     fn write(&mut self, manifest: Manifest, keep: usize);
 
+    /// Tells the committer that no restore needs the journal before an epoch any more.
+    fn trim(&mut self, before: u64);
+
     /// Gives a complete epoch to the committer. Epochs come in order. Answered by [`Event::Committed`].
     fn commit(&mut self, epoch: CompleteEpoch);
 }

@@ -51,6 +51,12 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// Another run of the job owns the journal.
+    #[error("a newer run of the job took over ('{by}' claimed the journal); this one exits")]
+    Replaced {
+        /// Its id.
+        by: String,
+    },
     /// Replay found another input than the journal tells of.
     #[error(
         "epoch {epoch} cannot be replayed: partition {partition} of source '{source_name}' ends before the journalled offset {offset}; restore the topic, or start the job under a new name"
@@ -89,6 +95,7 @@ impl Error {
             | Self::MixedSinks { .. }
             | Self::Plan { .. }
             | Self::Refused { .. } => ErrorKind::Invalid,
+            Self::Replaced { .. } => ErrorKind::Fenced,
             Self::ReplayShort { .. } => ErrorKind::Corrupt,
             Self::Panicked { .. } => ErrorKind::Bug,
             Self::Spawn(_) => ErrorKind::Retry,

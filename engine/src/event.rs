@@ -84,6 +84,8 @@ pub enum Event {
         epoch: u64,
         /// How long it took, in seconds.
         seconds: f64,
+        /// Epoch of the oldest one that is kept.
+        oldest: u64,
     },
     /// A checkpoint could not be written; the job goes on with the one before.
     CheckpointFailed {

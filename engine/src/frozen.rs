@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tidemill_checkpoints::{CheckpointStore, Manifest};
 use tidemill_state::Frozen;
+use tidemill_types::Epoch;
 
 use crate::Error;
 
@@ -24,6 +25,7 @@ impl FrozenStates {
     }
 
     /// Writes the checkpoint of `manifest` from what the workers left, the manifest last, and removes all but the `keep` newest ones.
+    /// Returns the epoch of the oldest that is kept.
     ///
     /// # Errors
     /// If anything cannot be written; nothing of the checkpoint counts then.
@@ -32,7 +34,7 @@ impl FrozenStates {
         store: &CheckpointStore,
         manifest: Manifest,
         keep: usize,
-    ) -> Result<(), Error> {
+    ) -> Result<Epoch, Error> {
         let epoch = manifest.epoch;
         // Taken in any case: what is not written is given up, and goes into the next checkpoint.
         let states = self.take();
@@ -55,14 +57,14 @@ fn write(
     states: Vec<Option<Frozen>>,
     manifest: Manifest,
     keep: usize,
-) -> Result<(), Error> {
+) -> Result<Epoch, Error> {
     let dir = store.begin(manifest.epoch)?;
     for (worker, frozen) in states.into_iter().enumerate() {
         let frozen =
             frozen.expect("a checkpoint is written once every worker has frozen its state");
         frozen.write(&CheckpointStore::worker_dir(&dir, worker))?;
     }
-    store.finish(manifest)?;
+    let epoch = store.finish(manifest)?.epoch;
     store.retain(keep)?;
-    Ok(())
+    Ok(store.oldest()?.unwrap_or(epoch))
 }

@@ -1,4 +1,4 @@
-//! Reading: polls one source, and asks now and then where its partitions end.
+//! Reading: polls one source, and tells the status now and then where its partitions end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::{Clock, Error, Status};
 
 /// About how much a poll brings.
 const POLL_BYTES: usize = 1 << 20;
-/// How often the end of each partition is asked for.
+/// How often the status is told where each partition ends.
 const ENDS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a poll brought.
@@ -29,7 +29,7 @@ pub struct Reader {
     source: Box<dyn Source>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
-    /// When the ends were asked for.
+    /// When the status was told of the ends.
     ends_at: Option<Duration>,
 }
 
@@ -67,9 +67,7 @@ impl Reader {
             .is_none_or(|at| now.saturating_sub(at) > ENDS_INTERVAL)
         {
             self.ends_at = Some(now);
-            if let Ok(ends) = self.source.end_offsets() {
-                self.status.sources[self.index].ends(&ends);
-            }
+            self.status.sources[self.index].ends(&self.source.known_ends());
         }
         let mut batches = Vec::new();
         match self.source.poll(wait, POLL_BYTES, &mut batches) {

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use tidemill_checkpoints::journal::decode_all;
-use tidemill_checkpoints::recovery::{CheckpointFact, decide};
-use tidemill_checkpoints::{CheckpointStore, Decision, Facts, Manifest, Positions, Record};
-use tidemill_connectors_api::Committer;
+use tidemill_checkpoints::recovery::{CheckpointFact, decide, newly_started, opening_positions};
+use tidemill_checkpoints::{
+    CheckpointStore, Decision, Facts, Incarnations, Journal, Manifest, Positions, Record,
+    SourceFact,
+};
+use tidemill_connectors_api::{Committer, Source};
 use tidemill_state::Store;
 use tidemill_types::Epoch;
 use tidemill_types::key_group::worker_of;
@@ -54,19 +56,102 @@ pub struct Start {
     pub replay: VecDeque<Record>,
     /// Outputs up to this epoch were committed.
     pub committed: Epoch,
-    /// Where the sources are opened.
+    /// The sources as they were found.
+    pub sources: Vec<SourceFact>,
+    /// Where the sources stand as they are opened.
     pub positions: Positions,
+    /// Those of them that the journal does not know yet.
+    pub started: Positions,
 }
 
-/// Reads journal and checkpoints and decides. The committer is the owner already.
+impl Start {
+    /// Which logs the sources read.
+    pub fn incarnations(&self) -> Incarnations {
+        let sources = self.sources.iter();
+        sources
+            .map(|source| (source.name.clone(), source.incarnation.clone()))
+            .collect()
+    }
+
+    /// Opens the sources where this start goes on. A start that cannot read what it needs is refused here.
+    pub fn open(&mut self, sources: &mut [Box<dyn Source>]) -> Result<(), Error> {
+        let restored = self.checkpoint.as_ref().map(|manifest| &manifest.positions);
+        let restored = restored.cloned().unwrap_or_default();
+        let replayed = self.replay.make_contiguous();
+        let opening = opening_positions(&restored, replayed, &self.sources);
+        for (source, fact) in sources.iter_mut().zip(&self.sources) {
+            let opened = source.open(&opening[&fact.name])?;
+            self.positions
+                .insert(fact.name.clone(), opened.into_iter().collect());
+        }
+        self.started = newly_started(&restored, replayed, &self.positions);
+        Ok(())
+    }
+}
+
+/// What a start is decided from, beside what the outside world says.
+pub struct Basis<'a> {
+    /// The checkpoints.
+    pub store: &'a CheckpointStore,
+    /// Identity of the plan that starts.
+    pub plan_hash: &'a str,
+    /// The sources' names, in order.
+    pub sources: Vec<&'a str>,
+}
+
+/// Reads journal and checkpoints, looks at the sources, and decides. Disturbs nobody: a start that is refused leaves a job that runs alone.
 pub fn plan_start(
     committer: &mut dyn Committer,
-    store: &CheckpointStore,
-    plan_hash: &str,
+    sources: &mut [Box<dyn Source>],
+    basis: &Basis<'_>,
 ) -> Result<Start, Error> {
-    let journal = decode_all(&committer.read_journal()?)?;
-    let committed = journal.last().map_or(Epoch(0), |record| record.epoch);
-    let (checkpoint, rejected) = store.newest_committed(&journal)?;
+    let oldest = basis.store.oldest()?.unwrap_or(Epoch(0));
+    let mut journal = Journal::decode(&committer.read_journal(oldest)?)?;
+    let mut checkpoint = usable_checkpoint(basis.store, &journal.records)?;
+    if checkpoint.is_none() && oldest > Epoch(0) {
+        // No checkpoint can be used, so all of the journal counts.
+        journal = Journal::decode(&committer.read_journal(Epoch(0))?)?;
+        checkpoint = usable_checkpoint(basis.store, &journal.records)?;
+    }
+    let facts = source_facts(sources, &basis.sources, journal.last())?;
+    let fact = checkpoint.as_ref().map(|manifest| CheckpointFact {
+        epoch: manifest.epoch,
+        plan_hash: &manifest.plan_hash,
+    });
+    let decision = decide(&Facts {
+        plan_hash: basis.plan_hash,
+        journal: &journal.records,
+        checkpoint: fact,
+        sources: &facts,
+    });
+    let from = match decision {
+        Decision::FreshStart | Decision::ReplayFromBeginning { .. } => Epoch(0),
+        Decision::RestoreAndGoLive { checkpoint }
+        | Decision::RestoreAndReplay { checkpoint, .. } => checkpoint,
+        Decision::Refuse { reason } => {
+            return Err(Error::Refused {
+                reason: reason.to_string(),
+            });
+        }
+    };
+    let committed = journal.committed();
+    let records = journal.records.into_iter();
+    Ok(Start {
+        replay: records.filter(|record| record.epoch > from).collect(),
+        checkpoint: checkpoint.filter(|_| from > Epoch(0)),
+        committed,
+        sources: facts,
+        positions: Positions::new(),
+        started: Positions::new(),
+    })
+}
+
+/// The newest checkpoint that is of the history that the journal tells.
+fn usable_checkpoint(
+    store: &CheckpointStore,
+    journal: &[Record],
+) -> Result<Option<Manifest>, Error> {
+    let (checkpoint, rejected) = store.newest_committed(journal)?;
     for rejected in rejected {
         if rejected.uncommitted {
             // A checkpoint is written only after its epoch was committed, so it is the journal that is not the one it was.
@@ -79,39 +164,27 @@ pub fn plan_start(
         }
         tracing::warn!(epoch = %rejected.epoch, reason = rejected.reason, "a checkpoint is passed over; using an older one");
     }
-    let fact = checkpoint.as_ref().map(|manifest| CheckpointFact {
-        epoch: manifest.epoch,
-        plan_hash: &manifest.plan_hash,
-    });
-    let decision = decide(&Facts {
-        plan_hash,
-        journal: &journal,
-        checkpoint: fact,
-    });
-    let from = match decision {
-        Decision::FreshStart | Decision::ReplayFromBeginning { .. } => Epoch(0),
-        Decision::RestoreAndGoLive { checkpoint }
-        | Decision::RestoreAndReplay { checkpoint, .. } => checkpoint,
-        Decision::Refuse { reason } => {
-            return Err(Error::Refused {
-                reason: reason.to_string(),
-            });
-        }
-    };
-    let checkpoint = checkpoint.filter(|_| from > Epoch(0));
-    let positions = checkpoint
-        .as_ref()
-        .map(|manifest| manifest.positions.clone())
-        .unwrap_or_default();
-    Ok(Start {
-        replay: journal
-            .into_iter()
-            .filter(|record| record.epoch > from)
-            .collect(),
-        checkpoint,
-        committed,
-        positions,
-    })
+    Ok(checkpoint)
+}
+
+/// The sources as they are, beside what the last record says of them.
+fn source_facts(
+    sources: &mut [Box<dyn Source>],
+    names: &[&str],
+    last: Option<&Record>,
+) -> Result<Vec<SourceFact>, Error> {
+    let mut facts = Vec::with_capacity(sources.len());
+    for (source, &name) in sources.iter_mut().zip(names) {
+        let described = source.describe()?;
+        let before = last.and_then(|last| last.incarnations.get(name));
+        facts.push(SourceFact {
+            name: name.to_owned(),
+            goes_on: before.map_or(Ok(true), |before| source.goes_on_from(before))?,
+            incarnation: described.incarnation,
+            partitions: described.partitions,
+        });
+    }
+    Ok(facts)
 }
 
 /// Memory of one worker's state, out of the job's.

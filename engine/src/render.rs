@@ -443,10 +443,7 @@ impl<'scope> Renderer<'_, 'scope> {
             NodeOp::Tumble { .. } | NodeOp::UnionAll { .. } | NodeOp::Late { .. } => {
                 self.need_of(id)
             }
-            // What cannot be computed leaves as a dead letter, and somebody may read those.
-            NodeOp::Project { .. } | NodeOp::Filter { .. } => {
-                self.need_of(id).max(self.need_of_dead_letters())
-            }
+            NodeOp::Project { .. } | NodeOp::Filter { .. } => self.need_of_computed(id),
             NodeOp::Join { .. }
             | NodeOp::StarJoin { .. }
             | NodeOp::Aggregate { .. }
@@ -462,10 +459,16 @@ impl<'scope> Renderer<'_, 'scope> {
         readers.map(need).max().unwrap_or(Need::Nothing)
     }
 
-    fn need_of_dead_letters(&self) -> Need {
+    /// Rows that cannot be computed leave as dead letters, which somebody may read; unless the rows come from those.
+    fn need_of_computed(&self, node: NodeId) -> Need {
         let mut nodes = self.context.plan.nodes.iter();
         let dead_letters = nodes.position(|node| matches!(node.op, NodeOp::DeadLetters));
-        dead_letters.map_or(Need::Nothing, |id| self.need_of(id))
+        match dead_letters {
+            Some(dead_letters) if !reads(self.context.plan, node, dead_letters) => {
+                self.need_of(node).max(self.need_of(dead_letters))
+            }
+            _ => self.need_of(node),
+        }
     }
 
     /// Up to which epoch a node's output is of no use; none if all of it is.
@@ -506,6 +509,12 @@ impl<'scope> Renderer<'_, 'scope> {
             reason: reason.to_string(),
         }
     }
+}
+
+/// True if a node is another one or reads it, if only through others.
+fn reads(plan: &JobPlan, node: NodeId, other: NodeId) -> bool {
+    let mut inputs = plan.nodes[node].op.inputs().into_iter();
+    node == other || inputs.any(|input| reads(plan, input, other))
 }
 
 /// An epoch's changes as a sink takes them: all together, or by the source's partition that they come from and in the order of the source.

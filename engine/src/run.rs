@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tidemill_checkpoints::{CheckpointStore, StateDir};
+use tidemill_checkpoints::{CheckpointStore, Claim, StateDir};
 use tidemill_connectors_api::{Committer, Connector, SinkSpec, Source};
 use tidemill_jobs::plan::{JobPlan, SinkMode};
+use tidemill_types::ErrorKind;
 
 use crate::clock::SystemClock;
 use crate::committing::Commits;
 use crate::coordinator::{Coordinator, Run};
 use crate::frozen::FrozenStates;
 use crate::reader::Reader;
-use crate::recovery::{RestoreFrom, Start, plan_start, state_settings};
+use crate::recovery::{Basis, RestoreFrom, Start, plan_start, state_settings};
 use crate::worker::Shared;
 use crate::{Clock, Error, Settings, Status, threads};
+
+/// How often a claim of unknown outcome is made again.
+const CLAIM_TRIES: usize = 3;
 
 /// Runs a job until it is caught up (if so set), `stop` is raised, or it fails. A run that ends without an error has committed all that it
 /// read and has checkpointed it.
@@ -51,7 +55,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Takes the state directory, becomes the job's owner, decides how to start, and opens the sources there.
+    /// Takes the state directory, decides how to start, becomes the job's owner, and opens the sources.
     ///
     /// # Errors
     /// As [`run`].
@@ -71,9 +75,14 @@ impl Opened {
         status.replayed_epochs.store(replayed, Ordering::Relaxed);
         let checkpoint = edges.start.checkpoint.as_ref();
         let snapshots = checkpoint.map(|manifest| store.worker_dirs(manifest));
+        let partitions = edges
+            .start
+            .sources
+            .iter()
+            .map(|source| source.partitions.clone());
         let shared = Shared {
             plan: Arc::clone(&plan),
-            partitions: edges.partitions,
+            partitions: partitions.collect(),
             restore: RestoreFrom {
                 snapshots: snapshots.unwrap_or_default(),
                 live_dir: state_dir.live_dir(),
@@ -95,10 +104,17 @@ impl Opened {
             clock: Arc::clone(clock),
             ends: edges.ends,
         };
+        let owner = settings.owner.clone();
+        let commits = Commits::new(
+            edges.committer,
+            owner,
+            Arc::clone(status),
+            Arc::clone(clock),
+        );
         Ok(Self {
             coordinator: Coordinator::new(run, edges.start),
             readers: edges.sources.into_iter().enumerate().map(reader).collect(),
-            commits: Commits::new(edges.committer, Arc::clone(status), Arc::clone(clock)),
+            commits,
             shared,
             store,
             state_dir,
@@ -110,14 +126,14 @@ impl Opened {
 struct Edges {
     sources: Vec<Box<dyn Source>>,
     committer: Box<dyn Committer>,
-    partitions: Vec<Vec<u32>>,
     start: Start,
     /// For a bounded run, where each source ended.
     ends: Vec<Vec<(u32, i64)>>,
 }
 
 impl Edges {
-    /// Becomes the job's owner, decides how to start, and opens the sources there.
+    /// Decides how to start and opens the sources there, which disturbs nobody and is where most refusals are told; becomes the job's owner;
+    /// decides again on what is there now; and claims the journal.
     fn open(
         plan: &JobPlan,
         connectors: &[Arc<dyn Connector>],
@@ -127,22 +143,18 @@ impl Edges {
     ) -> Result<Self, Error> {
         let mut sources = sources(plan, connectors)?;
         let mut committer = committer(plan, connectors)?;
-        let mut partitions = Vec::new();
-        for source in &mut sources {
-            partitions.push(source.partitions()?);
-        }
-        committer.fence()?;
-        let start = plan_start(committer.as_mut(), store, plan_hash)?;
-        for (source, (plan, partitions)) in
-            sources.iter_mut().zip(plan.sources.iter().zip(&partitions))
+        let names = plan.sources.iter().map(|source| source.name.as_str());
+        let basis = Basis {
+            store,
+            plan_hash,
+            sources: names.collect(),
+        };
+        plan_start(committer.as_mut(), &mut sources, &basis)?.open(&mut sources)?;
+        let start = claim(committer.as_mut(), &mut sources, &basis, &settings.owner)?;
+        if let Some(oldest) = store.oldest()?
+            && let Err(error) = committer.trim(oldest)
         {
-            let known = start.positions.get(&plan.name);
-            let position = |partition| known.and_then(|known| known.get(&partition)).copied();
-            let positions: Vec<_> = partitions
-                .iter()
-                .map(|&partition| (partition, position(partition)))
-                .collect();
-            source.open(&positions)?;
+            tracing::warn!(%error, "the journal could not be trimmed; it is tried again after the next checkpoint");
         }
         let ends = if settings.until_caught_up {
             end_offsets(&mut sources)?
@@ -152,10 +164,33 @@ impl Edges {
         Ok(Self {
             sources,
             committer,
-            partitions,
             start,
             ends,
         })
+    }
+}
+
+/// Becomes the job's owner, decides on what is there then, and claims the journal.
+fn claim(
+    committer: &mut dyn Committer,
+    sources: &mut [Box<dyn Source>],
+    basis: &Basis<'_>,
+    owner: &str,
+) -> Result<Start, Error> {
+    let mut tries = 0;
+    loop {
+        committer.fence()?;
+        let mut start = plan_start(committer, sources, basis)?;
+        start.open(sources)?;
+        let claim = Claim::new(start.committed, owner.to_owned());
+        match committer.claim(start.committed, &claim.encode()) {
+            Ok(()) => return Ok(start),
+            Err(error) if error.kind() == ErrorKind::Retry && tries < CLAIM_TRIES => {
+                tracing::warn!(%error, "it is not known whether the journal was claimed; beginning again");
+                tries += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

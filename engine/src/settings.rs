@@ -5,6 +5,8 @@ use std::path::PathBuf;
 /// Settings of one run of a job.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// An id that no other run of any job has: a random UUID. What this run commits carries it.
+    pub owner: String,
     /// Timely workers (threads).
     pub workers: usize,
     /// Where checkpoints and live state lie.
@@ -30,6 +32,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            owner: String::new(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             state_dir: PathBuf::from("tidemill-state"),
             epoch_interval_ms: 100,

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Select, SendTimeoutError, Se
 use tidemill_checkpoints::{CheckpointStore, Manifest};
 use tidemill_connectors_api::SourceBatch;
 use tidemill_operators::Tick;
+use tidemill_types::Epoch;
 
 use crate::committing::{Commits, CompleteEpoch, Step};
 use crate::coordinator::{Coordinator, Next, Wanted};
@@ -28,6 +29,8 @@ const POLLS_WAITING: usize = 6;
 const EVENTS_WAITING: usize = 1_024;
 /// Beside epochs a worker gets a request to freeze and one to end.
 const COMMANDS_BESIDE_EPOCHS: usize = 2;
+/// Beside epochs the commit thread is told what to trim.
+const ORDERS_BESIDE_EPOCHS: usize = 8;
 /// How long a worker without work sleeps, unless it is woken.
 const PARK: Duration = Duration::from_millis(100);
 /// How long a thread waits at most before it looks whether the run is over.
@@ -36,7 +39,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const AWAY_WAIT: Duration = Duration::from_millis(200);
 
 /// Runs what was opened until it is done.
-pub fn run(opened: Opened, settings: &Settings, stop: &AtomicBool) -> Result<(), Error> {
+pub fn run(opened: Opened, settings: &Settings, stop: &Arc<AtomicBool>) -> Result<(), Error> {
     let status = Arc::clone(&opened.shared.status);
     let over = Arc::new(AtomicBool::new(false));
     let (reports, events) = bounded(EVENTS_WAITING);
@@ -48,16 +51,16 @@ pub fn run(opened: Opened, settings: &Settings, stop: &AtomicBool) -> Result<(),
         batches.push(receiver);
         threads.push(thread);
     }
-    let (complete, epochs) = bounded(settings.epochs_in_flight_max + 1);
+    let (committer, orders) = bounded(2 * settings.epochs_in_flight_max + ORDERS_BESIDE_EPOCHS);
     threads.push(spawn_committer(
         opened.commits,
-        epochs,
-        Arc::clone(&over),
+        orders,
+        [Arc::clone(stop), Arc::clone(&over)],
         reports.clone(),
     )?);
     let mut crew = Threads {
         workers,
-        complete,
+        committer,
         shared,
         store: opened.store,
         reports,
@@ -125,6 +128,12 @@ fn wait(events: &Receiver<Event>, batches: &[Receiver<Vec<SourceBatch>>], at_mos
     let _ = select.ready_timeout(at_most);
 }
 
+/// To the commit thread.
+enum Order {
+    Commit(CompleteEpoch),
+    Trim(Epoch),
+}
+
 /// A worker's thread.
 struct WorkerThread {
     commands: Sender<Command>,
@@ -142,7 +151,7 @@ impl WorkerThread {
 /// The crew as threads.
 struct Threads {
     workers: Vec<WorkerThread>,
-    complete: Sender<CompleteEpoch>,
+    committer: Sender<Order>,
     shared: Arc<Shared>,
     store: CheckpointStore,
     reports: Sender<Event>,
@@ -173,9 +182,10 @@ impl Crew for Threads {
         let write = move |reports: &Sender<Event>| {
             let began = shared.clock.now();
             let event = match shared.frozen.write(&store, manifest, keep) {
-                Ok(()) => Event::Checkpointed {
+                Ok(oldest) => Event::Checkpointed {
                     epoch,
                     seconds: shared.clock.now().saturating_sub(began).as_secs_f64(),
+                    oldest: oldest.0,
                 },
                 Err(error) => Event::CheckpointFailed { epoch, error },
             };
@@ -193,9 +203,14 @@ impl Crew for Threads {
         }
     }
 
+    fn trim(&mut self, before: u64) {
+        // Without room it is told after the next checkpoint.
+        let _ = self.committer.try_send(Order::Trim(Epoch(before)));
+    }
+
     fn commit(&mut self, epoch: CompleteEpoch) {
         // There is room, see above; a commit thread that has gone has reported why.
-        let _ = self.complete.try_send(epoch);
+        let _ = self.committer.try_send(Order::Commit(epoch));
     }
 }
 
@@ -258,16 +273,22 @@ fn spawn_reader(
 /// owner, who asks the journal.
 fn spawn_committer(
     mut commits: Commits,
-    epochs: Receiver<CompleteEpoch>,
-    over: Arc<AtomicBool>,
+    orders: Receiver<Order>,
+    [stop, over]: [Arc<AtomicBool>; 2],
     reports: Sender<Event>,
 ) -> Result<JoinHandle<()>, Error> {
     let body = move |reports: &Sender<Event>| {
+        let take = |commits: &mut Commits, order| match order {
+            Order::Commit(epoch) => commits.add(epoch),
+            Order::Trim(before) => commits.trim(before),
+        };
         while !over.load(Ordering::Relaxed) {
-            epochs.try_iter().for_each(|epoch| commits.add(epoch));
-            match commits.step()? {
-                Step::Idle => match epochs.recv_timeout(LOOK_AGAIN) {
-                    Ok(epoch) => commits.add(epoch),
+            orders
+                .try_iter()
+                .for_each(|order| take(&mut commits, order));
+            match commits.step(stop.load(Ordering::Relaxed))? {
+                Step::Idle => match orders.recv_timeout(LOOK_AGAIN) {
+                    Ok(order) => take(&mut commits, order),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 },

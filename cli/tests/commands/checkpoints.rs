@@ -21,6 +21,7 @@ fn checkpoint(root: &Path, epoch: u64) {
         version: manifest::VERSION,
         job: "finance".to_owned(),
         epoch: Epoch(epoch),
+        owner: "a run".to_owned(),
         plan_hash: "abc".to_owned(),
         plan_text: String::new(),
         workers: 1,
@@ -30,6 +31,7 @@ fn checkpoint(root: &Path, epoch: u64) {
             "studio.payment".to_owned(),
             BTreeMap::from([(0, 1_234), (1, 5)]),
         )]),
+        incarnations: BTreeMap::new(),
         files: Vec::new(),
         state_bytes: 0,
     };

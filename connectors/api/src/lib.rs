@@ -1,7 +1,7 @@
 //! The ports between the engine and the outside world: a [`Source`] yields batches of raw records, a [`Committer`] makes an epoch's
 //! outputs and its journal record visible together or not at all, and a [`Connector`] builds both from options.
 //!
-//! Promises: positions are exact (a source opened at an offset yields that record first), and a commit is atomic over all sinks.
+//! Promises: positions are exact (a source opened at an offset yields that record first, or refuses), and a commit is atomic over all sinks.
 //! Does not promise that a commit's outcome is known: see [`Committer::commit`].
 
 pub mod committer;
@@ -12,5 +12,5 @@ pub mod source;
 pub use committer::{Committer, EpochOutput, SinkSpec, SourceOffset};
 pub use connector::{Connector, Options};
 pub use error::Error;
-pub use source::{Source, SourceBatch};
+pub use source::{Described, Source, SourceBatch};
 pub use tidemill_types::OutputRecords;

@@ -59,34 +59,60 @@ impl SourceBatch {
     }
 }
 
+/// What a source reads, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// Which log of this name it is: another one after the log was deleted and made again under the same name (Kafka: the topic id of
+    /// KIP-516). Empty where the system has no such thing: then nothing can be told apart, and nothing is refused.
+    pub incarnation: String,
+    /// The partitions, in order.
+    pub partitions: Vec<u32>,
+}
+
 /// A partitioned, replayable log of records. One value per `CREATE SOURCE`; used from one thread.
 pub trait Source: Send {
-    /// The name that positions are journalled under and that dead letters carry (the topic).
+    /// The name that dead letters carry (the topic).
     fn topic(&self) -> &str;
 
-    /// The partitions, in order.
+    /// Which log it is, and its partitions.
     ///
     /// # Errors
     /// `Invalid` if the topic does not exist (says how to create it), `Retry` if the other side does not answer.
-    fn partitions(&mut self) -> Result<Vec<u32>, Error>;
+    fn describe(&mut self) -> Result<Described, Error>;
 
-    /// For every partition the offset after the last readable record now, as `(partition, offset)`.
+    /// Whether what is there now goes on from what an earlier [`Source::describe`] called `incarnation`: whether an offset still names the
+    /// record that it named then. True for the empty incarnation.
     ///
     /// # Errors
-    /// As [`Source::partitions`].
+    /// As [`Source::describe`].
+    fn goes_on_from(&mut self, incarnation: &str) -> Result<bool, Error> {
+        let now = self.describe()?.incarnation;
+        Ok(incarnation.is_empty() || now.is_empty() || now == incarnation)
+    }
+
+    /// For every partition the offset after the last readable record now, as `(partition, offset)`, for a run that ends there. Asks and
+    /// waits: not to be called while polling, see [`Source::known_ends`].
+    ///
+    /// # Errors
+    /// As [`Source::describe`].
     fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error>;
 
-    /// Opens every partition at its exact next offset; `None` is the oldest retained record. Called once, before the first poll.
+    /// Where the partitions ended when the source last heard of it; those that it has not heard of are missing. Never waits.
+    fn known_ends(&mut self) -> Vec<(u32, i64)>;
+
+    /// Opens every partition at its exact next offset; `None` is the oldest retained record. Returns where each partition was opened, in the
+    /// order given: the first poll goes on exactly there. May be called again before the first poll.
     ///
     /// # Errors
     /// `Invalid` if an offset is no longer retained: names partition, offset, and the choices.
-    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<(), Error>;
+    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error>;
 
     /// Waits up to `max_wait` for records and appends what is there, at most about `max_bytes`, each batch of one partition.
     /// Batches of one partition come in order. Not polling is the backpressure: a source buffers a bounded amount by itself.
     ///
     /// # Errors
-    /// `Retry` while the other side is away (the next call goes on where this stopped), `Invalid` or `Corrupt` when reading cannot go on.
+    /// `Retry` while the other side is away (the next call goes on where this stopped). `Invalid` or `Corrupt` when reading cannot go on: also
+    /// when the records to read next are retained no longer, or the log was made again meanwhile. Nothing is ever skipped.
     fn poll(
         &mut self,
         max_wait: Duration,

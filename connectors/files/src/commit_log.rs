@@ -1,8 +1,8 @@
 //! The file `_committed`: one line per commit, and the moment that a line is on disk is the moment of the commit.
 //!
 //! A line is `crc32 of the rest, 8 hex digits | space | JSON | line feed`. It repeats the committed length of every file, so the last line
-//! alone says what is visible. Promises: a torn last line counts as never written; a bad line with a good one after it is `Corrupt`.
-//! The file stays below [`LOG_BYTES_MAX`]: then the older half is dropped, which is hours of journal more than recovery reads.
+//! alone says what is visible. Promises: a torn last line counts as never written; a bad line with a good one after it is `Corrupt`; lines are
+//! dropped only when told that nobody needs their epochs ([`CommitLog::trim`]), and never the last one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -15,15 +15,15 @@ use tidemill_types::{Epoch, ErrorKind};
 
 use crate::disk::{io_error, read_up_to, sync_folder};
 
-/// Above this the older half of the lines is dropped.
-const LOG_BYTES_MAX: u64 = 64 << 20;
+/// A log is rewritten to drop lines only once it is this much larger than it was after the last time, and twice as large.
+const TRIM_BYTES_MIN: u64 = 1 << 20;
 /// Layout of a line.
 const VERSION: u32 = 1;
 
 /// Committed bytes per topic and partition.
 pub type Lengths = BTreeMap<String, BTreeMap<u32, u64>>;
 
-/// A commit, or (without epochs) the announcement of files that are going to be written.
+/// A commit, or (without epochs) a claim of the journal or the announcement of files that are going to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitLine {
     /// Layout.
@@ -32,7 +32,7 @@ pub struct CommitLine {
     pub job: String,
     /// First and last epoch of the commit.
     pub epochs: Option<(Epoch, Epoch)>,
-    /// The journal record of each epoch.
+    /// The journal record of each epoch, or the claim.
     journal: Vec<JournalRecord>,
     /// What is visible after the commit.
     pub lengths: Lengths,
@@ -92,6 +92,15 @@ impl CommitLine {
 
 /// The good lines of `bytes`, and how many bytes they are.
 fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<CommitLine>, usize), Error> {
+    let (lines, good) = parse_with_starts(path, bytes)?;
+    Ok((lines.into_iter().map(|(_, line)| line).collect(), good))
+}
+
+/// The good lines of `bytes` with where each starts, and how many bytes they are.
+fn parse_with_starts(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(Vec<(usize, CommitLine)>, usize), Error> {
     let mut lines = Vec::new();
     let mut good = 0;
     let mut start = 0;
@@ -116,7 +125,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<CommitLine>, usize), Error> {
                     ),
                 ));
             }
-            lines.push(line);
+            lines.push((start, line));
             good = end + 1;
         }
         start = end + 1;
@@ -129,9 +138,51 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(Vec<CommitLine>, usize), Error> {
 pub struct CommitLog {
     path: PathBuf,
     file: File,
+    inode: u64,
     length: u64,
-    length_max: u64,
+    /// Its length after it was last looked for lines to drop; 0 since it was opened.
+    trimmed_length: u64,
     last: Option<CommitLine>,
+}
+
+/// The journal's entries in the log of `folder`: of epochs from `from` on, claims, and at least the newest. None if there is no log. Reads past no
+/// owner's lock, and nothing of a torn line.
+pub fn read_entries(folder: &Path, job: &str, from: Epoch) -> Result<Vec<Vec<u8>>, Error> {
+    let path = CommitLog::path(folder);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(io_error("read", &path, &e)),
+    };
+    let (mut lines, _) = parse(&path, &bytes)?;
+    if let Some(last) = lines.last() {
+        refuse_other_job(folder, &last.job, job)?;
+    }
+    let newest = lines.iter().rposition(|line| !line.journal.is_empty());
+    let lines = lines.drain(..).enumerate().filter(|(index, line)| {
+        line.epochs.is_none_or(|(_, last)| last >= from) || Some(*index) == newest
+    });
+    let entries = lines.flat_map(|(_, line)| line.journal);
+    Ok(entries
+        .map(|entry| match entry {
+            JournalRecord::Text(text) => text.into_bytes(),
+            JournalRecord::Bytes(bytes) => bytes,
+        })
+        .collect())
+}
+
+/// A path is one job's.
+pub fn refuse_other_job(folder: &Path, found: &str, job: &str) -> Result<(), Error> {
+    if found == job {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Invalid,
+        format!(
+            "'{}' belongs to job '{found}'; give job '{job}' a path of its own",
+            folder.display()
+        ),
+    ))
 }
 
 impl CommitLog {
@@ -159,11 +210,13 @@ impl CommitLog {
                 .map_err(|e| io_error("cut", &path, &e))?;
         }
         sync_folder(folder)?;
+        let metadata = file.metadata().map_err(|e| io_error("read", &path, &e))?;
         Ok(Self {
             path,
             file,
+            inode: metadata.ino(),
             length: good as u64,
-            length_max: LOG_BYTES_MAX,
+            trimmed_length: 0,
             last: lines.pop(),
         })
     }
@@ -183,8 +236,9 @@ impl CommitLog {
             .copied()
     }
 
-    /// Appends a line. Once this returns, the commit stands.
+    /// Appends a line. Once this returns, the commit stands. Fails as `Fenced` if somebody else wrote to the log.
     pub fn append(&mut self, line: CommitLine) -> Result<(), Error> {
+        self.refuse_other_writer()?;
         let bytes = line.encode();
         self.file
             .write_all_at(&bytes, self.length)
@@ -192,36 +246,54 @@ impl CommitLog {
             .map_err(|e| io_error("write to", &self.path, &e))?;
         self.length += bytes.len() as u64;
         self.last = Some(line);
-        if self.length > self.length_max {
-            self.rewrite(self.length / 2)?;
-        }
         Ok(())
     }
 
-    /// The journal records, oldest first.
-    pub fn journal(&self) -> Result<Vec<Vec<u8>>, Error> {
-        let (lines, _) = parse(&self.path, &self.bytes()?)?;
-        let records = lines.into_iter().flat_map(|line| line.journal);
-        Ok(records
-            .map(|record| match record {
-                JournalRecord::Text(text) => text.into_bytes(),
-                JournalRecord::Bytes(bytes) => bytes,
-            })
-            .collect())
+    /// The lock keeps others out, as long as nobody removes its file.
+    fn refuse_other_writer(&self) -> Result<(), Error> {
+        let now = fs::metadata(&self.path).map(|metadata| (metadata.ino(), metadata.len()));
+        if now
+            .as_ref()
+            .is_ok_and(|now| *now == (self.inode, self.length))
+        {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Fenced,
+            format!(
+                "another process wrote to '{}' or removed it; this one exits: let only one process run the job, and keep '_lock'",
+                self.path.display()
+            ),
+        ))
     }
 
-    /// Writes the lines after byte `from` to a new file that takes this one's place: to drop old ones, or (`from` 0) because after a failed
-    /// fsync the old file's content in memory says nothing about the disk.
+    /// Drops lines of epochs before `before`, when that is worth a rewrite; the last line and the newest entry of the journal stay.
+    pub fn trim(&mut self, before: Epoch) -> Result<(), Error> {
+        if self.length < 2 * self.trimmed_length.max(TRIM_BYTES_MIN) {
+            return Ok(());
+        }
+        let (lines, _) = parse_with_starts(&self.path, &self.bytes()?)?;
+        let newest = lines.iter().rposition(|(_, line)| !line.journal.is_empty());
+        let needed = lines
+            .iter()
+            .position(|(_, line)| line.epochs.is_some_and(|(_, last)| last >= before));
+        let last = lines.len().saturating_sub(1);
+        let first_kept = needed.unwrap_or(last).min(newest.unwrap_or(last));
+        if let Some(&(start, _)) = lines.get(first_kept) {
+            self.refuse_other_writer()?;
+            self.rewrite(start as u64)?;
+        }
+        self.trimmed_length = self.length;
+        Ok(())
+    }
+
+    /// Writes the bytes from `from` on, where a line starts, to a new file that takes this one's place: to drop old lines, or (`from` 0) because
+    /// after a failed fsync the old file's content in memory says nothing about the disk.
     pub fn rewrite(&mut self, from: u64) -> Result<(), Error> {
         let bytes = self.bytes()?;
-        let from = usize::try_from(from).expect("the log was read into memory");
-        let kept = match from {
-            0 => &bytes[..],
-            _ => memchr::memchr(b'\n', &bytes[from..])
-                .map_or(&bytes[bytes.len()..], |at| &bytes[from + at + 1..]),
-        };
+        let kept = &bytes[usize::try_from(from).expect("the log was read into memory")..];
         let new_path = self.path.with_extension("new");
-        let new = || -> std::io::Result<File> {
+        let new = || -> std::io::Result<(File, u64)> {
             let file = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -231,11 +303,12 @@ impl CommitLog {
             file.write_all_at(kept, 0)?;
             file.sync_all()?;
             fs::rename(&new_path, &self.path)?;
-            Ok(file)
+            let inode = file.metadata()?.ino();
+            Ok((file, inode))
         };
-        let file = new().map_err(|e| io_error("rewrite", &self.path, &e))?;
+        let (file, inode) = new().map_err(|e| io_error("rewrite", &self.path, &e))?;
         sync_folder(self.path.parent().expect("the log lies in a folder"))?;
-        self.file = file;
+        (self.file, self.inode) = (file, inode);
         self.length = kept.len() as u64;
         Ok(())
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tidemill_connectors_api::{Committer, EpochOutput, Error};
 use tidemill_types::{Epoch, ErrorKind};
 
-use crate::commit_log::{CommitLine, CommitLog, Lengths};
+use crate::commit_log::{CommitLine, CommitLog, Lengths, read_entries, refuse_other_job};
 use crate::disk::{io_error, partition_path, sync_folder};
 use crate::options::{CommitterOptions, SinkOptions};
 
@@ -99,6 +99,10 @@ impl FilesCommitter {
 }
 
 impl Committer for FilesCommitter {
+    fn read_journal(&mut self, from: Epoch) -> Result<Vec<Vec<u8>>, Error> {
+        read_entries(&self.options.path, &self.job, from)
+    }
+
     fn fence(&mut self) -> Result<(), Error> {
         self.output = None;
         let path = &self.options.path;
@@ -118,13 +122,36 @@ impl Committer for FilesCommitter {
         Ok(())
     }
 
-    fn read_journal(&mut self) -> Result<Vec<Vec<u8>>, Error> {
-        self.output.as_ref().ok_or_else(not_fenced)?.log.journal()
+    fn claim(&mut self, _epoch: Epoch, claim: &[u8]) -> Result<(), Error> {
+        let job = self.job.clone();
+        self.write(|output, _| {
+            let line = CommitLine::new(&job, None, [claim].into_iter(), output.lengths());
+            output.log.append(line)
+        })
     }
 
     fn commit(&mut self, epochs: &[EpochOutput]) -> Result<(), Error> {
+        let job = self.job.clone();
+        self.write(|output, sinks| output.commit(&job, sinks, epochs))
+    }
+
+    fn trim(&mut self, before: Epoch) -> Result<(), Error> {
+        self.write(|output, _| output.log.trim(before))
+    }
+
+    fn record_bytes_max(&self, _sink: usize) -> Option<usize> {
+        Some(crate::RECORD_BYTES_MAX)
+    }
+}
+
+impl FilesCommitter {
+    /// Writes as the owner; what fails leaves nothing open.
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut Output, &[SinkOptions]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut output = self.output.take().ok_or_else(not_fenced)?;
-        match output.commit(&self.job, &self.options.sinks, epochs) {
+        match write(&mut output, &self.options.sinks) {
             Ok(()) => {
                 self.output = Some(output);
                 Ok(())
@@ -168,17 +195,8 @@ struct DataFile {
 impl Output {
     /// Opens the files of all sinks at their committed lengths; what lies beyond belongs to a commit that never stood.
     fn open(job: &str, options: &CommitterOptions, log: CommitLog) -> Result<Self, Error> {
-        if let Some(line) = log.last()
-            && line.job != job
-        {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!(
-                    "'{}' belongs to job '{}'; give job '{job}' a path of its own",
-                    options.path.display(),
-                    line.job
-                ),
-            ));
+        if let Some(line) = log.last() {
+            refuse_other_job(&options.path, &line.job, job)?;
         }
         let mut indexes = BTreeMap::new();
         let mut files = Vec::new();

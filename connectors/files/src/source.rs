@@ -1,15 +1,19 @@
 //! Reads the partition files of a topic, and goes on reading as they grow.
 //!
-//! Under a path that a job writes to, a topic is read up to its committed lengths only. Elsewhere up to the last line feed.
-//! Promises: a record is a whole line without its line feed, its bytes unchanged; an empty line is an empty record.
+//! Under a path that a job writes to, a topic is read up to its committed lengths only. Elsewhere up to the last line feed; a run that ends where the
+//! files end ([`Source::end_offsets`]) reads a last line that has none as well, as if it had one, unless the file grows meanwhile.
+//! Promises: a record is a whole line without its line feed, its bytes unchanged; an empty line is an empty record. A file whose first bytes are
+//! not those that were read before is another file.
 
-use std::collections::VecDeque;
+mod fingerprint;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tidemill_connectors_api::{Error, Source, SourceBatch};
+use tidemill_connectors_api::{Described, Error, Source, SourceBatch};
 use tidemill_types::ErrorKind;
 
 use crate::RECORD_BYTES_MAX;
@@ -31,6 +35,8 @@ pub struct FilesSource {
     follower: CommitFollower,
     /// Open partitions; the next one to read from stands first.
     partitions: VecDeque<PartitionFile>,
+    /// Files whose last line has no line feed and is whole all the same, with their length.
+    sealed: BTreeMap<u32, u64>,
     /// Where lines are looked for.
     scratch: Vec<u8>,
 }
@@ -43,6 +49,7 @@ impl FilesSource {
             options,
             follower,
             partitions: VecDeque::new(),
+            sealed: BTreeMap::new(),
             scratch: Vec::new(),
         }
     }
@@ -71,6 +78,7 @@ impl FilesSource {
             let committed = self.committed(file.partition);
             let batch = file.read(
                 committed,
+                self.sealed.get(&file.partition).copied(),
                 budget.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX),
                 &mut self.scratch,
             );
@@ -88,6 +96,101 @@ impl FilesSource {
 impl Source for FilesSource {
     fn topic(&self) -> &str {
         &self.options.topic
+    }
+
+    fn describe(&mut self) -> Result<Described, Error> {
+        let partitions = self.partitions()?;
+        let mut files = Vec::new();
+        for &partition in &partitions {
+            files.push((
+                partition,
+                self.file_of(partition),
+                self.committed(partition),
+            ));
+        }
+        Ok(Described {
+            incarnation: fingerprint::of(&files)?,
+            partitions,
+        })
+    }
+
+    fn goes_on_from(&mut self, incarnation: &str) -> Result<bool, Error> {
+        fingerprint::matches(incarnation, |partition| self.file_of(partition))
+    }
+
+    fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error> {
+        let mut ends = Vec::new();
+        for partition in self.partitions()? {
+            let end = match self.committed(partition) {
+                Some(length) => length,
+                None => self.seal(partition)?,
+            };
+            ends.push((partition, offset(end)));
+        }
+        Ok(ends)
+    }
+
+    fn known_ends(&mut self) -> Vec<(u32, i64)> {
+        let numbers: Vec<u32> = self.partitions.iter().map(|file| file.partition).collect();
+        let end = |partition| {
+            let end = self.committed(partition).or_else(|| {
+                let metadata = fs::metadata(self.file_of(partition)).ok()?;
+                Some(metadata.len())
+            });
+            Some((partition, offset(end?)))
+        };
+        numbers.into_iter().filter_map(end).collect()
+    }
+
+    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error> {
+        self.follower.refresh()?;
+        self.partitions.clear();
+        let mut opened = Vec::with_capacity(positions.len());
+        for &(partition, position) in positions {
+            let position = position.unwrap_or(0);
+            let file = PartitionFile::open(self.file_of(partition), partition, position)?;
+            self.partitions.push_back(file);
+            opened.push((partition, position));
+        }
+        Ok(opened)
+    }
+
+    fn poll(
+        &mut self,
+        max_wait: Duration,
+        max_bytes: usize,
+        out: &mut Vec<SourceBatch>,
+    ) -> Result<(), Error> {
+        let deadline = Instant::now() + max_wait;
+        loop {
+            if self.read_available(max_bytes, out)? {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(LOOK_AGAIN));
+        }
+    }
+}
+
+impl FilesSource {
+    fn file_of(&self, partition: u32) -> PathBuf {
+        partition_path(&self.options.path, &self.options.topic, partition)
+    }
+
+    /// The position after the last line as it is now, which counts as whole.
+    fn seal(&mut self, partition: u32) -> Result<u64, Error> {
+        let path = self.file_of(partition);
+        let failed = |e: &std::io::Error| io_error("read", &path, e);
+        let file = File::open(&path).map_err(|e| failed(&e))?;
+        let length = file.metadata().map_err(|e| failed(&e))?.len();
+        if length == 0 || ends_line(&file, length).map_err(|e| failed(&e))? {
+            return Ok(length);
+        }
+        self.sealed.insert(partition, length);
+        Ok(length + 1)
     }
 
     fn partitions(&mut self) -> Result<Vec<u32>, Error> {
@@ -125,52 +228,6 @@ impl Source for FilesSource {
             Ok(partitions)
         }
     }
-
-    fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error> {
-        let mut ends = Vec::new();
-        for partition in self.partitions()? {
-            let end = match self.committed(partition) {
-                Some(length) => length,
-                None => end_of_last_line(&partition_path(
-                    &self.options.path,
-                    &self.options.topic,
-                    partition,
-                ))?,
-            };
-            ends.push((partition, offset(end)));
-        }
-        Ok(ends)
-    }
-
-    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<(), Error> {
-        self.follower.refresh()?;
-        self.partitions.clear();
-        for &(partition, position) in positions {
-            let path = partition_path(&self.options.path, &self.options.topic, partition);
-            let file = PartitionFile::open(path, partition, position.unwrap_or(0))?;
-            self.partitions.push_back(file);
-        }
-        Ok(())
-    }
-
-    fn poll(
-        &mut self,
-        max_wait: Duration,
-        max_bytes: usize,
-        out: &mut Vec<SourceBatch>,
-    ) -> Result<(), Error> {
-        let deadline = Instant::now() + max_wait;
-        loop {
-            if self.read_available(max_bytes, out)? {
-                return Ok(());
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            std::thread::sleep(left.min(LOOK_AGAIN));
-        }
-    }
 }
 
 /// A file that is being read.
@@ -184,6 +241,8 @@ struct PartitionFile {
     position: u64,
     /// Up to where no line feed is, past `position`: a long line that grows is not searched again.
     searched: u64,
+    /// True while the position is one beyond the file's end, because its last line was read without a line feed.
+    is_past_end: bool,
 }
 
 impl PartitionFile {
@@ -198,15 +257,15 @@ impl PartitionFile {
         })?;
         let metadata = file.metadata().map_err(|e| failed(&e))?;
         let start = u64::try_from(position).map_err(|_| not_a_line(&path, position))?;
-        if start > metadata.len() {
-            return Err(truncated(&path, start, metadata.len()));
+        let length = metadata.len();
+        let is_past_end = start == length + 1
+            && length > 0
+            && !ends_line(&file, length).map_err(|e| failed(&e))?;
+        if start > length && !is_past_end {
+            return Err(truncated(&path, start, length));
         }
-        if start > 0 {
-            let mut before = [0];
-            let count = read_up_to(&file, &mut before, start - 1).map_err(|e| failed(&e))?;
-            if count != 1 || before != *b"\n" {
-                return Err(not_a_line(&path, position));
-            }
+        if start > 0 && !is_past_end && !ends_line(&file, start).map_err(|e| failed(&e))? {
+            return Err(not_a_line(&path, position));
         }
         Ok(Self {
             path,
@@ -215,6 +274,7 @@ impl PartitionFile {
             inode: metadata.ino(),
             position: start,
             searched: start,
+            is_past_end,
         })
     }
 
@@ -222,6 +282,7 @@ impl PartitionFile {
     fn read(
         &mut self,
         committed: Option<u64>,
+        sealed: Option<u64>,
         chunk_bytes: usize,
         scratch: &mut Vec<u8>,
     ) -> Result<Option<SourceBatch>, Error> {
@@ -229,7 +290,8 @@ impl PartitionFile {
         let mut chunk = chunk_bytes;
         loop {
             let available = usize::try_from(end - self.position).unwrap_or(usize::MAX);
-            if self.searched >= end {
+            let is_last_line = sealed == Some(end) && !self.is_past_end;
+            if available == 0 || (self.searched >= end && !is_last_line) {
                 return Ok(None);
             }
             scratch.resize(chunk.min(available), 0);
@@ -250,6 +312,9 @@ impl PartitionFile {
                 ));
             }
             self.searched = self.position + count as u64;
+            if is_last_line && count == available && count > 0 {
+                return Ok(Some(self.last_batch_of(bytes)));
+            }
             chunk = chunk
                 .saturating_mul(2)
                 .max(count + 1)
@@ -258,13 +323,25 @@ impl PartitionFile {
     }
 
     /// Up to where the file may be read now.
-    fn readable_end(&self, committed: Option<u64>) -> Result<u64, Error> {
+    fn readable_end(&mut self, committed: Option<u64>) -> Result<u64, Error> {
         let metadata = fs::metadata(&self.path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => self.replaced(),
             _ => io_error("read", &self.path, &e),
         })?;
         if metadata.ino() != self.inode {
             return Err(self.replaced());
+        }
+        if self.is_past_end {
+            if metadata.len() + 1 == self.position {
+                return Ok(self.position);
+            }
+            let failed = |e: &std::io::Error| io_error("read", &self.path, e);
+            let ended = metadata.len() >= self.position
+                && ends_line(&self.file, self.position).map_err(|e| failed(&e))?;
+            if !ended {
+                return Err(not_a_line(&self.path, offset(self.position)));
+            }
+            self.is_past_end = false;
         }
         let needed = committed.unwrap_or(0).max(self.position);
         if metadata.len() < needed {
@@ -287,6 +364,20 @@ impl PartitionFile {
         }
         self.position += lines.len() as u64;
         self.searched = self.position;
+        batch.next_offset = offset(self.position);
+        batch
+    }
+
+    /// A batch of the last line, which nothing ends, as if a line feed did.
+    fn last_batch_of(&mut self, line: &[u8]) -> SourceBatch {
+        let mut batch = SourceBatch {
+            partition: self.partition,
+            ..SourceBatch::default()
+        };
+        batch.push(offset(self.position), line);
+        self.position += line.len() as u64 + 1;
+        self.searched = self.position;
+        self.is_past_end = true;
         batch.next_offset = offset(self.position);
         batch
     }
@@ -333,23 +424,11 @@ fn partition_of_name(name: &str) -> Option<u32> {
     (partition.to_string() == stem).then_some(partition)
 }
 
-/// The position after the last line feed.
-fn end_of_last_line(path: &Path) -> Result<u64, Error> {
-    let failed = |e: &std::io::Error| io_error("read", path, e);
-    let file = File::open(path).map_err(|e| failed(&e))?;
-    let mut end = file.metadata().map_err(|e| failed(&e))?.len();
-    let mut chunk = vec![0; CHUNK_BYTES_MIN];
-    while end > 0 {
-        let start = end.saturating_sub(CHUNK_BYTES_MIN as u64);
-        let count = read_up_to(&file, &mut chunk, start).map_err(|e| failed(&e))?;
-        // The file may have grown meanwhile: what lies past `end` was not there when this was asked.
-        let count = count.min(usize::try_from(end - start).expect("at most a chunk"));
-        if let Some(last) = memchr::memrchr(b'\n', &chunk[..count]) {
-            return Ok(start + last as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
+/// Whether the byte before `end` is a line feed.
+fn ends_line(file: &File, end: u64) -> std::io::Result<bool> {
+    let mut before = [0];
+    let count = read_up_to(file, &mut before, end - 1)?;
+    Ok(count == 1 && before == *b"\n")
 }
 
 #[cfg(test)]

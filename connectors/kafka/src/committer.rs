@@ -1,7 +1,8 @@
 //! Writes the sinks of a job and its journal: one Kafka transaction per commit.
 //!
-//! A transaction holds the outputs of all its epochs, one journal record per epoch and the source offsets. Its outcome is the journal's last
-//! readable record: after any failure the caller fences, which makes the brokers finish or abort what was open, and reads the journal.
+//! A transaction holds the outputs of all its epochs, one journal record per epoch and the source offsets; a claim's holds nothing but the claim.
+//! What is known after a failure is what the journal's readable entries tell: after a fence, which makes the brokers finish or abort what was
+//! open, all of it is readable.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,10 +14,11 @@ use tidemill_connectors_api::{Committer, EpochOutput, Error, OutputRecords, Sour
 use tidemill_types::{Epoch, ErrorKind};
 
 use crate::error::{advice, failed, kind_of};
+use crate::journal::{self, Marks};
+use crate::limits::Limits;
 use crate::native::{self, Fetcher, ProducedRecord, wire_partition};
 use crate::options::{CommitterOptions, SinkOptions, topic_settings};
 use crate::producer::{SendError, TopicId, TopicProducer};
-use crate::tools::read_to_end;
 use crate::topics::{self, TopicSpec};
 
 /// How long a broker may take to answer a new producer.
@@ -25,11 +27,18 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 const FENCE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long an abort may take: it only spares readers the wait until the transaction expires.
 const ABORT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often in a row an epoch alone may take longer than a transaction may: then it always will.
+const EXPIRED_MAX: u32 = 3;
 
 /// The committer of all Kafka sinks of a job.
 pub struct KafkaCommitter {
     options: CommitterOptions,
     reader: Option<Fetcher>,
+    /// What the topics take; known from the first fence on.
+    limits: Option<Limits>,
+    marks: Marks,
+    /// How often in a row one epoch alone took longer than a transaction may.
+    expired: u32,
     /// Present from a successful fence until a commit fails.
     transactions: Option<Transactions>,
 }
@@ -40,7 +49,95 @@ impl KafkaCommitter {
         Self {
             options,
             reader: None,
+            limits: None,
+            marks: Marks::new(),
+            expired: 0,
             transactions: None,
+        }
+    }
+
+    /// The client for reading.
+    fn reader<'a>(
+        slot: &'a mut Option<Fetcher>,
+        options: &CommitterOptions,
+    ) -> Result<&'a mut Fetcher, Error> {
+        match slot {
+            Some(reader) => Ok(reader),
+            empty => {
+                let action = format!("read the journal in kafka at '{}'", options.bootstrap);
+                Ok(empty.insert(Fetcher::new(&options.reader).map_err(|e| failed(&action, &e))?))
+            }
+        }
+    }
+
+    /// What a failed transaction means to the caller.
+    fn outcome(&mut self, error: Error, took: Duration, epochs: usize, began: &str) -> Error {
+        let timeout = self.options.transaction_timeout;
+        let expired = took >= timeout;
+        if !(expired && matches!(error.kind, ErrorKind::Fenced | ErrorKind::Retry)) {
+            self.expired = 0;
+            return if error.kind == ErrorKind::Fenced {
+                let message = format!(
+                    "a newer process of the job took over; this one exits ({})",
+                    error.message
+                );
+                Error::new(ErrorKind::Fenced, message)
+            } else {
+                error
+            };
+        }
+        // The brokers fence the owner of a transaction that expired. Whether there is a newer one, the journal says.
+        self.expired = if epochs == 1 { self.expired + 1 } else { 0 };
+        let limit = format!("'transaction.timeout.ms' ({} ms)", timeout.as_millis());
+        if self.expired >= EXPIRED_MAX {
+            let message = format!(
+                "cannot {began}: {EXPIRED_MAX} times in a row it took longer than {limit}; set that option of the sinks higher (the brokers' \
+                 transaction.max.timeout.ms bounds it), or make epochs smaller with --epoch-bytes"
+            );
+            return Error::new(ErrorKind::Invalid, message);
+        }
+        let message = format!(
+            "cannot {began}: it took {} s, longer than {limit} ({}); it is tried again",
+            took.as_secs(),
+            error.message
+        );
+        Error::new(ErrorKind::Retry, message)
+    }
+
+    /// Runs one transaction.
+    fn transact(
+        &mut self,
+        epochs: usize,
+        action: &str,
+        send: impl FnOnce(&mut Transactions, &Fetcher, &CommitterOptions, Instant) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (Some(mut transactions), Some(reader)) = (self.transactions.take(), &self.reader)
+        else {
+            return Err(not_fenced());
+        };
+        reader.drain_events();
+        self.marks.take_answers(reader);
+        let began = Instant::now();
+        let deadline = began + self.options.transaction_timeout;
+        let client = transactions.producer.client();
+        let sent = client
+            .begin_transaction()
+            .map_err(|e| failed(action, &e))
+            .and_then(|()| send(&mut transactions, reader, &self.options, deadline))
+            .and_then(|()| transactions.end(&self.options, action, deadline));
+        match sent {
+            Ok(()) => {
+                self.transactions = Some(transactions);
+                self.expired = 0;
+                Ok(())
+            }
+            Err(error) => {
+                self.marks.forget_questions();
+                if error.kind != ErrorKind::Fenced {
+                    transactions.abort();
+                }
+                Err(self.outcome(error, began.elapsed(), epochs, action))
+            }
         }
     }
 
@@ -80,6 +177,11 @@ impl KafkaCommitter {
 }
 
 impl Committer for KafkaCommitter {
+    fn read_journal(&mut self, from: Epoch) -> Result<Vec<Vec<u8>>, Error> {
+        let reader = Self::reader(&mut self.reader, &self.options)?;
+        journal::read(reader, &self.options.journal_topic, from, &mut self.marks)
+    }
+
     fn fence(&mut self) -> Result<(), Error> {
         self.transactions = None;
         let options = &self.options;
@@ -87,14 +189,15 @@ impl Committer for KafkaCommitter {
             "become the owner of the job's topics in kafka at '{}'",
             options.bootstrap
         );
-        let reader = match &mut self.reader {
-            Some(reader) => reader,
-            empty => empty.insert(Fetcher::new(&options.reader).map_err(|e| failed(&action, &e))?),
-        };
+        let reader = Self::reader(&mut self.reader, options)?;
         reader.drain_events();
         Self::create_missing_topics(options, reader)?;
-        let mut producer =
-            TopicProducer::new(&options.producer).map_err(|e| failed(&action, &e))?;
+        let limits = match &mut self.limits {
+            Some(limits) => limits,
+            empty => empty.insert(Limits::ask(options)?),
+        };
+        let mut producer = TopicProducer::new(&limits.apply(&options.producer))
+            .map_err(|e| failed(&action, &e))?;
         let sinks = options
             .sinks
             .iter()
@@ -115,52 +218,49 @@ impl Committer for KafkaCommitter {
             producer,
             sinks,
             journal,
-            timeout: options.transaction_timeout,
             known_topics: BTreeMap::new(),
             sent_offsets: Vec::new(),
         });
         Ok(())
     }
 
-    fn read_journal(&mut self) -> Result<Vec<Vec<u8>>, Error> {
-        let reader = self.reader.as_mut().ok_or_else(not_fenced)?;
-        let mut records = Vec::new();
-        read_to_end(reader, &self.options.journal_topic, |record| {
-            records.push(record.value.unwrap_or_default().to_vec())
-        })?;
-        Ok(records)
+    fn claim(&mut self, epoch: Epoch, claim: &[u8]) -> Result<(), Error> {
+        let action = format!("claim the journal in kafka at '{}'", self.options.bootstrap);
+        self.transact(0, &action, |transactions, _, options, deadline| {
+            transactions.send_entry(options, epoch, claim, deadline)
+        })
     }
 
     fn commit(&mut self, epochs: &[EpochOutput]) -> Result<(), Error> {
-        if epochs.is_empty() {
+        let Some(last) = epochs.last() else {
             return Ok(());
-        }
-        let (Some(mut transactions), Some(reader)) = (self.transactions.take(), &self.reader)
-        else {
-            return Err(not_fenced());
         };
-        reader.drain_events();
-        let began = Instant::now();
-        match transactions.commit(&self.options, reader, epochs) {
-            Ok(()) => {
-                self.transactions = Some(transactions);
-                Ok(())
-            }
-            Err(error) if error.kind == ErrorKind::Fenced => {
-                Err(fenced(&self.options, began.elapsed(), &error))
-            }
-            Err(error) => {
-                // Without this, readers of the topics wait until the transaction expires. The next fence ends it in any case.
-                if let Err(abort) = transactions
-                    .producer
-                    .client()
-                    .abort_transaction(ABORT_WAIT_MAX)
-                {
-                    tracing::info!(%abort, "could not abort a failed transaction; the next fence does");
+        let action = commit_action(&self.options, epochs);
+        self.transact(
+            epochs.len(),
+            &action,
+            |transactions, reader, options, deadline| {
+                for epoch in epochs {
+                    transactions.send_epoch(options, epoch, deadline)?;
                 }
-                Err(error)
-            }
-        }
+                transactions
+                    .send_offsets(reader, &options.group_id, &last.source_offsets, deadline)
+                    .map_err(|e| failed(&action, &e))
+            },
+        )?;
+        self.marks.committed(last.epoch);
+        Ok(())
+    }
+
+    fn trim(&mut self, before: Epoch) -> Result<(), Error> {
+        let reader = self.reader.as_ref().ok_or_else(not_fenced)?;
+        self.marks.take_answers(reader);
+        self.marks.trim(reader, &self.options.journal_topic, before);
+        Ok(())
+    }
+
+    fn record_bytes_max(&self, sink: usize) -> Option<usize> {
+        *self.limits.as_ref()?.record_bytes_max.get(sink)?
     }
 }
 
@@ -171,29 +271,12 @@ fn not_fenced() -> Error {
     )
 }
 
-fn fenced(options: &CommitterOptions, elapsed: Duration, error: &Error) -> Error {
-    let expired = if elapsed >= options.transaction_timeout {
-        format!(
-            ", or the transaction expired: it took {} s, see 'transaction.timeout.ms'",
-            elapsed.as_secs()
-        )
-    } else {
-        String::new()
-    };
-    let message = format!(
-        "a newer process of the job took over{expired}; this one exits ({})",
-        error.message
-    );
-    Error::new(ErrorKind::Fenced, message)
-}
-
 /// What is open while the job owns its transactional id.
 struct Transactions {
     producer: TopicProducer,
     /// In order of the sinks.
     sinks: Vec<TopicId>,
     journal: TopicId,
-    timeout: Duration,
     /// Whether this cluster has a source's topic: a source may lie in another one, or be no Kafka at all.
     known_topics: BTreeMap<String, bool>,
     /// What the group's offsets are now.
@@ -201,32 +284,27 @@ struct Transactions {
 }
 
 impl Transactions {
-    fn commit(
-        &mut self,
+    /// Waits for what was sent, and commits it.
+    fn end(
+        &self,
         options: &CommitterOptions,
-        reader: &Fetcher,
-        epochs: &[EpochOutput],
+        action: &str,
+        deadline: Instant,
     ) -> Result<(), Error> {
-        let deadline = Instant::now() + self.timeout;
-        let client = || failed_action(options, epochs);
-        self.producer
-            .client()
-            .begin_transaction()
-            .map_err(|e| failed(&client(), &e))?;
-        for epoch in epochs {
-            self.send_epoch(options, epoch, deadline)?;
-        }
-        if let Some(epoch) = epochs.last() {
-            self.send_offsets(reader, &options.group_id, &epoch.source_offsets, deadline)
-                .map_err(|e| failed(&client(), &e))?;
-        }
         self.producer
             .wait_delivered(deadline)
             .map_err(|e| send_error(options, &e))?;
         self.producer
             .client()
             .commit_transaction(left(deadline))
-            .map_err(|e| failed(&client(), &e))
+            .map_err(|e| failed(action, &e))
+    }
+
+    /// Without this, readers of the topics wait until the transaction expires. The next fence ends it in any case.
+    fn abort(&self) {
+        if let Err(abort) = self.producer.client().abort_transaction(ABORT_WAIT_MAX) {
+            tracing::info!(%abort, "could not abort a failed transaction; the next fence does");
+        }
     }
 
     fn send_epoch(
@@ -247,11 +325,22 @@ impl Transactions {
             self.send_records(topic, output.epoch, records, deadline)
                 .map_err(|e| send_error(options, &e))?;
         }
+        self.send_entry(options, output.epoch, &output.journal, deadline)
+    }
+
+    /// Adds an entry to the journal.
+    fn send_entry(
+        &self,
+        options: &CommitterOptions,
+        epoch: Epoch,
+        entry: &[u8],
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let record = ProducedRecord {
             partition: Some(0),
             key: None,
-            value: Some(&output.journal),
-            epoch: Some(output.epoch),
+            value: Some(entry),
+            epoch: Some(epoch),
         };
         self.producer
             .send(self.journal, &record, deadline)
@@ -329,7 +418,7 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-fn failed_action(options: &CommitterOptions, epochs: &[EpochOutput]) -> String {
+fn commit_action(options: &CommitterOptions, epochs: &[EpochOutput]) -> String {
     let (first, last) = (
         epochs.first().map_or(Epoch(0), |e| e.epoch),
         epochs.last().map_or(Epoch(0), |e| e.epoch),

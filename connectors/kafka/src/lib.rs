@@ -1,8 +1,9 @@
 //! Kafka as a connector: a source that reads one topic at exact offsets, and a committer that writes all sinks of a job and its journal in
 //! one transaction per commit.
 //!
-//! Promises: positions are exact and only committed records are read; a commit is one Kafka transaction (outputs, journal record, and the
-//! source offsets for ordinary lag tools); an owner that was replaced can commit nothing any more (KIP-98 fencing).
+//! Promises: positions are exact and only committed records are read; what is retained no longer, or is of a topic that was made again, is
+//! refused, never skipped; a commit is one Kafka transaction (outputs, journal record, and the source offsets for ordinary lag tools); an owner
+//! that was replaced can commit nothing any more (KIP-98 fencing).
 //! Does not: join consumer groups, follow a topic that gets more partitions while a job runs, or resume a transaction whose outcome is
 //! unknown: the journal tells.
 //! All `unsafe` lies in `native`: librdkafka's batch calls, which its Rust binding doesn't offer.
@@ -10,6 +11,8 @@
 mod committer;
 mod context;
 mod error;
+mod journal;
+mod limits;
 mod native;
 mod options;
 mod producer;

@@ -3,6 +3,8 @@
 //! All `unsafe` of the crate is here. The wrappers keep librdkafka's rules: every message and queue is destroyed once, handles are
 //! destroyed before their client, and borrowed bytes don't outlive the call that lends them.
 
+pub mod admin;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidemill_types::Epoch;
 
 use crate::context::Context;
+use admin::{Answer, Answers, Question};
 
 /// Name of the header that carries the epoch, 8 bytes big endian.
 const EPOCH_HEADER: &CStr = c"tidemill-epoch";
@@ -35,6 +38,7 @@ pub struct Fetcher {
     // Before the client: a queue handle must go first.
     messages_queue: Queue,
     events_queue: Queue,
+    answers: Answers,
     /// Room for the pointers of one batch; holds none between calls.
     room: Vec<*mut rd_kafka_message_t>,
     client: Client<Context>,
@@ -65,6 +69,7 @@ impl Fetcher {
         Ok(Self {
             messages_queue,
             events_queue,
+            answers: Answers::new(&client),
             room: vec![ptr::null_mut(); FETCH_MESSAGES_MAX],
             client,
         })
@@ -75,15 +80,32 @@ impl Fetcher {
         &self.client
     }
 
-    /// Reads from these positions from now on; `None` is the oldest retained record.
-    pub fn assign(&self, topic: &str, positions: &[(u32, Option<i64>)]) -> KafkaResult<()> {
+    /// Asks the brokers, and waits for the answer.
+    pub fn ask_now(&self, question: &Question<'_>, patience: Duration) -> Answer {
+        let answers = Answers::new(&self.client);
+        answers.ask(&self.client, question, patience);
+        // The client answers for brokers that don't, just after the patience ends.
+        answers.next(patience * 2).unwrap_or_else(|| {
+            let code = RDKafkaErrorCode::OperationTimedOut;
+            Answer::Failed(code, code.to_string())
+        })
+    }
+
+    /// Asks the brokers without waiting; see [`Fetcher::answer`].
+    pub fn ask(&self, question: &Question<'_>, patience: Duration) {
+        self.answers.ask(&self.client, question, patience);
+    }
+
+    /// An answer to what was asked with [`Fetcher::ask`], if one has come.
+    pub fn answer(&self) -> Option<Answer> {
+        self.answers.next(Duration::ZERO)
+    }
+
+    /// Reads from exactly these positions from now on.
+    pub fn assign(&self, topic: &str, positions: &[(u32, i64)]) -> KafkaResult<()> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for &(partition, position) in positions {
-            list.add_partition_offset(
-                topic,
-                wire_partition(partition),
-                position.map_or(Offset::Beginning, Offset::Offset),
-            )?;
+            list.add_partition_offset(topic, wire_partition(partition), Offset::Offset(position))?;
         }
         // SAFETY: client and list are alive; the list is copied.
         match unsafe { ffi::rd_kafka_assign(self.client.native_ptr(), list.ptr()) } {

@@ -1,17 +1,23 @@
 //! Reads all partitions of one topic at exact positions, in batches.
 //!
 //! A record without a value is an empty record. While no broker answers, polls find nothing; librdkafka connects again by itself.
+//! Besides, every second it is asked, without waiting for the answer, where the partitions end and whether it is still the same topic: one
+//! that was deleted and made again has other records at the same offsets.
+
+mod watch;
 
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
-use tidemill_connectors_api::{Error, Source, SourceBatch};
+use tidemill_connectors_api::{Described, Error, Source, SourceBatch};
 use tidemill_types::ErrorKind;
 
 use crate::error::{advice, failed, kind_of};
+use crate::native::admin::End;
 use crate::native::{FETCH_MESSAGES_MAX, FetchedMessage, Fetcher};
 use crate::options::SourceOptions;
 use crate::topics;
+use watch::Watch;
 
 /// Marks a partition without a batch in the poll under way.
 const NO_BATCH: usize = usize::MAX;
@@ -21,6 +27,7 @@ pub struct KafkaSource {
     options: SourceOptions,
     fetcher: Option<Fetcher>,
     intake: Intake,
+    watch: Watch,
     /// An error that came behind records: told by the next poll.
     pending_error: Option<Error>,
 }
@@ -32,6 +39,7 @@ impl KafkaSource {
             options,
             fetcher: None,
             intake: Intake::default(),
+            watch: Watch::default(),
             pending_error: None,
         }
     }
@@ -56,39 +64,50 @@ impl Source for KafkaSource {
         &self.options.topic
     }
 
-    fn partitions(&mut self) -> Result<Vec<u32>, Error> {
+    fn describe(&mut self) -> Result<Described, Error> {
         let (topic, wait) = (self.options.topic.clone(), self.options.topic_wait);
         let fetcher = self.fetcher()?;
         fetcher.drain_events();
-        topics::required_partitions(fetcher.client(), &topic, wait)
+        Ok(Described {
+            partitions: topics::required_partitions(fetcher.client(), &topic, wait)?,
+            incarnation: topics::id(fetcher, &topic)?,
+        })
     }
 
     fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error> {
-        let topic = self.options.topic.clone();
-        let partitions = self.partitions()?;
-        let client = self.fetcher()?.client();
-        partitions
-            .into_iter()
-            .map(|partition| Ok((partition, topics::watermarks(client, &topic, partition)?.1)))
-            .collect()
+        let (topic, wait) = (self.options.topic.clone(), self.options.topic_wait);
+        let fetcher = self.fetcher()?;
+        fetcher.drain_events();
+        let partitions = topics::required_partitions(fetcher.client(), &topic, wait)?;
+        topics::offsets(fetcher, &topic, &partitions, End::Newest)
     }
 
-    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<(), Error> {
+    fn known_ends(&mut self) -> Vec<(u32, i64)> {
+        self.watch.ends()
+    }
+
+    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error> {
         let topic = self.options.topic.clone();
         let fetcher = self.fetcher()?;
-        for &(partition, position) in positions {
+        let partitions: Vec<u32> = positions.iter().map(|&(partition, _)| partition).collect();
+        let incarnation = topics::id(fetcher, &topic)?;
+        let oldest = topics::offsets(fetcher, &topic, &partitions, End::Oldest)?;
+        let newest = topics::offsets(fetcher, &topic, &partitions, End::Newest)?;
+        let mut opened = Vec::with_capacity(positions.len());
+        for (&(partition, position), (_, low)) in positions.iter().zip(oldest) {
             // A position above the end is left to the brokers: just after a new leader was elected, its end may lag behind.
-            let Some(position) = position else { continue };
-            let (low, _) = topics::watermarks(fetcher.client(), &topic, partition)?;
+            let position = position.unwrap_or(low);
             if position < low {
                 return Err(out_of_range(&topic, partition, position, low));
             }
+            opened.push((partition, position));
         }
         fetcher
-            .assign(&topic, positions)
+            .assign(&topic, &opened)
             .map_err(|e| failed(&format!("read topic '{topic}'"), &e))?;
-        self.intake = Intake::new(positions);
-        Ok(())
+        self.intake = Intake::new(&opened);
+        self.watch = Watch::new(incarnation, newest);
+        Ok(opened)
     }
 
     fn poll(
@@ -107,6 +126,7 @@ impl Source for KafkaSource {
             ));
         };
         fetcher.drain_events();
+        self.watch.look(&self.options.topic, fetcher)?;
         let first_batch = out.len();
         self.intake.begin();
         if fetcher.fetch(max_wait, 1, |message| self.intake.take(message, out)) > 0 {
@@ -157,7 +177,7 @@ struct PartitionIntake {
 }
 
 impl Intake {
-    fn new(positions: &[(u32, Option<i64>)]) -> Self {
+    fn new(positions: &[(u32, i64)]) -> Self {
         let count = positions
             .iter()
             .map(|&(partition, _)| partition as usize + 1)
@@ -171,7 +191,7 @@ impl Intake {
             })
             .collect();
         for &(partition, position) in positions {
-            partitions[partition as usize].position = position.unwrap_or(-1);
+            partitions[partition as usize].position = position;
         }
         Self {
             partitions,

@@ -1,12 +1,16 @@
 //! Helpers around a cluster for the command line, demos and tests: make topics, fill them fast, read them whole.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::error::RDKafkaErrorCode;
 use tidemill_connectors_api::Error;
 use tidemill_types::{Epoch, ErrorKind};
 
+use crate::context::Context;
 use crate::error::{advice, failed, kind_of};
+use crate::native::admin::{Answer, Question};
 use crate::native::{FETCH_MESSAGES_MAX, FetchedMessage, Fetcher, ProducedRecord};
 use crate::options::{client_config, consumer_config, producer_config};
 use crate::producer::{SendError, TopicProducer};
@@ -39,6 +43,94 @@ pub struct TopicRecord<'a> {
 pub fn create_topics(bootstrap: &str, specs: &[TopicSpec<'_>]) -> Result<(), Error> {
     let reader = reader(bootstrap, true)?;
     topics::create(&client_config(bootstrap), reader.client(), specs)
+}
+
+/// Deletes a topic, and returns when no broker knows it any more.
+///
+/// # Errors
+/// `Invalid` if the brokers refuse, `Retry` if they don't answer.
+pub fn delete_topic(bootstrap: &str, topic: &str) -> Result<(), Error> {
+    let action = format!("delete topic '{topic}'");
+    let asked = admin(bootstrap, &action)?;
+    let results = pollster::block_on(asked.delete_topics(&[topic], &AdminOptions::new()))
+        .map_err(|e| failed(&action, &e))?;
+    told(&action, results)?;
+    let reader = reader(bootstrap, true)?;
+    let since = Instant::now();
+    while topics::partitions(reader.client(), topic)?.is_some() {
+        if since.elapsed() > PROGRESS_WAIT_MAX {
+            return Err(Error::new(
+                ErrorKind::Retry,
+                format!("topic '{topic}' does not go away; look at the brokers"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Gives a topic more partitions, so that it has `partitions`, and returns when the brokers know them.
+///
+/// # Errors
+/// `Invalid` if the brokers refuse, `Retry` if they don't answer.
+pub fn add_partitions(bootstrap: &str, topic: &str, partitions: u32) -> Result<(), Error> {
+    let action = format!("give topic '{topic}' {partitions} partitions");
+    let more = NewPartitions::new(topic, partitions as usize);
+    let asked = admin(bootstrap, &action)?;
+    let results = pollster::block_on(asked.create_partitions(&[more], &AdminOptions::new()))
+        .map_err(|e| failed(&action, &e))?;
+    told(&action, results)?;
+    let reader = reader(bootstrap, true)?;
+    let since = Instant::now();
+    let known = || {
+        let found = topics::partitions(reader.client(), topic)?;
+        Ok::<_, Error>(found.map_or(0, |found| found.len()))
+    };
+    while known()? < partitions as usize && since.elapsed() < PROGRESS_WAIT_MAX {}
+    Ok(())
+}
+
+/// Deletes the records of a partition before an offset.
+///
+/// # Errors
+/// `Invalid` if the brokers refuse, `Retry` if they don't answer.
+pub fn delete_before(
+    bootstrap: &str,
+    topic: &str,
+    partition: u32,
+    offset: i64,
+) -> Result<(), Error> {
+    let question = Question::DeleteBefore(topic, partition, offset);
+    match reader(bootstrap, true)?.ask_now(&question, PROGRESS_WAIT_MAX) {
+        Answer::Failed(code, text) => {
+            let kind = kind_of(code);
+            let message = format!(
+                "cannot delete records of topic '{topic}': {text}; {}",
+                advice(kind)
+            );
+            Err(Error::new(kind, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn admin(bootstrap: &str, action: &str) -> Result<AdminClient<Context>, Error> {
+    client_config(bootstrap)
+        .create_with_context(Context::default())
+        .map_err(|e| failed(action, &e))
+}
+
+fn told(
+    action: &str,
+    results: Vec<Result<String, (String, RDKafkaErrorCode)>>,
+) -> Result<(), Error> {
+    for result in results {
+        if let Err((_, code)) = result {
+            let kind = kind_of(code);
+            let message = format!("cannot {action}: {code}; {}", advice(kind));
+            return Err(Error::new(kind, message));
+        }
+    }
+    Ok(())
 }
 
 /// For every partition the offset after the last record that `read_committed` readers see.
@@ -131,7 +223,7 @@ impl Tail {
         let mut positions = Vec::new();
         for partition in topics::required_partitions(reader.client(), topic, Duration::ZERO)? {
             let (_, end) = topics::watermarks(reader.client(), topic, partition)?;
-            positions.push((partition, Some(end)));
+            positions.push((partition, end));
         }
         reader
             .assign(topic, &positions)
@@ -202,26 +294,39 @@ fn reader(bootstrap: &str, read_committed: bool) -> Result<Fetcher, Error> {
 }
 
 /// Reads a topic from its oldest record to where it ended when this was called.
-pub(crate) fn read_to_end(
+fn read_to_end(
     reader: &mut Fetcher,
     topic: &str,
+    on_record: impl FnMut(TopicRecord<'_>),
+) -> Result<(), Error> {
+    let partitions = topics::required_partitions(reader.client(), topic, Duration::ZERO)?;
+    let mut ranges = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let (low, high) = topics::watermarks(reader.client(), topic, partition)?;
+        ranges.push((partition, low..high));
+    }
+    read_ranges(reader, topic, &ranges, on_record)
+}
+
+/// Reads what lies in these ranges of offsets, by partition.
+pub(crate) fn read_ranges(
+    reader: &mut Fetcher,
+    topic: &str,
+    ranges: &[(u32, Range<i64>)],
     mut on_record: impl FnMut(TopicRecord<'_>),
 ) -> Result<(), Error> {
     let action = |e| failed(&format!("read topic '{topic}'"), &e);
-    let partitions = topics::required_partitions(reader.client(), topic, Duration::ZERO)?;
+    let count = ranges.iter().map(|(partition, _)| *partition as usize + 1);
     let mut progress = Progress {
-        ends: vec![None; partitions.iter().max().map_or(0, |&last| last as usize + 1)],
+        ends: vec![None; count.max().unwrap_or(0)],
         unfinished: 0,
         trouble: None,
     };
-    let mut positions = Vec::with_capacity(partitions.len());
-    for partition in partitions {
-        let (low, high) = topics::watermarks(reader.client(), topic, partition)?;
-        if low < high {
-            progress.ends[partition as usize] = Some(high);
-            progress.unfinished += 1;
-            positions.push((partition, Some(low)));
-        }
+    let mut positions = Vec::with_capacity(ranges.len());
+    for (partition, range) in ranges.iter().filter(|(_, range)| !range.is_empty()) {
+        progress.ends[*partition as usize] = Some(range.end);
+        progress.unfinished += 1;
+        positions.push((*partition, range.start));
     }
     reader.assign(topic, &positions).map_err(action)?;
     let mut last_arrival = Instant::now();

@@ -12,10 +12,11 @@ use tidemill_types::ErrorKind;
 
 use crate::context::Context;
 use crate::error::{advice, failed, kind_of};
-use crate::native::wire_partition;
+use crate::native::admin::{Answer, End, Question};
+use crate::native::{Fetcher, wire_partition};
 
 /// How long a broker may take to answer a question.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long the brokers may take until all of them know a new topic.
 const CREATED_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often is looked for a topic that isn't there yet.
@@ -104,6 +105,95 @@ pub fn watermarks(
                 &e,
             )
         })
+}
+
+/// The id of a topic that exists: another one after it was deleted and made again (KIP-516). Empty if the brokers give none.
+pub fn id(reader: &Fetcher, topic: &str) -> Result<String, Error> {
+    let since = Instant::now();
+    loop {
+        let (code, text) = match reader.ask_now(&Question::TopicId(topic), ANSWER_WAIT_MAX) {
+            Answer::TopicId(id) => return Ok(id),
+            Answer::Failed(code, text) => (code, text),
+            other => (RDKafkaErrorCode::Unknown, format!("{other:?}")),
+        };
+        match code {
+            RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion => {
+                return Ok(String::new());
+            }
+            // A broker may hear of a new topic later than the one that told of its partitions.
+            RDKafkaErrorCode::UnknownTopicOrPartition if since.elapsed() < ANSWER_WAIT_MAX => {
+                std::thread::sleep(LOOK_AGAIN)
+            }
+            _ => {
+                return Err(no_answer(
+                    reader,
+                    &format!("ask for the id of topic '{topic}'"),
+                    code,
+                    &text,
+                ));
+            }
+        }
+    }
+}
+
+/// An end of each of these partitions, asked for in one request, in their order.
+pub fn offsets(
+    reader: &Fetcher,
+    topic: &str,
+    partitions: &[u32],
+    end: End,
+) -> Result<Vec<(u32, i64)>, Error> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let since = Instant::now();
+    loop {
+        match offsets_once(reader, topic, partitions, end) {
+            // A partition may just be getting another leader.
+            Err(error) if error.kind == ErrorKind::Retry && since.elapsed() < ANSWER_WAIT_MAX => {
+                std::thread::sleep(LOOK_AGAIN)
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn offsets_once(
+    reader: &Fetcher,
+    topic: &str,
+    partitions: &[u32],
+    end: End,
+) -> Result<Vec<(u32, i64)>, Error> {
+    let action = format!("ask for the offsets of topic '{topic}'");
+    let question = Question::Offsets(topic, partitions, end);
+    let mut found = match reader.ask_now(&question, ANSWER_WAIT_MAX) {
+        Answer::Offsets(found) => found,
+        Answer::Failed(code, text) => return Err(no_answer(reader, &action, code, &text)),
+        other => {
+            let text = format!("{other:?}");
+            return Err(no_answer(reader, &action, RDKafkaErrorCode::Unknown, &text));
+        }
+    };
+    found.sort_unstable_by_key(|&(partition, _)| partition);
+    let offset = |&partition: &u32| {
+        let at = found.binary_search_by_key(&partition, |&(partition, _)| partition);
+        let of_partition = format!("{action}, partition {partition}");
+        let missing = RDKafkaErrorCode::UnknownPartition;
+        let answer = at.map_or(Err(missing), |at| found[at].1);
+        let offset =
+            answer.map_err(|code| no_answer(reader, &of_partition, code, &code.to_string()))?;
+        Ok((partition, offset))
+    };
+    partitions.iter().map(offset).collect()
+}
+
+fn no_answer(reader: &Fetcher, action: &str, code: RDKafkaErrorCode, text: &str) -> Error {
+    let kind = kind_of(code);
+    let problem = reader.client().context().problem();
+    Error::new(
+        kind,
+        format!("cannot {action}: {text}{problem}; {}", advice(kind)),
+    )
 }
 
 /// Creates topics, and waits until the brokers know them. One that exists already is fine as it is.

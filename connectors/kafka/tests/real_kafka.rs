@@ -160,7 +160,7 @@ fn a_source_yields_every_record_once_from_exactly_where_it_is_opened() {
     bulk.flush().unwrap();
 
     let mut source = source(broker, "positions");
-    assert_eq!(source.partitions().unwrap(), [0, 1, 2]);
+    assert_eq!(source.describe().unwrap().partitions, [0, 1, 2]);
     let ends = source.end_offsets().unwrap();
     assert_eq!(ends, [(0, 10_000), (1, 10_000), (2, 10_001)]);
     source
@@ -220,7 +220,10 @@ fn a_commit_makes_all_sinks_the_journal_and_the_offsets_visible_together() {
     broker.create_topic("in", 2, &[]);
     let mut committer = committer(broker, "atomic", &["atomic_a", "atomic_b"], &[]);
     committer.fence().unwrap();
-    assert_eq!(committer.read_journal().unwrap(), Vec::<Vec<u8>>::new());
+    assert_eq!(
+        committer.read_journal(Epoch(0)).unwrap(),
+        Vec::<Vec<u8>>::new()
+    );
     let mut second = epoch(2, 2, 0..100);
     let offset = |topic: &str, partition, next_offset| SourceOffset {
         topic: topic.to_owned(),
@@ -238,7 +241,7 @@ fn a_commit_makes_all_sinks_the_journal_and_the_offsets_visible_together() {
     let journal: Vec<_> = (1..=3)
         .map(|number| format!("journal {number}").into_bytes())
         .collect();
-    assert_eq!(committer.read_journal().unwrap(), journal);
+    assert_eq!(committer.read_journal(Epoch(0)).unwrap(), journal);
 
     for topic in ["atomic_a", "atomic_b"] {
         let records = records(broker, topic, true);
@@ -358,7 +361,7 @@ fn an_owner_that_was_replaced_commits_nothing_any_more() {
     older.commit(&[epoch(1, 1, 0..10)]).unwrap();
     let mut newer = committer(broker, "fenced", &["fenced"], &[]);
     newer.fence().unwrap();
-    assert_eq!(newer.read_journal().unwrap(), [b"journal 1"]);
+    assert_eq!(newer.read_journal(Epoch(0)).unwrap(), [b"journal 1"]);
     let error = older.commit(&[epoch(2, 1, 0..10)]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     assert!(
@@ -369,7 +372,10 @@ fn an_owner_that_was_replaced_commits_nothing_any_more() {
     );
     newer.commit(&[epoch(2, 1, 0..5)]).unwrap();
     settle(&mut *newer);
-    assert_eq!(newer.read_journal().unwrap(), [b"journal 1", b"journal 2"]);
+    assert_eq!(
+        newer.read_journal(Epoch(0)).unwrap(),
+        [b"journal 1", b"journal 2"]
+    );
     assert_eq!(records(broker, "fenced", true).len(), 11 + 6);
 }
 
@@ -400,10 +406,10 @@ fn an_owner_that_is_replaced_in_the_middle_of_a_transaction_leaves_nothing_visib
     producer.flush(Duration::from_secs(30)).unwrap();
     let mut next = committer(broker, "replaced", &["replaced"], &[]);
     next.fence().unwrap();
-    assert_eq!(next.read_journal().unwrap(), Vec::<Vec<u8>>::new());
+    assert_eq!(next.read_journal(Epoch(0)).unwrap(), Vec::<Vec<u8>>::new());
     next.commit(&[epoch(1, 1, 0..10)]).unwrap();
     settle(&mut *next);
-    assert_eq!(next.read_journal().unwrap(), [b"journal 1"]);
+    assert_eq!(next.read_journal(Epoch(0)).unwrap(), [b"journal 1"]);
     assert_eq!(records(broker, "replaced", true).len(), 11);
     assert_eq!(records(broker, "replaced", false).len(), 12);
     assert!(
@@ -445,11 +451,14 @@ fn a_record_that_cannot_be_written_is_named_and_its_commit_undone() {
 
         committer.fence().unwrap();
         let before = records(broker, "narrow", true).len();
-        assert_eq!(committer.read_journal().unwrap(), Vec::<Vec<u8>>::new());
+        assert_eq!(
+            committer.read_journal(Epoch(0)).unwrap(),
+            Vec::<Vec<u8>>::new()
+        );
         committer.commit(&[epoch(1, 1, 0..10)]).unwrap();
         settle(&mut *committer);
         assert_eq!(records(broker, "narrow", true).len(), before + 11);
-        assert_eq!(committer.read_journal().unwrap(), [b"journal 1"]);
+        assert_eq!(committer.read_journal(Epoch(0)).unwrap(), [b"journal 1"]);
     }
 }
 
@@ -483,7 +492,7 @@ fn source_ends(broker: &Broker, topic: &str) -> Vec<(u32, i64)> {
 #[test]
 fn a_missing_topic_is_an_error_that_says_what_to_do_or_is_waited_for() {
     let broker = broker::shared();
-    let error = source(broker, "nowhere").partitions().unwrap_err();
+    let error = source(broker, "nowhere").describe().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(
         error.message.contains("topic 'nowhere' does not exist")
@@ -499,7 +508,7 @@ fn a_missing_topic_is_an_error_that_says_what_to_do_or_is_waited_for() {
         )
         .unwrap();
     std::thread::scope(|scope| {
-        let found = scope.spawn(move || waiting.partitions().unwrap());
+        let found = scope.spawn(move || waiting.describe().unwrap().partitions);
         broker.create_topic("later", 2, &[]);
         assert_eq!(found.join().unwrap(), [0, 1]);
     });
@@ -579,7 +588,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
             while let Err(error) = outcome {
                 assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
                 outcome = committer.fence().and_then(|()| {
-                    let stands = committer.read_journal()?.len() == 2;
+                    let stands = committer.read_journal(Epoch(0))?.len() == 2;
                     if stands {
                         Ok(())
                     } else {
@@ -588,7 +597,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
                 });
             }
             settle(&mut *committer);
-            committer.read_journal().unwrap().len()
+            committer.read_journal(Epoch(0)).unwrap().len()
         });
         broker.script("start");
         assert_eq!(commit.join().unwrap(), 2);

@@ -158,6 +158,13 @@ mod tests {
         positions
     }
 
+    fn record(epoch: u64, of: &[(&str, u32, i64)]) -> Record {
+        Record {
+            positions: positions(of),
+            ..Record::new(Epoch(epoch), String::new(), String::new(), 0)
+        }
+    }
+
     #[test]
     fn an_epoch_takes_everything_that_waits_and_leaves_the_positions() {
         let mut intake = intake();
@@ -173,7 +180,7 @@ mod tests {
     fn a_journalled_epoch_takes_its_own_part_and_what_follows_stays() {
         let mut intake = intake();
         intake.push(0, batch(0, 0..5));
-        let record = Record::new(Epoch(1), String::new(), 0, positions(&[("a", 0, 2)]));
+        let record = record(1, &[("a", 0, 2)]);
         assert_eq!(intake.missing(&record, &Positions::new()), None);
         assert_eq!(intake.take(&record)[&0][0].offsets, [0, 1]);
         assert_eq!(intake.records(), 3);
@@ -182,12 +189,7 @@ mod tests {
     #[test]
     fn a_partition_that_an_epoch_read_nothing_of_is_not_missed() {
         let mut intake = intake();
-        let record = Record::new(
-            Epoch(2),
-            String::new(),
-            0,
-            positions(&[("a", 0, 2), ("b", 1, 7)]),
-        );
+        let record = record(2, &[("a", 0, 2), ("b", 1, 7)]);
         let before = positions(&[("a", 0, 2)]);
         let missing = Missing {
             source: 1,

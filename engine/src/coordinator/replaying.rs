@@ -78,6 +78,7 @@ impl Coordinator {
         if let Some(record) = self.replaying.records.pop_front() {
             let input = self.intake.take(&record);
             self.positions = record.positions;
+            self.newest_owner = record.owner;
             let tick = live_tick(record.clock_ms);
             self.admit(record.epoch.0, tick, input, Vec::new(), crew);
         }

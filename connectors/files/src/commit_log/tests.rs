@@ -44,11 +44,7 @@ fn a_torn_last_line_counts_as_never_written_whatever_is_left_of_it() {
     }
     fs::write(&path, [&whole[..], &[0; 100], b"\n"].concat()).unwrap();
     assert_eq!(
-        CommitLog::open(folder.path())
-            .unwrap()
-            .journal()
-            .unwrap()
-            .len(),
+        read_entries(folder.path(), "job", Epoch(0)).unwrap().len(),
         2
     );
 }
@@ -68,25 +64,51 @@ fn a_damaged_line_before_a_good_one_is_corrupt() {
 }
 
 #[test]
-fn a_log_that_grows_too_large_keeps_its_newer_half_and_followers_notice() {
+fn only_lines_that_nobody_needs_are_dropped_and_followers_notice() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = log_with(folder.path(), 1..=1);
     let mut follower = CommitFollower::new(folder.path());
     follower.refresh().unwrap();
-    log.length_max = 2000;
-    for epoch in 2..=100 {
+    let epochs_max = 2 * TRIM_BYTES_MIN / line(1000).encode().len() as u64 + 100;
+    for epoch in 2..=epochs_max {
         log.append(line(epoch)).unwrap();
-        assert!(log.length <= 2000);
-        follower.refresh().unwrap();
-        assert_eq!(follower.lengths()["t"][&0], epoch * 10);
     }
-    let journal = log.journal().unwrap();
-    assert!(journal.len() >= 5);
-    assert_eq!(journal.last().unwrap(), b"{\"epoch\":100}");
+    let whole = read_entries(folder.path(), "job", Epoch(0)).unwrap();
+    assert_eq!(whole.len() as u64, epochs_max, "nothing goes by itself");
+    let needed = epochs_max - 10;
+    log.trim(Epoch(needed)).unwrap();
+    let kept = read_entries(folder.path(), "job", Epoch(0)).unwrap();
+    assert_eq!(kept, whole[whole.len() - 11..]);
+    log.append(line(epochs_max + 1)).unwrap();
+    follower.refresh().unwrap();
+    assert_eq!(follower.lengths()["t"][&0], (epochs_max + 1) * 10);
+}
+
+#[test]
+fn the_newest_entry_stays_whatever_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = log_with(folder.path(), 1..=1);
+    for epoch in 2..=2 * TRIM_BYTES_MIN / line(1).encode().len() as u64 {
+        log.append(line(epoch)).unwrap();
+    }
+    let newest = log.last().unwrap().epochs.unwrap().1;
+    log.trim(Epoch(999_999)).unwrap();
+    let kept = read_entries(folder.path(), "job", Epoch(0)).unwrap();
+    assert_eq!(kept, [format!("{{\"epoch\":{newest}}}").into_bytes()]);
     assert_eq!(
-        CommitLog::open(folder.path()).unwrap().journal().unwrap(),
-        journal
+        read_entries(folder.path(), "job", Epoch(999_999)).unwrap(),
+        kept
     );
+}
+
+#[test]
+fn a_line_that_somebody_else_wrote_fences_the_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = log_with(folder.path(), 1..=2);
+    log_with(folder.path(), 3..=3);
+    assert_eq!(log.append(line(3)).unwrap_err().kind(), ErrorKind::Fenced);
+    fs::remove_file(CommitLog::path(folder.path())).unwrap();
+    assert_eq!(log.append(line(3)).unwrap_err().kind(), ErrorKind::Fenced);
 }
 
 #[test]
@@ -102,7 +124,7 @@ fn a_journal_record_that_is_no_text_comes_back_as_it_was() {
     ))
     .unwrap();
     assert_eq!(
-        CommitLog::open(folder.path()).unwrap().journal().unwrap(),
+        read_entries(folder.path(), "job", Epoch(0)).unwrap(),
         records
     );
 }

@@ -65,9 +65,9 @@ fn after_a_failed_write_the_fence_undoes_the_commit_and_it_can_be_sent_again() {
         ErrorKind::Retry
     );
     committer.fence().unwrap();
-    assert_eq!(committer.read_journal().unwrap(), [b"1"]);
+    assert_eq!(committer.read_journal(Epoch(0)).unwrap(), [b"1"]);
     committer.commit(&[epoch(2)]).unwrap();
-    assert_eq!(committer.read_journal().unwrap(), [b"1", b"2"]);
+    assert_eq!(committer.read_journal(Epoch(0)).unwrap(), [b"1", b"2"]);
     assert_eq!(
         fs::read_to_string(path).unwrap(),
         "{\"epoch\":1,\"key\":1,\"value\":{\"n\":1}}\n{\"epoch\":2,\"key\":1,\"value\":{\"n\":2}}\n"

@@ -37,14 +37,72 @@ fn only_whole_lines_are_read_and_the_rest_once_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     append(folder.path(), "a\n\nbc");
     let mut source = source(folder.path());
-    assert_eq!(source.end_offsets().unwrap(), [(0, 3)]);
-    source.open(&[(0, None)]).unwrap();
+    assert_eq!(source.open(&[(0, None)]).unwrap(), [(0, 0)]);
+    assert_eq!(
+        source.known_ends(),
+        [(0, 5)],
+        "what is not read yet is behind"
+    );
     assert_eq!(poll(&mut source), [(0, "a".to_owned()), (2, String::new())]);
     assert_eq!(poll(&mut source), []);
     append(folder.path(), "d\ne");
     assert_eq!(poll(&mut source), [(3, "bcd".to_owned())]);
     append(folder.path(), "\n");
     assert_eq!(poll(&mut source), [(7, "e".to_owned())]);
+}
+
+#[test]
+fn a_run_that_ends_where_the_file_ends_reads_its_last_line_without_a_line_feed() {
+    let folder = tempfile::tempdir().unwrap();
+    append(folder.path(), "a\nbc");
+    let mut bounded = source(folder.path());
+    bounded.open(&[(0, None)]).unwrap();
+    assert_eq!(bounded.end_offsets().unwrap(), [(0, 5)]);
+    assert_eq!(poll(&mut bounded), [(0, "a".to_owned())]);
+    assert_eq!(poll(&mut bounded), [(2, "bc".to_owned())]);
+    assert_eq!(poll(&mut bounded), []);
+
+    // The next run goes on behind the line feed that comes later; a line that was not whole is refused.
+    let mut next = source(folder.path());
+    assert_eq!(next.open(&[(0, Some(5))]).unwrap(), [(0, 5)]);
+    assert_eq!(poll(&mut next), []);
+    append(folder.path(), "\nd\n");
+    assert_eq!(poll(&mut next), [(5, "d".to_owned())]);
+    assert_eq!(poll(&mut bounded), [(5, "d".to_owned())]);
+    fs::write(folder.path().join("t/0.jsonl"), "a\nbcde\n").unwrap();
+    let error = source(folder.path()).open(&[(0, Some(5))]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+}
+
+#[test]
+fn a_last_line_that_grows_while_it_is_read_waits_for_its_line_feed() {
+    let folder = tempfile::tempdir().unwrap();
+    append(folder.path(), "a\nbc");
+    let mut bounded = source(folder.path());
+    bounded.open(&[(0, None)]).unwrap();
+    bounded.end_offsets().unwrap();
+    append(folder.path(), "de");
+    assert_eq!(poll(&mut bounded), [(0, "a".to_owned())]);
+    assert_eq!(poll(&mut bounded), []);
+    append(folder.path(), "\n");
+    assert_eq!(poll(&mut bounded), [(2, "bcde".to_owned())]);
+}
+
+#[test]
+fn a_file_that_begins_otherwise_is_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    append(folder.path(), "a\nb\n");
+    let mut source = source(folder.path());
+    let before = source.describe().unwrap().incarnation;
+    append(folder.path(), &"c\n".repeat(5000));
+    assert!(source.goes_on_from(&before).unwrap());
+    let long = source.describe().unwrap().incarnation;
+    assert!(source.goes_on_from(&long).unwrap());
+    fs::write(folder.path().join("t/0.jsonl"), "a\nx\n").unwrap();
+    assert!(!source.goes_on_from(&before).unwrap());
+    fs::write(folder.path().join("t/0.jsonl"), "a\nb\n").unwrap();
+    assert!(source.goes_on_from(&before).unwrap());
+    assert!(!source.goes_on_from(&long).unwrap(), "it is shorter");
 }
 
 #[test]

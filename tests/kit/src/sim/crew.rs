@@ -21,6 +21,8 @@ pub struct SimCrew {
     commands: Vec<Sender<Command>>,
     /// Checkpoints to write, and how many to keep.
     pub writes: VecDeque<(Manifest, usize)>,
+    /// What the committer may trim.
+    pub trims: Option<u64>,
     /// Epochs for the committer.
     pub complete: VecDeque<CompleteEpoch>,
 }
@@ -47,6 +49,10 @@ impl Crew for SimCrew {
 
     fn write(&mut self, manifest: Manifest, keep: usize) {
         self.writes.push_back((manifest, keep));
+    }
+
+    fn trim(&mut self, before: u64) {
+        self.trims = Some(before);
     }
 
     fn commit(&mut self, epoch: CompleteEpoch) {
@@ -91,6 +97,7 @@ impl Workers {
         let crew = SimCrew {
             commands,
             writes: VecDeque::new(),
+            trims: None,
             complete: VecDeque::new(),
         };
         (workers, crew)

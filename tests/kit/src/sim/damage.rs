@@ -23,13 +23,24 @@ pub fn damage(state_dir: &Path, rng: &mut ChaCha8Rng) {
                     .and_then(|()| fs::write(partial.join("torn"), b"half")),
             );
         }
-        _ if whole.len() > 1 => {
-            let files = files(whole[whole.len() - 1]);
-            if let Some(file) = files.choose(rng) {
-                tear(file, rng);
-            }
-        }
+        _ if whole.len() > 1 => damage_newest(state_dir, &whole, rng),
         _ => {}
+    }
+}
+
+/// One checkpoint at a time is damaged: of two, nobody can restore.
+fn damage_newest(state_dir: &Path, whole: &[&PathBuf], rng: &mut ChaCha8Rng) {
+    let note = state_dir.join("damaged");
+    let damaged = fs::read_to_string(&note).unwrap_or_default();
+    let newest = whole[whole.len() - 1];
+    let files = files(newest);
+    if !damaged.is_empty() && whole.iter().any(|path| path.ends_with(&damaged)) {
+        return;
+    }
+    if let Some(file) = files.choose(rng) {
+        tear(file, rng);
+        let name = newest.file_name().unwrap_or_default();
+        drop(fs::write(note, name.to_string_lossy().as_bytes()));
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemill_checkpoints::Record;
-use tidemill_checkpoints::journal::decode_all;
+use tidemill_checkpoints::{Journal, Record};
 
 use super::kafka::{Brokers, SimConnector};
 
@@ -32,12 +31,14 @@ pub struct Committed {
 /// # Errors
 /// What no history can be: an epoch twice, or left out, or outputs of an epoch that the journal does not have.
 pub fn read(brokers: &Brokers, job: &str, sinks: &[String]) -> Result<Vec<Committed>, String> {
-    let journal = brokers.committed(&SimConnector::journal_topic(job), 0);
+    let journal = brokers.ever_committed(&SimConnector::journal_topic(job), 0);
     let bytes: Vec<_> = journal
         .iter()
         .map(|(_, record)| record.value.clone().unwrap_or_default())
         .collect();
-    let records = decode_all(&bytes).map_err(|error| error.to_string())?;
+    let records = Journal::decode(&bytes)
+        .map_err(|error| error.to_string())?
+        .records;
     let mut epochs = BTreeMap::new();
     for (record, wanted) in records.into_iter().zip(1..) {
         if record.epoch.0 != wanted {
@@ -60,7 +61,7 @@ pub fn read(brokers: &Brokers, job: &str, sinks: &[String]) -> Result<Vec<Commit
             .map_or(0, |topic| topic.partitions.len());
         for partition in 0..partitions {
             let mut newest = 0;
-            for (offset, record) in brokers.committed(sink, partition) {
+            for (offset, record) in brokers.ever_committed(sink, partition) {
                 let epoch = record.epoch.unwrap_or(0);
                 if epoch < newest {
                     return Err(format!(

@@ -227,6 +227,15 @@ impl Brokers {
             .unwrap_or_default()
     }
 
+    /// As [`Brokers::committed`], with what is no longer retained.
+    #[must_use]
+    pub fn ever_committed(&self, topic: &str, partition: usize) -> Vec<(i64, &Record)> {
+        let of_topic = self.topics.get(topic);
+        let log = of_topic.and_then(|topic| topic.partitions.get(partition));
+        log.map(|log| log.committed(0, &self.transactions).collect())
+            .unwrap_or_default()
+    }
+
     /// Lets a request that was under way arrive, or lets it be lost.
     pub fn deliver_delayed(&mut self) {
         if self.delayed.is_empty() {

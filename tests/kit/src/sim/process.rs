@@ -14,6 +14,7 @@ use tidemill_engine::reader::{Polled, Reader};
 use tidemill_engine::worker::Shared;
 use tidemill_engine::{Clock, Error, Event, Opened, Settings, Status};
 use tidemill_jobs::plan::JobPlan;
+use tidemill_types::Epoch;
 
 use super::crew::{SimCrew, Workers};
 
@@ -161,7 +162,7 @@ impl Process {
                 Ok(())
             }
             Part::Worker(worker) => self.workers.step(worker),
-            Part::Commits => self.commit(),
+            Part::Commits => self.commit(stop),
             Part::Writer => {
                 self.write();
                 Ok(())
@@ -190,15 +191,18 @@ impl Process {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), Error> {
+    fn commit(&mut self, stop: bool) -> Result<(), Error> {
         self.crew
             .complete
             .drain(..)
             .for_each(|epoch| self.commits.add(epoch));
+        if let Some(before) = self.crew.trims.take() {
+            self.commits.trim(Epoch(before));
+        }
         if self.clock.now() < self.commits_at {
             return Ok(());
         }
-        match self.commits.step()? {
+        match self.commits.step(stop)? {
             Step::Idle => {}
             Step::Committed(epoch) => self.report(Event::Committed { epoch }),
             Step::Again(wait) => self.commits_at = self.clock.now() + wait,
@@ -212,9 +216,10 @@ impl Process {
         };
         let epoch = manifest.epoch.0;
         let event = match self.shared.frozen.write(&self.store, manifest, keep) {
-            Ok(()) => Event::Checkpointed {
+            Ok(oldest) => Event::Checkpointed {
                 epoch,
                 seconds: 0.0,
+                oldest: oldest.0,
             },
             Err(error) => Event::CheckpointFailed { epoch, error },
         };

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tidemill_checkpoints::Journal;
 use tidemill_connectors_api::Connector;
-use tidemill_engine::Error;
+use tidemill_engine::{Error, Settings};
 use tidemill_jobs::plan::{JobPlan, SinkMode, SinkPlan};
 use tidemill_types::ErrorKind;
 
@@ -23,6 +24,8 @@ use super::{damage, kafka};
 
 /// Most workers of a process.
 const WORKERS_MAX: usize = 3;
+/// So many notes are told of a simulation that failed.
+const NOTES_MAX: usize = 40;
 /// So many turns have to do for a job to read and commit all its input.
 const SETTLE_TURNS_MAX: usize = 60_000;
 
@@ -32,8 +35,10 @@ pub struct End {
     pub history: Vec<Committed>,
     /// A digest of everything that happened: equal for equal seeds.
     pub trace: u64,
-    /// How often a process was started.
+    /// How often a process was started, and how often that was refused with reason.
     pub starts: usize,
+    /// See above.
+    pub refusals: usize,
     /// The brokers, with all that was ever written.
     pub kafka: Kafka,
 }
@@ -61,10 +66,15 @@ pub struct World<'a> {
     machines: Vec<Machine>,
     /// The state directory that the next process starts in.
     state_dir: PathBuf,
+    /// The one in which the newest process started: it has the state, if none of the others has.
+    home: PathBuf,
     dirs: usize,
     turn: usize,
     starts: usize,
+    refusals: usize,
     trace: DefaultHasher,
+    /// What happened, for who wants to know why.
+    notes: Vec<String>,
 }
 
 /// Input of a partition that is to come.
@@ -106,13 +116,16 @@ impl<'a> World<'a> {
             clock: SimClock::default(),
             plan: Arc::new(plan),
             input: Vec::new(),
+            home: root.path().join("0"),
             state_dir: root.path().join("0"),
             root,
             machines: Vec::new(),
             dirs: 1,
             turn: 0,
             starts: 0,
+            refusals: 0,
             trace: DefaultHasher::new(),
+            notes: Vec::new(),
         })
     }
 
@@ -129,6 +142,13 @@ impl<'a> World<'a> {
     /// # Errors
     /// What must never happen: a process that gives up, a history that cannot be, or no progress.
     pub fn run(mut self) -> Result<End, String> {
+        self.live().map_err(|failure| {
+            let notes = self.notes[self.notes.len().saturating_sub(NOTES_MAX)..].join("\n");
+            format!("{failure}\n{notes}")
+        })
+    }
+
+    fn live(&mut self) -> Result<End, String> {
         self.kafka.lock().faults = self.dangers.faults;
         let (last, before) = self.job.stages.split_last().ok_or("the job has no input")?;
         for stage in before {
@@ -154,8 +174,13 @@ impl<'a> World<'a> {
             history,
             trace: self.trace.finish(),
             starts: self.starts,
+            refusals: self.refusals,
             kafka: self.kafka.clone(),
         })
+    }
+
+    fn note(&mut self, what: impl std::fmt::Display) {
+        self.notes.push(format!("turn {}: {what}", self.turn));
     }
 
     /// A stage's input is written.
@@ -195,11 +220,12 @@ impl<'a> World<'a> {
         }
         let brokers = self.kafka.lock();
         let journal = brokers.committed(&SimConnector::journal_topic(&self.job.name), 0);
-        let Some((_, record)) = journal.last() else {
-            return false;
-        };
-        let Ok(record) =
-            tidemill_checkpoints::Record::decode(record.value.as_deref().unwrap_or_default(), 0)
+        let entries: Vec<_> = journal
+            .iter()
+            .map(|(_, entry)| entry.value.clone().unwrap_or_default())
+            .collect();
+        let Ok(Some(record)) =
+            Journal::decode(&entries).map(|journal| journal.records.into_iter().next_back())
         else {
             return false;
         };
@@ -220,11 +246,9 @@ impl<'a> World<'a> {
     /// Something happens.
     fn turn(&mut self) -> Result<(), String> {
         self.turn += 1;
-        if self
-            .machines
-            .iter()
-            .all(|machine| machine.stopped_until.is_some())
-        {
+        let is_stopped = |machine: &Machine| machine.stopped_until.is_some();
+        let is_held = |machine: &Machine| machine.state_dir == self.state_dir;
+        if self.machines.iter().all(is_stopped) && !self.machines.iter().any(is_held) {
             return self.start();
         }
         let happens = self.rng.random_range(0..1_000u32);
@@ -238,6 +262,7 @@ impl<'a> World<'a> {
             self.crash();
         } else if is(dangers.damage) {
             self.crash();
+            self.note("its disk is damaged");
             damage::damage(&self.state_dir, &mut self.rng);
         } else if is(dangers.move_away) {
             self.crash();
@@ -268,12 +293,27 @@ impl<'a> World<'a> {
         let started = Process::start(process::Start {
             plan: &self.plan,
             connectors: &self.connectors,
-            settings: process::settings(&self.state_dir, workers),
+            settings: Settings {
+                owner: format!("run-{}", self.starts),
+                ..process::settings(&self.state_dir, workers)
+            },
             clock: Arc::new(self.clock.clone()),
         });
         ("start", workers, started.is_ok()).hash(&mut self.trace);
+        let (run, dir) = (
+            self.starts,
+            self.state_dir.file_name().unwrap_or_default().to_owned(),
+        );
+        let how = started
+            .as_ref()
+            .err()
+            .map_or("it starts".to_owned(), ToString::to_string);
+        self.note(format_args!(
+            "run-{run} with {workers} workers in {dir:?}: {how}"
+        ));
         match started {
             Ok(process) => {
+                self.home.clone_from(&self.state_dir);
                 self.machines.push(Machine {
                     process,
                     state_dir: self.state_dir.clone(),
@@ -281,8 +321,18 @@ impl<'a> World<'a> {
                 });
                 Ok(())
             }
+            Err(Error::Refused { reason }) if self.is_named(&reason) => {
+                self.refusals += 1;
+                self.state_dir.clone_from(&self.home);
+                Ok(())
+            }
             Err(error) => self.ended(&error),
         }
+    }
+
+    /// True for a refusal that has its reason: on a machine without the state, of a journal that begins later.
+    fn is_named(&self, reason: &str) -> bool {
+        self.state_dir != self.home && reason.contains("the journal has no record of epoch")
     }
 
     /// A process ended; whether it may.
@@ -318,7 +368,11 @@ impl<'a> World<'a> {
         };
         (at, format!("{part:?}"), result.is_ok()).hash(&mut self.trace);
         if let Err(error) = result {
-            self.machines.remove(at);
+            let dir = self.machines.remove(at).state_dir;
+            self.note(format_args!(
+                "the one in {:?} ends: {error}",
+                dir.file_name()
+            ));
             return self.ended(&error);
         }
         Ok(())
@@ -332,22 +386,20 @@ impl<'a> World<'a> {
             .position(|machine| machine.stopped_until.is_none())
         {
             self.state_dir = self.machines.remove(at).state_dir;
+            let note = format!("the one in {:?} is killed", self.state_dir.file_name());
+            self.note(note);
         }
     }
 
     /// The next process starts on another machine.
     fn move_away(&mut self) {
-        let to = self.new_dir();
-        if self.rng.random_bool(0.5) {
+        self.dirs += 1;
+        let to = self.root.path().join(self.dirs.to_string());
+        if self.rng.random_bool(0.7) {
             // A copy that somebody made in time.
             damage::copy_folder(&self.state_dir, &to);
         }
         self.state_dir = to;
-    }
-
-    fn new_dir(&mut self) -> PathBuf {
-        self.dirs += 1;
-        self.root.path().join(self.dirs.to_string())
     }
 
     /// The process that runs is stopped for a while; the next one starts elsewhere.
@@ -359,7 +411,12 @@ impl<'a> World<'a> {
         let until = self.turn + turns;
         if let Some(machine) = self.machines.first_mut() {
             machine.stopped_until = Some(until);
-            self.state_dir = self.new_dir();
+            self.state_dir.clone_from(&machine.state_dir);
+            let dir = self.state_dir.file_name().unwrap_or_default().to_owned();
+            self.note(format_args!(
+                "the one in {dir:?} is stopped until turn {until}"
+            ));
+            self.move_away();
         }
     }
 

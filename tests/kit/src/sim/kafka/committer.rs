@@ -1,7 +1,7 @@
 //! A committer over the simulated Kafka: one transaction per commit, the journal record in it.
 
 use tidemill_connectors_api::{Committer, EpochOutput, Error};
-use tidemill_types::ErrorKind;
+use tidemill_types::{Epoch, ErrorKind};
 
 use super::{Brokers, Delayed, Entry, Kafka, Outcome, Record};
 
@@ -28,33 +28,70 @@ impl SimCommitter {
         }
     }
 
-    fn write(&self, brokers: &mut Brokers, epochs: &[EpochOutput], transaction: u64) {
-        for epoch in epochs {
-            for ((topic, partitions), records) in self.sinks.iter().zip(&epoch.sinks) {
-                for (key, value) in records.iter() {
-                    let partition =
-                        key.iter().map(|&byte| byte as usize).sum::<usize>() % partitions;
-                    let record = Record {
-                        key: (!key.is_empty()).then(|| key.to_vec()),
-                        value: value.map(<[u8]>::to_vec),
-                        epoch: Some(epoch.epoch.0),
-                        timestamp_ms: brokers.now_ms,
-                    };
-                    brokers
-                        .partition(topic, partition)
-                        .append(Entry::Record(record), Some(transaction));
-                }
+    fn write(&self, brokers: &mut Brokers, epoch: &EpochOutput, transaction: u64) {
+        for ((topic, partitions), records) in self.sinks.iter().zip(&epoch.sinks) {
+            for (key, value) in records.iter() {
+                let partition = key.iter().map(|&byte| byte as usize).sum::<usize>() % partitions;
+                let record = Record {
+                    key: (!key.is_empty()).then(|| key.to_vec()),
+                    value: value.map(<[u8]>::to_vec),
+                    epoch: Some(epoch.epoch.0),
+                    timestamp_ms: brokers.now_ms,
+                };
+                brokers
+                    .partition(topic, partition)
+                    .append(Entry::Record(record), Some(transaction));
             }
-            let record = Record {
-                key: None,
-                value: Some(epoch.journal.clone()),
-                epoch: Some(epoch.epoch.0),
-                timestamp_ms: brokers.now_ms,
-            };
-            brokers
-                .partition(&self.journal, 0)
-                .append(Entry::Record(record), Some(transaction));
         }
+    }
+
+    fn write_journal(&self, brokers: &mut Brokers, epoch: Epoch, entry: &[u8], transaction: u64) {
+        let record = Record {
+            key: None,
+            value: Some(entry.to_vec()),
+            epoch: Some(epoch.0),
+            timestamp_ms: brokers.now_ms,
+        };
+        brokers
+            .partition(&self.journal, 0)
+            .append(Entry::Record(record), Some(transaction));
+    }
+
+    /// A transaction that writes something.
+    fn transaction(&mut self, write: impl FnOnce(&Self, &mut Brokers, u64)) -> Result<(), Error> {
+        let Some(producer_epoch) = self.producer_epoch.take() else {
+            return Err(retry("there is no producer"));
+        };
+        let kafka = self.kafka.clone();
+        let mut brokers = kafka.lock();
+        let faults = brokers.faults;
+        if brokers.strikes(faults.refused) {
+            return Err(retry("the transaction could not begin"));
+        }
+        if brokers.producer(&self.transactional_id).epoch != producer_epoch {
+            let message = "a newer process of the job took over; this one exits";
+            return Err(Error::new(ErrorKind::Fenced, message));
+        }
+        let transaction = brokers.begin();
+        brokers.producer(&self.transactional_id).open = Some(transaction);
+        write(self, &mut brokers, transaction);
+        if brokers.strikes(faults.left_open) {
+            return Err(retry("the records were not acknowledged"));
+        }
+        if brokers.strikes(faults.delayed) {
+            brokers.delayed.push(Delayed {
+                transactional_id: self.transactional_id.clone(),
+                producer_epoch,
+                transaction,
+            });
+            return Err(retry("the commit was not answered in time"));
+        }
+        brokers.end_of(&self.transactional_id, Outcome::Committed);
+        if brokers.strikes(faults.answer_lost) {
+            return Err(retry("the connection was lost"));
+        }
+        self.producer_epoch = Some(producer_epoch);
+        Ok(())
     }
 }
 
@@ -89,51 +126,51 @@ impl Committer for SimCommitter {
         Ok(())
     }
 
-    fn read_journal(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+    fn read_journal(&mut self, from: Epoch) -> Result<Vec<Vec<u8>>, Error> {
         let mut brokers = self.kafka.lock();
         let refused = brokers.faults.refused;
         if brokers.strikes(refused) {
             return Err(retry("the brokers do not answer"));
         }
-        let records = brokers.committed(&self.journal, 0);
-        Ok(records
-            .into_iter()
-            .map(|(_, record)| record.value.clone().unwrap_or_default())
+        let entries = brokers.committed(&self.journal, 0);
+        let newest = entries.len().saturating_sub(1);
+        let wanted = entries.into_iter().enumerate().filter(|(i, (_, entry))| {
+            *i == newest || entry.epoch.is_some_and(|epoch| epoch >= from.0)
+        });
+        Ok(wanted
+            .map(|(_, (_, entry))| entry.value.clone().unwrap_or_default())
             .collect())
     }
 
+    fn claim(&mut self, epoch: Epoch, claim: &[u8]) -> Result<(), Error> {
+        self.transaction(|committer, brokers, transaction| {
+            committer.write_journal(brokers, epoch, claim, transaction);
+        })
+    }
+
     fn commit(&mut self, epochs: &[EpochOutput]) -> Result<(), Error> {
-        let Some(producer_epoch) = self.producer_epoch.take() else {
-            return Err(retry("there is no producer"));
-        };
+        self.transaction(|committer, brokers, transaction| {
+            for epoch in epochs {
+                committer.write(brokers, epoch, transaction);
+                committer.write_journal(brokers, epoch.epoch, &epoch.journal, transaction);
+            }
+        })
+    }
+
+    fn trim(&mut self, before: Epoch) -> Result<(), Error> {
         let mut brokers = self.kafka.lock();
-        let faults = brokers.faults;
-        if brokers.strikes(faults.refused) {
-            return Err(retry("the transaction could not begin"));
-        }
-        if brokers.producer(&self.transactional_id).epoch != producer_epoch {
-            let message = "a newer process of the job took over; this one exits";
-            return Err(Error::new(ErrorKind::Fenced, message));
-        }
-        let transaction = brokers.begin();
-        brokers.producer(&self.transactional_id).open = Some(transaction);
-        self.write(&mut brokers, epochs, transaction);
-        if brokers.strikes(faults.left_open) {
-            return Err(retry("the records were not acknowledged"));
-        }
-        if brokers.strikes(faults.delayed) {
-            brokers.delayed.push(Delayed {
-                transactional_id: self.transactional_id.clone(),
-                producer_epoch,
-                transaction,
-            });
-            return Err(retry("the commit was not answered in time"));
-        }
-        brokers.end_of(&self.transactional_id, Outcome::Committed);
-        if brokers.strikes(faults.answer_lost) {
-            return Err(retry("the connection was lost"));
-        }
-        self.producer_epoch = Some(producer_epoch);
+        let entries = brokers.committed(&self.journal, 0);
+        let needed = entries
+            .iter()
+            .find(|(_, entry)| entry.epoch.is_some_and(|epoch| epoch >= before.0));
+        let Some(&(offset, _)) = needed.or(entries.last()) else {
+            return Ok(());
+        };
+        brokers.retain_from(&self.journal.clone(), 0, offset);
         Ok(())
+    }
+
+    fn record_bytes_max(&self, _: usize) -> Option<usize> {
+        None
     }
 }

@@ -27,7 +27,7 @@ pub enum Entry {
 /// A partition's log.
 #[derive(Debug, Default)]
 pub struct Partition {
-    /// The offset of the first entry.
+    /// The oldest retained offset. What lies before it is kept for who checks what was.
     start: i64,
     entries: Vec<(Entry, Option<TransactionId>)>,
 }
@@ -42,7 +42,7 @@ impl Partition {
     /// The offset after the last entry.
     #[must_use]
     pub const fn end_offset(&self) -> i64 {
-        self.start + self.entries.len() as i64
+        self.entries.len() as i64
     }
 
     pub(super) fn append(&mut self, entry: Entry, transaction: Option<TransactionId>) {
@@ -57,10 +57,7 @@ impl Partition {
     }
 
     pub(super) fn retain_from(&mut self, offset: i64) {
-        let from = offset.clamp(self.start, self.end_offset());
-        let count = usize::try_from(from - self.start).expect("clamped");
-        self.entries.drain(..count);
-        self.start = from;
+        self.start = offset.clamp(self.start, self.end_offset());
     }
 
     /// How far a reader of committed data gets: to the first record of an open transaction.
@@ -70,7 +67,7 @@ impl Partition {
             of.is_some_and(|of| outcome(of, transactions) == Outcome::Open)
         };
         let first = self.entries.iter().position(open);
-        first.map_or(self.end_offset(), |first| self.start + first as i64)
+        first.map_or(self.end_offset(), |first| first as i64)
     }
 
     /// What a reader of committed data finds from an offset on.
@@ -80,8 +77,8 @@ impl Partition {
         transactions: &'a [Outcome],
     ) -> impl Iterator<Item = (i64, &'a Record)> {
         let end = self.last_stable_offset(transactions);
-        let skipped = usize::try_from((from - self.start).max(0)).expect("not negative");
-        let entries = (self.start..end).zip(&self.entries).skip(skipped);
+        let skipped = usize::try_from(from).expect("offsets are not negative");
+        let entries = (0..end).zip(&self.entries).skip(skipped);
         entries.filter_map(|(offset, (entry, of))| match (entry, of) {
             (Entry::Marker, _) => None,
             (Entry::Record(_), Some(of)) if outcome(*of, transactions) != Outcome::Committed => {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt;
-use tidemill_connectors_api::{Error, Source, SourceBatch};
+use tidemill_connectors_api::{Described, Error, Source, SourceBatch};
 use tidemill_types::ErrorKind;
 
-use super::Kafka;
+use super::{Kafka, Topic};
 
 /// How many records of a partition a poll brings at most.
 const POLL_RECORDS_MAX: usize = 4;
@@ -17,6 +17,8 @@ pub struct SimSource {
     kafka: Kafka,
     topic: String,
     positions: BTreeMap<u32, i64>,
+    /// The topic that was opened.
+    id: u64,
 }
 
 impl SimSource {
@@ -26,12 +28,34 @@ impl SimSource {
             kafka,
             topic,
             positions: BTreeMap::new(),
+            id: 0,
         }
     }
 
     fn away(&self) -> Error {
         let message = format!("topic '{}' does not answer; try again", self.topic);
         Error::new(ErrorKind::Retry, message)
+    }
+
+    /// Fails if the topic is another one than was opened, or what is to be read next was deleted.
+    fn retained(&self, topic: &Topic) -> Result<(), Error> {
+        let name = &self.topic;
+        if topic.id != self.id {
+            let message = format!(
+                "topic '{name}' was deleted and made again; start the job under a new name"
+            );
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        for (&partition, &at) in &self.positions {
+            let start = topic.partitions[partition as usize].start();
+            if at < start {
+                let message = format!(
+                    "offset {at} of partition {partition} of topic '{name}' is no longer retained, the oldest is {start}"
+                );
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
+        Ok(())
     }
 
     /// A call fails now and then.
@@ -50,48 +74,54 @@ impl Source for SimSource {
         &self.topic
     }
 
-    fn partitions(&mut self) -> Result<Vec<u32>, Error> {
+    fn describe(&mut self) -> Result<Described, Error> {
         self.call()?;
         let brokers = self.kafka.lock();
         let Some(topic) = brokers.topic(&self.topic) else {
             let message = format!("there is no topic '{}'; make it", self.topic);
             return Err(Error::new(ErrorKind::Invalid, message));
         };
-        Ok((0..).take(topic.partitions.len()).collect())
+        Ok(Described {
+            incarnation: topic.id.to_string(),
+            partitions: (0..).take(topic.partitions.len()).collect(),
+        })
     }
 
     fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error> {
         self.call()?;
+        Ok(self.known_ends())
+    }
+
+    fn known_ends(&mut self) -> Vec<(u32, i64)> {
         let brokers = self.kafka.lock();
         let partitions = brokers.topic(&self.topic).map(|topic| &topic.partitions);
         let ends = partitions.into_iter().flatten();
-        Ok((0..)
+        (0..)
             .zip(ends.map(|log| log.last_stable_offset(&brokers.transactions)))
-            .collect())
+            .collect()
     }
 
-    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<(), Error> {
+    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error> {
         self.call()?;
         let brokers = self.kafka.lock();
         let topic = brokers.topic(&self.topic).ok_or_else(|| self.away())?;
+        self.positions.clear();
         for &(partition, position) in positions {
             let start = topic.partitions[partition as usize].start();
             let at = position.unwrap_or(start);
-            if at < start {
-                let message = format!(
-                    "offset {at} of partition {partition} of topic '{}' is no longer retained, the oldest is {start}",
-                    self.topic
-                );
-                return Err(Error::new(ErrorKind::Invalid, message));
-            }
             self.positions.insert(partition, at);
         }
-        Ok(())
+        self.id = topic.id;
+        self.retained(topic)?;
+        Ok(self.positions.clone().into_iter().collect())
     }
 
     fn poll(&mut self, _: Duration, _: usize, out: &mut Vec<SourceBatch>) -> Result<(), Error> {
         self.call()?;
         let mut brokers = self.kafka.lock();
+        if let Some(topic) = brokers.topic(&self.topic) {
+            self.retained(topic)?;
+        }
         for (&partition, position) in &mut self.positions {
             let away = brokers.faults.leader_away;
             let count = brokers.rng.random_range(0..=POLL_RECORDS_MAX);

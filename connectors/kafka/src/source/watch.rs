@@ -1,0 +1,91 @@
+//! What a source learns of its topic beside the records, without ever waiting for it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tidemill_connectors_api::Error;
+use tidemill_types::ErrorKind;
+
+use crate::native::Fetcher;
+use crate::native::admin::{Answer, End, Question};
+
+/// How often the brokers are asked.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long they may take to answer; meanwhile they are asked nothing more.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The newest answers.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// The id of the topic that is read.
+    incarnation: String,
+    /// Where each partition that is read ended.
+    ends: BTreeMap<u32, i64>,
+    asked_at: Option<Instant>,
+    /// Answers that have not come yet.
+    outstanding: usize,
+}
+
+impl Watch {
+    /// Of a topic that was just opened.
+    pub fn new(incarnation: String, ends: Vec<(u32, i64)>) -> Self {
+        Self {
+            incarnation,
+            ends: ends.into_iter().collect(),
+            asked_at: Some(Instant::now()),
+            outstanding: 0,
+        }
+    }
+
+    /// Where the partitions ended when that was last heard.
+    pub fn ends(&self) -> Vec<(u32, i64)> {
+        self.ends
+            .iter()
+            .map(|(&partition, &end)| (partition, end))
+            .collect()
+    }
+
+    /// Takes the answers that have come, and asks again when it is time. Fails if the topic is another one by now.
+    pub fn look(&mut self, topic: &str, fetcher: &Fetcher) -> Result<(), Error> {
+        while let Some(answer) = fetcher.answer() {
+            self.outstanding = self.outstanding.saturating_sub(1);
+            match answer {
+                Answer::TopicId(now) => self.check(topic, &now)?,
+                Answer::Offsets(ends) => {
+                    let known = ends.into_iter();
+                    self.ends
+                        .extend(known.filter_map(|(partition, end)| Some((partition, end.ok()?))));
+                }
+                Answer::Failed(code, text) => {
+                    tracing::debug!(topic, %code, text, "the brokers did not tell about a topic; they are asked again");
+                }
+                Answer::Deleted => {}
+            }
+        }
+        let due = self.asked_at.is_none_or(|at| at.elapsed() >= INTERVAL);
+        if due && self.outstanding == 0 {
+            let partitions: Vec<u32> = self.ends.keys().copied().collect();
+            let ends = Question::Offsets(topic, &partitions, End::Newest);
+            for question in [Question::TopicId(topic), ends] {
+                fetcher.ask(&question, PATIENCE);
+                self.outstanding += 1;
+            }
+            self.asked_at = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn check(&self, topic: &str, now: &str) -> Result<(), Error> {
+        let was = &self.incarnation;
+        if was.is_empty() || now.is_empty() || was == now {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Invalid,
+            format!(
+                "topic '{topic}' was deleted and made again while it was read (it was '{was}' and is '{now}'): the offsets that the job stands \
+                 at mean other records now; give the job a new name and an empty state directory to begin with the new topic"
+            ),
+        ))
+    }
+}
