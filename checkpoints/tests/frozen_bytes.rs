@@ -9,9 +9,7 @@ const RECORD: &str = concat!(
     r#""incarnations":{"budgets":"","payments":"lJFyXNoGTuuYXCGsR3VXug"}}"#
 );
 
-const RECORD_WITHOUT_NEW_PARTITIONS: &str = concat!(
-    r#"{"version":2,"epoch":43,"owner":"run-a","plan_hash":"9f86d081","clock_ms":1752537600223,"positions":{},"incarnations":{}}"#
-);
+const RECORD_WITHOUT_NEW_PARTITIONS: &str = r#"{"version":2,"epoch":43,"owner":"run-a","plan_hash":"9f86d081","clock_ms":1752537600223,"positions":{},"incarnations":{}}"#;
 
 const CLAIM: &str = r#"{"version":2,"claims_after":42,"owner":"run-b"}"#;
 

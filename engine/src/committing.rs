@@ -338,36 +338,4 @@ fn merge(complete: CompleteEpoch) -> EpochOutput {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn records(values: &[&str]) -> OutputRecords {
-        let mut records = OutputRecords::default();
-        values
-            .iter()
-            .for_each(|value| records.push(b"key", Some(value.as_bytes())));
-        records
-    }
-
-    fn values(records: &OutputRecords) -> Vec<&[u8]> {
-        records.iter().filter_map(|(_, value)| value).collect()
-    }
-
-    #[test]
-    fn records_in_the_order_of_their_source_are_written_by_partition_whoever_was_first() {
-        let mut output = SinkOutput::default();
-        output.add(Some(2), records(&["c", "a"]));
-        output.add(Some(0), records(&["d", "b"]));
-        let merged = output.merge(true);
-        assert_eq!(values(&merged), [b"d", b"b", b"c", b"a"]);
-    }
-
-    #[test]
-    fn records_without_keys_are_written_by_value_whoever_was_first() {
-        let mut output = SinkOutput::default();
-        output.add(None, records(&["b", "d"]));
-        output.add(None, records(&["a", "c"]));
-        let merged = output.merge(false);
-        assert_eq!(values(&merged), [b"a", b"b", b"c", b"d"]);
-    }
-}
+mod tests;

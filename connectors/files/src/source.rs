@@ -1,7 +1,8 @@
 //! Reads the partition files of a topic, and goes on reading as they grow.
 //!
 //! Under a path that a job writes to, a topic is read up to its committed lengths only. Elsewhere up to the last line feed; a run that ends where the
-//! files end ([`Source::end_offsets`]) reads a last line that has none as well, as if it had one, unless the file grows meanwhile.
+//! files end ([`Source::end_offsets`]) reads a last line that has none as well, as if it had one, if it is a whole JSON object or array and the file
+//! does not grow meanwhile. What is not read yet counts as lag.
 //! Promises: a record is a whole line without its line feed, its bytes unchanged; an empty line is an empty record. A file whose first bytes are
 //! not those that were read before is another file.
 
@@ -180,17 +181,30 @@ impl FilesSource {
         partition_path(&self.options.path, &self.options.topic, partition)
     }
 
-    /// The position after the last line as it is now, which counts as whole.
+    /// The position after the last line as it is now, if that is whole, with or without a line feed; else after the line before.
     fn seal(&mut self, partition: u32) -> Result<u64, Error> {
         let path = self.file_of(partition);
         let failed = |e: &std::io::Error| io_error("read", &path, e);
         let file = File::open(&path).map_err(|e| failed(&e))?;
         let length = file.metadata().map_err(|e| failed(&e))?.len();
-        if length == 0 || ends_line(&file, length).map_err(|e| failed(&e))? {
+        let end = end_of_last_line(&file, length).map_err(|e| failed(&e))?;
+        if end == length {
             return Ok(length);
         }
-        self.sealed.insert(partition, length);
-        Ok(length + 1)
+        let rest = usize::try_from(length - end).unwrap_or(usize::MAX);
+        if rest <= RECORD_BYTES_MAX {
+            let mut line = vec![0; rest];
+            let count = read_up_to(&file, &mut line, end).map_err(|e| failed(&e))?;
+            if is_whole(&line[..count]) {
+                self.sealed.insert(partition, length);
+                return Ok(length + 1);
+            }
+        }
+        tracing::warn!(
+            path = %path.display(), bytes = rest,
+            "the last line is not whole and has no line feed; it is not read, and counts as lag"
+        );
+        Ok(end)
     }
 
     fn partitions(&mut self) -> Result<Vec<u32>, Error> {
@@ -422,6 +436,29 @@ fn partition_of_name(name: &str) -> Option<u32> {
     let stem = name.strip_suffix(".jsonl")?;
     let partition: u32 = stem.parse().ok()?;
     (partition.to_string() == stem).then_some(partition)
+}
+
+/// Whether a line without a line feed is complete: one whole JSON object or array, to which nothing can be added.
+fn is_whole(line: &[u8]) -> bool {
+    (line.ends_with(b"}") || line.ends_with(b"]"))
+        && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
+}
+
+/// The position after the last line feed of a file of that length.
+fn end_of_last_line(file: &File, length: u64) -> std::io::Result<u64> {
+    let mut end = length;
+    let mut chunk = vec![0; CHUNK_BYTES_MIN];
+    while end > 0 {
+        let start = end.saturating_sub(CHUNK_BYTES_MIN as u64);
+        let count = read_up_to(file, &mut chunk, start)?;
+        // The file may have grown meanwhile: what lies past `end` was not there when this was asked.
+        let count = count.min(usize::try_from(end - start).expect("at most a chunk"));
+        if let Some(last) = memchr::memrchr(b'\n', &chunk[..count]) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// Whether the byte before `end` is a line feed.

@@ -469,3 +469,6 @@ fn send_error(options: &CommitterOptions, error: &SendError) -> Error {
     );
     Error::new(kind, message)
 }
+
+#[cfg(test)]
+mod tests;

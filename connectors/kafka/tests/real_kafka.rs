@@ -196,8 +196,11 @@ fn a_new_record_ends_the_wait_of_a_poll() {
     let broker = broker::shared();
     broker.create_topic("wakeup", 1, &[]);
     let mut source = source(broker, "wakeup");
-    source.open(&[(0, None)]).unwrap();
-    read_until(&mut *source, &[(0, 0)]);
+    assert_eq!(source.open(&[(0, None)]).unwrap(), [(0, 0)]);
+    // That the end is reached ends a poll, too.
+    source
+        .poll(Duration::from_secs(30), MEGABYTE, &mut Vec::new())
+        .unwrap();
     let mut bulk = Bulk::new(&broker.bootstrap()).unwrap();
     bulk.produce("wakeup", Some(0), None, Some(b"x")).unwrap();
     bulk.flush().unwrap();
@@ -568,8 +571,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
     let broker = Broker::start("kafka-killed");
     broker.create_topic("in", 1, &[]);
     let mut source = source(&broker, "in");
-    source.open(&[(0, None)]).unwrap();
-    read_until(&mut *source, &[(0, 0)]);
+    assert_eq!(source.open(&[(0, None)]).unwrap(), [(0, 0)]);
     let mut committer = committer(&broker, "killed", &["out"], &[]);
     committer.fence().unwrap();
     committer.commit(&[epoch(1, 1, 0..10)]).unwrap();
@@ -580,6 +582,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
         .poll(Duration::from_millis(100), MEGABYTE, &mut batches)
         .unwrap();
     assert!(batches.is_empty());
+    assert_eq!(source.known_ends(), [(0, 0)], "what was heard last");
     assert_eq!(source.end_offsets().unwrap_err().kind(), ErrorKind::Retry);
 
     std::thread::scope(|scope| {

@@ -1,5 +1,10 @@
 //! The contracts, on files.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed, also in its helpers"
+)]
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

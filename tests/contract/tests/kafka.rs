@@ -1,5 +1,10 @@
 //! The contracts, on a real Kafka.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed, also in its helpers"
+)]
+
 #[path = "../../../connectors/kafka/tests/broker/mod.rs"]
 mod broker;
 

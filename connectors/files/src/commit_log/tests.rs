@@ -21,6 +21,16 @@ fn log_with(folder: &Path, epochs: std::ops::RangeInclusive<u64>) -> CommitLog {
     log
 }
 
+/// A log that is long enough to be trimmed, and how many epochs it has. Written at once: nothing has to be durable here.
+fn long_log(folder: &Path) -> (CommitLog, u64) {
+    let epochs = 2 * TRIM_BYTES_MIN / line(1).encode().len() as u64 + 1;
+    let lines: Vec<u8> = (1..=epochs)
+        .flat_map(|epoch| line(epoch).encode())
+        .collect();
+    fs::write(CommitLog::path(folder), lines).unwrap();
+    (CommitLog::open(folder).unwrap(), epochs)
+}
+
 #[test]
 fn a_line_has_the_frozen_layout() {
     assert_eq!(
@@ -66,13 +76,9 @@ fn a_damaged_line_before_a_good_one_is_corrupt() {
 #[test]
 fn only_lines_that_nobody_needs_are_dropped_and_followers_notice() {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = log_with(folder.path(), 1..=1);
+    let (mut log, epochs_max) = long_log(folder.path());
     let mut follower = CommitFollower::new(folder.path());
     follower.refresh().unwrap();
-    let epochs_max = 2 * TRIM_BYTES_MIN / line(1000).encode().len() as u64 + 100;
-    for epoch in 2..=epochs_max {
-        log.append(line(epoch)).unwrap();
-    }
     let whole = read_entries(folder.path(), "job", Epoch(0)).unwrap();
     assert_eq!(whole.len() as u64, epochs_max, "nothing goes by itself");
     let needed = epochs_max - 10;
@@ -87,11 +93,7 @@ fn only_lines_that_nobody_needs_are_dropped_and_followers_notice() {
 #[test]
 fn the_newest_entry_stays_whatever_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = log_with(folder.path(), 1..=1);
-    for epoch in 2..=2 * TRIM_BYTES_MIN / line(1).encode().len() as u64 {
-        log.append(line(epoch)).unwrap();
-    }
-    let newest = log.last().unwrap().epochs.unwrap().1;
+    let (mut log, newest) = long_log(folder.path());
     log.trim(Epoch(999_999)).unwrap();
     let kept = read_entries(folder.path(), "job", Epoch(0)).unwrap();
     assert_eq!(kept, [format!("{{\"epoch\":{newest}}}").into_bytes()]);

@@ -52,14 +52,14 @@ fn only_whole_lines_are_read_and_the_rest_once_it_is_whole() {
 }
 
 #[test]
-fn a_run_that_ends_where_the_file_ends_reads_its_last_line_without_a_line_feed() {
+fn a_run_that_ends_where_the_file_ends_reads_a_whole_last_line_without_a_line_feed() {
     let folder = tempfile::tempdir().unwrap();
-    append(folder.path(), "a\nbc");
+    append(folder.path(), "a\n{}");
     let mut bounded = source(folder.path());
     bounded.open(&[(0, None)]).unwrap();
     assert_eq!(bounded.end_offsets().unwrap(), [(0, 5)]);
     assert_eq!(poll(&mut bounded), [(0, "a".to_owned())]);
-    assert_eq!(poll(&mut bounded), [(2, "bc".to_owned())]);
+    assert_eq!(poll(&mut bounded), [(2, "{}".to_owned())]);
     assert_eq!(poll(&mut bounded), []);
 
     // The next run goes on behind the line feed that comes later; a line that was not whole is refused.
@@ -69,23 +69,41 @@ fn a_run_that_ends_where_the_file_ends_reads_its_last_line_without_a_line_feed()
     append(folder.path(), "\nd\n");
     assert_eq!(poll(&mut next), [(5, "d".to_owned())]);
     assert_eq!(poll(&mut bounded), [(5, "d".to_owned())]);
-    fs::write(folder.path().join("t/0.jsonl"), "a\nbcde\n").unwrap();
+    fs::write(folder.path().join("t/0.jsonl"), "a\n{} {}\n").unwrap();
     let error = source(folder.path()).open(&[(0, Some(5))]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 }
 
 #[test]
+fn a_last_line_that_is_not_whole_is_not_read_but_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    for torn in ["{\"a\":1", "12", "{\"a\":\"}", "{}{"] {
+        append(folder.path(), "a\n");
+        let whole = fs::metadata(folder.path().join("t/0.jsonl")).unwrap().len();
+        append(folder.path(), torn);
+        let mut bounded = source(folder.path());
+        bounded.open(&[(0, Some(offset(whole)))]).unwrap();
+        assert_eq!(bounded.end_offsets().unwrap(), [(0, offset(whole))]);
+        let length = offset(whole + torn.len() as u64);
+        assert_eq!(bounded.known_ends(), [(0, length)]);
+        assert_eq!(poll(&mut bounded), []);
+        append(folder.path(), "\n");
+        assert_eq!(poll(&mut bounded), [(offset(whole), torn.to_owned())]);
+    }
+}
+
+#[test]
 fn a_last_line_that_grows_while_it_is_read_waits_for_its_line_feed() {
     let folder = tempfile::tempdir().unwrap();
-    append(folder.path(), "a\nbc");
+    append(folder.path(), "a\n[1]");
     let mut bounded = source(folder.path());
     bounded.open(&[(0, None)]).unwrap();
     bounded.end_offsets().unwrap();
-    append(folder.path(), "de");
+    append(folder.path(), " ");
     assert_eq!(poll(&mut bounded), [(0, "a".to_owned())]);
     assert_eq!(poll(&mut bounded), []);
     append(folder.path(), "\n");
-    assert_eq!(poll(&mut bounded), [(2, "bcde".to_owned())]);
+    assert_eq!(poll(&mut bounded), [(2, "[1] ".to_owned())]);
 }
 
 #[test]
