@@ -11,10 +11,26 @@ use tidemill_types::Epoch;
 use crate::Error;
 
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Per topic and partition the offset to read next.
 pub type Positions = BTreeMap<String, BTreeMap<u32, i64>>;
+
+/// What an epoch knew of the data's time, beside its one reading of the wall clock.
+///
+/// The data's clock says how old a record may be that is still to come: what was bound to an earlier time can be forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataTimes {
+    /// The steady clock: set by the wall clock once, it goes on only while the job runs. In milliseconds since 1970 UTC.
+    pub steady_ms: i64,
+    /// The data's clock before the epoch: no source is behind this time, as far as it has been read. In milliseconds since 1970 UTC.
+    pub oldest_ms: i64,
+    /// The time of the newest record up to the epoch, in milliseconds since 1970 UTC.
+    pub newest_ms: i64,
+    /// By source, in order: the partitions that had nothing to read when everything before the epoch had been read, and so did not hold
+    /// its watermark back.
+    pub idle: BTreeMap<String, Vec<u32>>,
+}
 
 /// What one epoch was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +43,8 @@ pub struct Record {
     pub plan_hash: String,
     /// The epoch's reading of the wall clock, in milliseconds since 1970 UTC.
     pub clock_ms: i64,
+    /// What the epoch knew of the data's time.
+    pub time: DataTimes,
     /// Where every source partition stands after the epoch. Its range starts where the record before ends; an epoch that read nothing from
     /// a partition repeats its position.
     pub positions: Positions,
@@ -35,12 +53,19 @@ pub struct Record {
 impl Record {
     /// A record of the current version.
     #[must_use]
-    pub const fn new(epoch: Epoch, plan_hash: String, clock_ms: i64, positions: Positions) -> Self {
+    pub const fn new(
+        epoch: Epoch,
+        plan_hash: String,
+        clock_ms: i64,
+        time: DataTimes,
+        positions: Positions,
+    ) -> Self {
         Self {
             version: VERSION,
             epoch,
             plan_hash,
             clock_ms,
+            time,
             positions,
         }
     }

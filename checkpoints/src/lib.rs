@@ -15,7 +15,7 @@ pub mod state_dir;
 pub mod store;
 
 pub use error::Error;
-pub use journal::{Positions, Record};
+pub use journal::{DataTimes, Positions, Record};
 pub use manifest::{FileEntry, Manifest};
 pub use recovery::{Decision, Facts};
 pub use state_dir::StateDir;

@@ -5,10 +5,10 @@
 use serde::{Deserialize, Serialize};
 use tidemill_types::Epoch;
 
-use crate::journal::Positions;
+use crate::journal::{DataTimes, Positions};
 
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a checkpoint is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct Manifest {
     pub workers: usize,
     /// The epoch's reading of the wall clock, in milliseconds since 1970 UTC.
     pub clock_ms: i64,
+    /// What the epoch knew of the data's time.
+    pub time: DataTimes,
     /// When the checkpoint was written, in milliseconds since 1970 UTC. Says nothing about the state.
     pub created_ms: i64,
     /// Where every source partition stands after the epoch.

@@ -4,18 +4,19 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tidemill_checkpoints::{CheckpointStore, Manifest, Positions, Record, StateDir};
+use tidemill_checkpoints::{CheckpointStore, DataTimes, Manifest, Positions, Record, StateDir};
 use tidemill_types::{Epoch, ErrorKind};
 
 fn manifest(epoch: u64) -> Manifest {
     Manifest {
-        version: 1,
+        version: 2,
         job: "finance".to_owned(),
         epoch: Epoch(epoch),
         plan_hash: "plan-a".to_owned(),
         plan_text: "a plan".to_owned(),
         workers: 2,
         clock_ms: 0,
+        time: DataTimes::default(),
         created_ms: 0,
         positions: Positions::new(),
         files: Vec::new(),
@@ -110,6 +111,7 @@ fn a_checkpoint_of_an_epoch_that_was_cut_otherwise_is_passed_over_and_can_be_dis
             Epoch(epoch),
             "plan-a".to_owned(),
             clock_ms,
+            DataTimes::default(),
             Positions::new(),
         )
     };

@@ -1,17 +1,27 @@
-//! The bytes of the journal's records and of manifests, as version 1 writes and reads them.
+//! The bytes of the journal's records and of manifests, as version 2 writes and reads them.
 
 use tidemill_checkpoints::journal::decode_all;
-use tidemill_checkpoints::{FileEntry, Manifest, Positions, Record};
+use tidemill_checkpoints::{DataTimes, FileEntry, Manifest, Positions, Record};
 use tidemill_types::{Epoch, ErrorKind};
 
-const RECORD: &str = r#"{"version":1,"epoch":42,"plan_hash":"9f86d081","clock_ms":1752537600123,"positions":{"studio.budget":{"0":-1},"studio.payment":{"0":17,"2":9007199254740993,"10":0}}}"#;
+const RECORD: &str = r#"{"version":2,"epoch":42,"plan_hash":"9f86d081","clock_ms":1752537600123,"time":{"steady_ms":1752537500000,"oldest_ms":1752537400000,"newest_ms":1752537600100,"idle":{"studio.payment":[2,10]}},"positions":{"studio.budget":{"0":-1},"studio.payment":{"0":17,"2":9007199254740993,"10":0}}}"#;
 
 const MANIFEST: &str = concat!(
-    r#"{"version":1,"job":"finance","epoch":42,"plan_hash":"9f86d081","plan_text":"source payment\n  table payment","workers":2,"#,
-    r#""clock_ms":1752537600123,"created_ms":1752537600456,"positions":{"studio.payment":{"0":17}},"#,
+    r#"{"version":2,"job":"finance","epoch":42,"plan_hash":"9f86d081","plan_text":"source payment\n  table payment","workers":2,"#,
+    r#""clock_ms":1752537600123,"time":{"steady_ms":1752537500000,"oldest_ms":1752537400000,"newest_ms":1752537600100,"idle":{"studio.payment":[2,10]}},"#,
+    r#""created_ms":1752537600456,"positions":{"studio.payment":{"0":17}},"#,
     r#""files":[{"path":"worker-0/000012.sst","bytes":4096,"crc32":3735928559}],"state_bytes":4096}"#,
-    "\n8b3607b6\n"
+    "\na26beb73\n"
 );
+
+fn times() -> DataTimes {
+    DataTimes {
+        steady_ms: 1_752_537_500_000,
+        oldest_ms: 1_752_537_400_000,
+        newest_ms: 1_752_537_600_100,
+        idle: [("studio.payment".to_owned(), vec![2, 10])].into(),
+    }
+}
 
 fn record() -> Record {
     let positions = [
@@ -29,19 +39,21 @@ fn record() -> Record {
         Epoch(42),
         "9f86d081".to_owned(),
         1_752_537_600_123,
+        times(),
         positions,
     )
 }
 
 fn manifest() -> Manifest {
     Manifest {
-        version: 1,
+        version: 2,
         job: "finance".to_owned(),
         epoch: Epoch(42),
         plan_hash: "9f86d081".to_owned(),
         plan_text: "source payment\n  table payment".to_owned(),
         workers: 2,
         clock_ms: 1_752_537_600_123,
+        time: times(),
         created_ms: 1_752_537_600_456,
         positions: [("studio.payment".to_owned(), [(0, 17)].into())].into(),
         files: vec![FileEntry {
@@ -86,15 +98,15 @@ fn a_manifest_with_any_bit_changed_or_any_byte_missing_is_none() {
 
 #[test]
 fn a_record_that_cannot_be_read_is_named_by_its_place() {
-    let error = decode_all(&[RECORD, "{\"version\":1"]).expect_err("cut off");
+    let error = decode_all(&[RECORD, "{\"version\":2"]).expect_err("cut off");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(
         error.to_string().starts_with("journal record 1 "),
         "{error}"
     );
 
-    let error = decode_all(&[RECORD.replace("\"version\":1", "\"version\":2")])
+    let error = decode_all(&[RECORD.replace("\"version\":2", "\"version\":3")])
         .expect_err("from the future");
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains("version 2"), "{error}");
+    assert!(error.to_string().contains("version 3"), "{error}");
 }

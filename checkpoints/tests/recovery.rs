@@ -1,7 +1,7 @@
 //! The decision how to go on, as a table: what was found, and what follows.
 
 use tidemill_checkpoints::recovery::{CheckpointFact, Decision, Facts, RefusalReason, decide};
-use tidemill_checkpoints::{Positions, Record};
+use tidemill_checkpoints::{DataTimes, Positions, Record};
 use tidemill_types::Epoch;
 
 const PLAN: &str = "plan-a";
@@ -9,7 +9,7 @@ const PLAN: &str = "plan-a";
 fn journal(epochs: impl IntoIterator<Item = u64>) -> Vec<Record> {
     epochs
         .into_iter()
-        .map(|epoch| Record::new(Epoch(epoch), PLAN.to_owned(), 0, Positions::new()))
+        .map(|epoch| Record::new(Epoch(epoch), PLAN.to_owned(), 0, DataTimes::default(), Positions::new()))
         .collect()
 }
 

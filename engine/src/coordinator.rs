@@ -24,6 +24,7 @@ use tidemill_types::Epoch;
 use crate::assemble::InFlight;
 use crate::checkpointer::{self, FrozenCheckpoint};
 use crate::committing::CompleteEpoch;
+use crate::data_time::{self, DataTime};
 use crate::event::{Command, Event};
 use crate::recovery::Start;
 use crate::replay::Waiting;
@@ -82,6 +83,8 @@ pub struct Run<'a> {
     pub store: CheckpointStore,
     /// When the run started.
     pub started: Instant,
+    /// Partitions of each source.
+    pub partitions: &'a [Vec<u32>],
 }
 
 /// The state of the loop.
@@ -107,8 +110,9 @@ pub struct Coordinator<'a> {
     admitted_positions: VecDeque<(u64, Positions)>,
     newest: u64,
     clock_ms: i64,
+    data_time: DataTime,
+    live_at: Instant,
     closed_at: Instant,
-    input_at: Instant,
     /// Outputs up to this epoch were committed before this run.
     suppress_through: u64,
     /// The newest committed epoch.
@@ -133,6 +137,7 @@ impl<'a> Coordinator<'a> {
             status,
             store,
             started,
+            partitions,
         } = run;
         let is_keyed = plan.sinks.iter().map(|sink| !sink.key.is_empty()).collect();
         let checkpoint_epoch = start
@@ -164,8 +169,14 @@ impl<'a> Coordinator<'a> {
                 .checkpoint
                 .as_ref()
                 .map_or(0, |manifest| manifest.clock_ms),
+            data_time: data_time::of_plan(
+                plan,
+                partitions,
+                start.checkpoint.as_ref(),
+                clock::now_ms(),
+            ),
+            live_at: Instant::now(),
             closed_at: Instant::now(),
-            input_at: Instant::now(),
             suppress_through: start.committed.0,
             committed_epoch: start.committed.0,
             replay: start.replay,
@@ -184,11 +195,7 @@ impl<'a> Coordinator<'a> {
     /// Whatever a thread could not go on with.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<(), Error> {
         if let Some(manifest) = self.restored.take() {
-            let tick = Tick {
-                clock_ms: manifest.clock_ms,
-                restored: true,
-                watermark: None,
-            };
+            let tick = data_time::tick(manifest.clock_ms, &manifest.time, true);
             self.admit(manifest.epoch.0, tick, BTreeMap::new(), Vec::new());
         }
         while let Some(record) = self.replay.pop_front() {
@@ -338,8 +345,13 @@ impl<'a> Coordinator<'a> {
 
     /// True if the run is bounded and everything that was there at its start is committed.
     fn is_done(&self) -> bool {
-        if !self.settings.until_caught_up || self.waiting_records > 0 || self.epochs_in_flight() > 0
-        {
+        let is_settled = self.newest == 0 || !self.data_time.is_unsettled();
+        self.is_read() && is_settled && self.epochs_in_flight() == 0
+    }
+
+    /// True if the run is bounded and everything that was there at its start is in epochs.
+    fn is_read(&self) -> bool {
+        if !self.settings.until_caught_up || self.waiting_records > 0 {
             return false;
         }
         self.plan

@@ -11,6 +11,7 @@ mod checkpointer;
 mod clock;
 mod committing;
 mod coordinator;
+mod data_time;
 mod error;
 mod event;
 mod expressions;

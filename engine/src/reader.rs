@@ -65,6 +65,9 @@ fn read(
             ends_read = Some(Instant::now());
             if let Ok(ends) = source.end_offsets() {
                 set_ends(status, index, &ends);
+                // They go the way of the records, so that they say something of everything that was read before.
+                let end = |&(partition, end)| SourceBatch::end(partition, end);
+                batches.extend(ends.iter().map(end));
             }
         }
         match source.poll(POLL_WAIT, POLL_BYTES, &mut batches) {

@@ -75,6 +75,7 @@ pub fn run(
         status,
         store,
         started,
+        partitions: &shared.partitions,
     };
     let mut coordinator = Coordinator::new(run, opened.start, opened.ends, channels);
     let result = coordinator.run(stop);

@@ -84,8 +84,8 @@ fn drive(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>) -> 
                     tick,
                     batches,
                 }) => driver.admit(epoch, tick, batches),
-                Ok(Command::Freeze { epoch, clock_ms }) => {
-                    driver.freeze(worker, epoch, clock_ms)?
+                Ok(Command::Freeze { epoch, oldest_ms }) => {
+                    driver.freeze(worker, epoch, oldest_ms)?
                 }
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return Ok(()),
                 Err(TryRecvError::Empty) => break,
@@ -166,13 +166,13 @@ impl Driver<'_> {
 
     /// Everything that changes state happens when an operator sees an epoch complete. While this worker holds its input back, no other
     /// can get further than it, so state is as of exactly the end of the epoch once the probe has passed it.
-    fn freeze(&mut self, worker: &mut Worker, epoch: u64, clock_ms: i64) -> Result<(), Error> {
+    fn freeze(&mut self, worker: &mut Worker, epoch: u64, oldest_ms: i64) -> Result<(), Error> {
         while self.rendered.probe.less_equal(&epoch) {
             self.step(worker)?;
         }
         let frozen = self.store.freeze()?;
-        // Whoever restores this snapshot, or goes on from here, has a clock of at least this.
-        self.store.forget_expired_before(clock_ms);
+        // Whoever restores this snapshot, or goes on from here, finds the data's clock to be at least this.
+        self.store.forget_expired_before(oldest_ms);
         // Nobody listens any more only if the run is over.
         let _ = self.shared.events.send(Event::Frozen {
             worker: worker.index(),

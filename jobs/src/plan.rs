@@ -75,7 +75,8 @@ pub struct WatermarkPlan {
     pub delay_ms: i64,
     /// A record whose time is further ahead of the epoch's clock is a dead letter, in milliseconds (option `watermark.max-future`).
     pub max_future_ms: i64,
-    /// A partition that was silent for so long no longer holds the watermark back, in milliseconds (option `watermark.idle-timeout`).
+    /// A partition read to its end, and without anything to read for so long, no longer holds the watermark back, in milliseconds (option
+    /// `watermark.idle-timeout`).
     pub idle_timeout_ms: i64,
 }
 

@@ -20,7 +20,7 @@ use crate::watermark::Fact;
 use crate::{Changes, Counter, Failure, Packet};
 
 /// Raw records of one partition in one epoch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RawBatch {
     /// Source partition.
     pub partition: u32,
@@ -32,6 +32,8 @@ pub struct RawBatch {
     pub arena: Vec<u8>,
     /// The epoch's clock, milliseconds since 1970.
     pub clock_ms: i64,
+    /// True if the partition had nothing more to read before the epoch.
+    pub is_idle: bool,
 }
 
 /// What the decoder counts.
@@ -68,7 +70,7 @@ pub struct Decoded<'scope> {
     pub rows: Changes<'scope>,
     /// Dead letters, in the ledger's columns.
     pub dead_letters: Changes<'scope>,
-    /// The greatest event time per partition and batch.
+    /// The greatest event time per partition and batch, and which partitions are idle.
     pub facts: Batches<'scope, Fact>,
 }
 
@@ -99,6 +101,12 @@ pub fn decode<'scope>(
                 (rows.activate(), dead.activate(), facts.activate());
             input.for_each(|capability, batches| {
                 for raw in batches.drain(..) {
+                    if raw.is_idle {
+                        let partition = raw.partition;
+                        facts
+                            .session(&capability)
+                            .give(Fact::Idle { partition });
+                    }
                     let records = Records {
                         partition: raw.partition,
                         offsets: &raw.offsets,
@@ -132,7 +140,7 @@ pub fn decode<'scope>(
                         }
                     }
                     if let Some(time_max_ms) = decoded.time_max {
-                        facts.session(&capability).give(Fact {
+                        facts.session(&capability).give(Fact::Time {
                             partition: raw.partition,
                             time_max_ms,
                         });

@@ -137,6 +137,7 @@ impl EventSink for Gatherer<'_> {
                 bounds: vec![0],
                 arena: Vec::new(),
                 clock_ms,
+                ..RawBatch::default()
             });
         let offset = self.offsets.entry((source, partition)).or_default();
         batch.offsets.push(*offset);

@@ -126,7 +126,6 @@ impl Stages<'_> {
                 name: of.name.clone(),
                 partitions: partitions.filter(|&partition| is_mine(partition)).collect(),
                 delay_ms: watermark.delay_ms,
-                idle_timeout_ms: watermark.idle_timeout_ms,
             };
             let mut operator = Watermark::new(
                 settings,
@@ -328,8 +327,12 @@ impl Stages<'_> {
         let watermark = source
             .and_then(|source| self.watermarks.get(&source))
             .and_then(|watermarks| watermarks[epoch]);
+        let clock_ms = self.inputs.clock_ms(epoch);
         Tick {
-            clock_ms: self.inputs.clock_ms(epoch),
+            clock_ms,
+            steady_ms: clock_ms,
+            oldest_ms: clock_ms,
+            newest_ms: clock_ms,
             restored: false,
             watermark,
         }

@@ -25,7 +25,7 @@ pub fn fact(rows: &RecordBatch, time: &str) -> Option<Fact> {
         .column_by_name(time)?
         .as_primitive::<TimestampMillisecondType>();
     let time_max_ms = times.iter().flatten().max()?;
-    Some(Fact {
+    Some(Fact::Time {
         partition: partition.value(0),
         time_max_ms,
     })

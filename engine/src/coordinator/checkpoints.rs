@@ -24,6 +24,7 @@ impl Coordinator<'_> {
             plan_text: self.plan.to_string(),
             workers: self.settings.workers,
             clock_ms: self.clock_ms,
+            time: self.data_time.times().clone(),
             created_ms: clock::now_ms(),
             positions: self.positions.clone(),
             files: Vec::new(),
@@ -39,7 +40,7 @@ impl Coordinator<'_> {
                 worker,
                 Command::Freeze {
                     epoch: self.newest,
-                    clock_ms: self.clock_ms,
+                    oldest_ms: self.data_time.times().oldest_ms,
                 },
             );
         }

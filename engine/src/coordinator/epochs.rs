@@ -49,6 +49,15 @@ impl Coordinator<'_> {
             {
                 let (status, plan) = (&self.status.sources[source], &self.plan.sources[source]);
                 for batch in batches {
+                    let position = self
+                        .read_positions
+                        .get(&plan.name)
+                        .and_then(|read| read.get(&batch.partition))
+                        .copied();
+                    let live_for_ms = data_time::elapsed_ms(self.live_at);
+                    if !(self.data_time).gathered(source, &batch, position, live_for_ms) {
+                        continue;
+                    }
                     status.records.add(batch.len() as u64);
                     status.bytes.add(batch.arena.len() as u64);
                     self.waiting_records += batch.len();
@@ -79,30 +88,17 @@ impl Coordinator<'_> {
             return since_closed >= self.epoch_interval()
                 || self.waiting_bytes >= self.settings.epoch_bytes_max;
         }
-        // Time alone changes something only until the last partition counts as idle.
-        let idle_ms = self
-            .plan
-            .sources
-            .iter()
-            .filter_map(|source| source.watermark.as_ref())
-            .map(|watermark| watermark.idle_timeout_ms)
-            .max();
-        let idle = idle_ms.map(|ms| {
-            Duration::from_millis(u64::try_from(ms).unwrap_or(0) + 2 * self.settings.idle_epoch_ms)
-        });
-        idle.is_some_and(|idle| {
-            self.newest > 0
-                && self.input_at.elapsed() < idle
+        // Without records an epoch changes something only if partitions became idle.
+        self.newest > 0
+            && (self.data_time.is_due()
                 && since_closed >= Duration::from_millis(self.settings.idle_epoch_ms)
-        })
+                || self.is_read() && self.data_time.is_unsettled())
     }
 
     pub(super) fn close_epoch(&mut self) {
-        if self.waiting_records > 0 {
-            self.input_at = Instant::now();
-        }
+        let at_ends = self.is_read();
         self.clock_ms = self.clock_ms.max(clock::now_ms());
-        let input: BTreeMap<usize, Vec<SourceBatch>> = self
+        let mut input: BTreeMap<usize, Vec<SourceBatch>> = self
             .waiting
             .iter_mut()
             .map(Waiting::take_all)
@@ -111,22 +107,18 @@ impl Coordinator<'_> {
         (self.waiting_bytes, self.waiting_records) = (0, 0);
         self.positions = self.read_positions.clone();
         let epoch = self.newest + 1;
+        let live_for_ms = data_time::elapsed_ms(self.live_at);
+        let time = (self.data_time).close(self.clock_ms, live_for_ms, at_ends, &mut input);
         let record = Record::new(
             Epoch(epoch),
             self.plan_hash.clone(),
             self.clock_ms,
+            time.times.clone(),
             self.positions.clone(),
         );
-        self.admit(
-            epoch,
-            Tick {
-                clock_ms: self.clock_ms,
-                restored: false,
-                watermark: None,
-            },
-            input,
-            record.encode(),
-        );
+        let tick = data_time::tick(self.clock_ms, &time.times, false);
+        data_time::tell(&time.idle, &mut input);
+        self.admit(epoch, tick, input, record.encode());
         self.closed_at = Instant::now();
     }
 
@@ -142,12 +134,16 @@ impl Coordinator<'_> {
         let mut per_worker: Vec<Vec<(usize, RawBatch)>> =
             (0..workers).map(|_| Vec::new()).collect();
         for (source, batches) in input {
-            for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
+            for batch in batches {
+                if batch.is_empty() && batch.end_offset.is_none() {
+                    continue;
+                }
                 let SourceBatch {
                     partition,
                     offsets,
                     bounds,
                     arena,
+                    end_offset,
                     ..
                 } = batch;
                 per_worker[(source + partition as usize) % workers].push((
@@ -158,6 +154,7 @@ impl Coordinator<'_> {
                         bounds,
                         arena,
                         clock_ms: tick.clock_ms,
+                        is_idle: end_offset.is_some(),
                     },
                 ));
             }

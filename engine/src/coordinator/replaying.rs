@@ -42,16 +42,10 @@ impl Coordinator<'_> {
         }
         self.positions = record.positions.clone();
         self.clock_ms = record.clock_ms;
-        self.admit(
-            record.epoch.0,
-            Tick {
-                clock_ms: record.clock_ms,
-                restored: false,
-                watermark: None,
-            },
-            input,
-            Vec::new(),
-        );
+        let time = (self.data_time).replay(&record.time, record.clock_ms, &mut input);
+        let tick = data_time::tick(record.clock_ms, &time.times, false);
+        data_time::tell(&time.idle, &mut input);
+        self.admit(record.epoch.0, tick, input, Vec::new());
         Ok(true)
     }
 
@@ -87,8 +81,7 @@ impl Coordinator<'_> {
         if self.in_flight.len() == 0 {
             self.recovered();
         }
-        self.closed_at = Instant::now();
-        self.input_at = Instant::now();
+        (self.closed_at, self.live_at) = (Instant::now(), Instant::now());
     }
 
     pub(super) fn recovered(&self) {

@@ -57,7 +57,6 @@ impl<'scope> Renderer<'_, 'scope> {
             name: source.name.clone(),
             partitions: self.context.partitions[index].clone(),
             delay_ms: watermark.delay_ms,
-            idle_timeout_ms: watermark.idle_timeout_ms,
         };
         let state = self
             .context

@@ -289,9 +289,13 @@ impl Positions {
     }
 }
 
+/// A tick of an epoch in which all clocks show the same.
 pub const fn tick(clock_ms: i64, watermark: Option<i64>) -> Tick {
     Tick {
         clock_ms,
+        steady_ms: clock_ms,
+        oldest_ms: clock_ms,
+        newest_ms: clock_ms,
         restored: false,
         watermark,
     }
@@ -299,9 +303,8 @@ pub const fn tick(clock_ms: i64, watermark: Option<i64>) -> Tick {
 
 pub const fn restored_tick(clock_ms: i64, watermark: Option<i64>) -> Tick {
     Tick {
-        clock_ms,
         restored: true,
-        watermark,
+        ..tick(clock_ms, watermark)
     }
 }
 
