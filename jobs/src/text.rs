@@ -117,7 +117,7 @@ fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
             watermark.idle_timeout_ms
         )?;
     }
-    if source.keep_bytes {
+    if source.kept.bytes {
         write!(out, ", keeps bytes")?;
     }
     let columns = source.columns.iter().map(|column| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::{BinaryArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::SchemaRef;
-use tidemill_formats::studio_json::{Decoder, Records, TimeRange};
+use tidemill_formats::studio_json::{Clocks, Decoder, Records, TimeRange};
 use tidemill_types::{ChangeBatch, DeadLetter};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -30,8 +30,10 @@ pub struct RawBatch {
     pub bounds: Vec<u32>,
     /// The records' bytes.
     pub arena: Vec<u8>,
-    /// The epoch's clock, milliseconds since 1970.
-    pub clock_ms: i64,
+    /// When each record was written, milliseconds since 1970; empty where the source does not say.
+    pub timestamps: Vec<i64>,
+    /// The epoch's clocks.
+    pub clocks: Clocks,
     /// True if the partition had nothing more to read before the epoch.
     pub is_idle: bool,
 }
@@ -112,8 +114,9 @@ pub fn decode<'scope>(
                         offsets: &raw.offsets,
                         bounds: &raw.bounds,
                         arena: &raw.arena,
+                        timestamps: &raw.timestamps,
                     };
-                    let decoded = decoder.decode(&records, raw.clock_ms);
+                    let decoded = decoder.decode(&records, raw.clocks);
                     counters.rows.add(decoded.rows.num_rows() as u64);
                     counters.reads.add(decoded.reads);
                     counters.dead_letters.add(decoded.dead_letters.len() as u64);

@@ -16,7 +16,7 @@ use super::cost::{Cost, Costs, bytes, count};
 use super::dataflow::Epochs;
 use super::inputs::Inputs;
 use super::planned::{columns, decoder_spec, resequence_settings, specs};
-use super::projections::{fact, windowed, without_bytes};
+use super::projections::{fact, windowed, narrow};
 use super::section::measured;
 
 /// The windowed aggregate that is measured, and what it reads.
@@ -88,8 +88,9 @@ impl Stages<'_> {
                     offsets: &raw.offsets,
                     bounds: &raw.bounds,
                     arena: &raw.arena,
+                    timestamps: &raw.timestamps,
                 };
-                let (decoded, took) = measured(|| decoders[*source].decode(&records, raw.clock_ms));
+                let (decoded, took) = measured(|| decoders[*source].decode(&records, raw.clocks));
                 let output = [ChangeBatch::inserts(decoded.rows)];
                 let cost = Cost {
                     records: raw.offsets.len() as u64,
@@ -213,7 +214,7 @@ impl Stages<'_> {
 
     fn table(&mut self, id: NodeId, input: NodeId, settings: table::Settings) -> Result<()> {
         let state = self.store.expiring_table(&settings.name)?;
-        let (rows, schema) = without_bytes(&self.outputs[&input], self.schema(input))?;
+        let (rows, schema) = narrow(&self.outputs[&input], self.schema(input))?;
         let mut operator = table::Table::new(
             settings,
             &schema,

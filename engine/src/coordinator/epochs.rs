@@ -1,5 +1,7 @@
 //! Gathers input, closes epochs, and sends them to the workers.
 
+use tidemill_formats::studio_json::Clocks;
+
 use super::*;
 
 impl Coordinator<'_> {
@@ -143,6 +145,7 @@ impl Coordinator<'_> {
                     offsets,
                     bounds,
                     arena,
+                    timestamps,
                     end_offset,
                     ..
                 } = batch;
@@ -153,7 +156,11 @@ impl Coordinator<'_> {
                         offsets,
                         bounds,
                         arena,
-                        clock_ms: tick.clock_ms,
+                        timestamps,
+                        clocks: Clocks {
+                            wall_ms: tick.clock_ms,
+                            steady_ms: tick.steady_ms,
+                        },
                         is_idle: end_offset.is_some(),
                     },
                 ));

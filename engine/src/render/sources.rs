@@ -99,7 +99,7 @@ fn decoder_spec(source: &SourcePlan) -> studio_json::Spec {
                 },
             })
             .collect(),
-        keep_bytes: source.keep_bytes,
+        kept: source.kept,
         time_limit: source.watermark.as_ref().map(|watermark| TimeLimit {
             column: watermark.column.clone(),
             max_future_ms: watermark.max_future_ms,

@@ -51,7 +51,7 @@ impl<'scope> Renderer<'_, 'scope> {
     ) -> Result<Changes<'scope>, Error> {
         let key = self.columns(input, &settings.key, node)?;
         let state = self.context.store.expiring_table(&node.name)?;
-        let (rows, schema) = self.without_bytes(input, node)?;
+        let (rows, schema) = self.narrow(input, settings.version.is_none(), node)?;
         let mut table = table::Table::new(
             settings,
             &schema,
@@ -71,17 +71,23 @@ impl<'scope> Renderer<'_, 'scope> {
             .0)
     }
 
-    /// A node's rows without the records' bytes, which come last.
-    fn without_bytes(
+    /// A node's rows without what a table does not need: the records' bytes, and unless it ranks by them, their times.
+    fn narrow(
         &self,
         input: NodeId,
+        keep_time: bool,
         node: &Node,
     ) -> Result<(Changes<'scope>, SchemaRef), Error> {
         let (rows, schema) = (self.streams[&input].clone(), self.schema(input));
-        let Ok(bytes) = schema.index_of(system_columns::BYTES) else {
-            return Ok((rows, schema.clone()));
+        let is_kept = |&column: &usize| match schema.field(column).name().as_str() {
+            system_columns::BYTES => false,
+            system_columns::TIME => keep_time,
+            _ => true,
         };
-        let kept: Vec<usize> = (0..bytes).collect();
+        let kept: Vec<usize> = (0..schema.fields().len()).filter(is_kept).collect();
+        if kept.len() == schema.fields().len() {
+            return Ok((rows, schema.clone()));
+        }
         let narrow = schema.project(&kept);
         let narrow = Arc::new(narrow.map_err(|error| self.plan_error(&node.name, error))?);
         Ok((select(rows, kept, narrow.clone()), narrow))

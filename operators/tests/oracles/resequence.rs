@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use tidemill_operators::Counter;
 use tidemill_operators::resequence::{Resequence, Settings};
 use tidemill_types::ChangeBatch;
+use tidemill_types::system_columns::Kept;
 
 use crate::common::{
     Disk, Positions, TIME, Value, Values, insert_batches, restored_tick, rows_of, schema, shuffle,
@@ -69,7 +70,10 @@ fn input_schema() -> SchemaRef {
             ("at", TIME),
             ("name", DataType::Utf8),
         ]),
-        true,
+        Kept {
+            time: false,
+            bytes: true,
+        },
     )
     .project(&[ID, AT, 2, 3, PARTITION, OFFSET, BYTES])
     .map(std::sync::Arc::new)
