@@ -266,6 +266,8 @@ impl<'scope> Renderer<'_, 'scope> {
                         self.plan_error(&node.name, "the end of the window is not grouped by")
                     })?,
                     aggregates: self.aggregates(*input, aggregates, node)?,
+                    lateness_ms: self.lateness_ms(*input, *source),
+                    emits_image: self.feeds_state(id),
                 };
                 self.window(node, *input, *source, settings)
             }

@@ -80,6 +80,9 @@ pub struct WatermarkPlan {
     /// A partition read to its end, and without anything to read for so long, no longer holds the watermark back, in milliseconds (option
     /// `watermark.idle-timeout`).
     pub idle_timeout_ms: i64,
+    /// How long after the watermark has closed a window of rows that only append it takes late ones, in milliseconds (option
+    /// `watermark.allowed-lateness`).
+    pub lateness_ms: i64,
 }
 
 /// One operator of the dataflow.

@@ -137,6 +137,7 @@ impl<'scope> Renderer<'_, 'scope> {
             self.schema(input),
             &node.schema,
             self.context.store.table(&node.name)?,
+            self.context.status.late.clone(),
         )?;
         let routed = self.routed(input, columns, node)?;
         let ticks = self.watermark_of(source, node)?;
@@ -145,6 +146,29 @@ impl<'scope> Renderer<'_, 'scope> {
                 window.on_epoch(tick, &input, output)
             })
             .0)
+    }
+
+    /// How long after its window's end a row of `input` is taken; `None` if it retracts, or is not of the watermark's `source` alone: then
+    /// nothing is known of how late a row may be. What a resequencer holds back for longer than the watermark does is no later for it.
+    pub(super) fn lateness_ms(&self, input: NodeId, source: usize) -> Option<i64> {
+        let nodes = &self.context.plan.nodes;
+        let watermark = self.context.plan.sources[source].watermark.as_ref()?;
+        let (mut lateness_ms, mut is_of_source) = (watermark.lateness_ms, false);
+        let mut above = vec![input];
+        while let Some(id) = above.pop() {
+            let op = &nodes[id].op;
+            match op {
+                _ if nodes[id].retracts => return None,
+                NodeOp::Source { source: of } if *of != source => return None,
+                NodeOp::Source { .. } => is_of_source = true,
+                NodeOp::Resequence { within_ms, .. } => {
+                    lateness_ms = lateness_ms.max(within_ms.saturating_sub(watermark.delay_ms));
+                }
+                _ => {}
+            }
+            above.extend(op.inputs());
+        }
+        is_of_source.then_some(lateness_ms)
     }
 
     /// An operator that is keyed: packets go to the worker they are addressed to.
