@@ -9,7 +9,15 @@ const PLAN: &str = "plan-a";
 fn journal(epochs: impl IntoIterator<Item = u64>) -> Vec<Record> {
     epochs
         .into_iter()
-        .map(|epoch| Record::new(Epoch(epoch), PLAN.to_owned(), 0, DataTimes::default(), Positions::new()))
+        .map(|epoch| {
+            Record::new(
+                Epoch(epoch),
+                PLAN.to_owned(),
+                0,
+                DataTimes::default(),
+                Positions::new(),
+            )
+        })
         .collect()
 }
 

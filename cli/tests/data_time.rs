@@ -164,7 +164,11 @@ fn an_empty_partition_holds_no_bounded_run_back() {
         assert!(trail.into_iter().eq(0..1_449), "meter {meter}");
     }
     let minutes = files::records(&meters.job.data, "minutes");
-    assert_eq!(minutes.len(), 2 * (METERS as usize - 1), "two minutes are over");
+    assert_eq!(
+        minutes.len(),
+        2 * (METERS as usize - 1),
+        "two minutes are over"
+    );
     // A second run has nothing to do, and does nothing.
     let epoch = files::committed_epoch(&meters.job.data);
     meters.catch_up();

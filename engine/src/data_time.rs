@@ -79,11 +79,7 @@ pub struct DataTime {
 
 impl DataTime {
     /// For these sources; `restored` is what the newest epoch before this run knew, `clock_ms` the wall clock for a job's first run.
-    pub fn new(
-        sources: Vec<SourceSettings>,
-        restored: Option<DataTimes>,
-        clock_ms: i64,
-    ) -> Self {
+    pub fn new(sources: Vec<SourceSettings>, restored: Option<DataTimes>, clock_ms: i64) -> Self {
         let mut data_time = Self {
             sources: sources.into_iter().map(Source::new).collect(),
             is_settled: false,

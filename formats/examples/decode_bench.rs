@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, TimeUnit};
 use tidemill_formats::json::{Encoder, KeyEncoder};
-use tidemill_formats::studio_json::{
-    Clocks, Column, Decoder, Origin, Records, Spec, TimeLimit,
-};
+use tidemill_formats::studio_json::{Clocks, Column, Decoder, Origin, Records, Spec, TimeLimit};
 use tidemill_types::system_columns::Kept;
 
 const RECORDS: u32 = 10_000;

@@ -105,9 +105,7 @@ pub fn decode<'scope>(
                 for raw in batches.drain(..) {
                     if raw.is_idle {
                         let partition = raw.partition;
-                        facts
-                            .session(&capability)
-                            .give(Fact::Idle { partition });
+                        facts.session(&capability).give(Fact::Idle { partition });
                     }
                     let records = Records {
                         partition: raw.partition,

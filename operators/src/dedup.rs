@@ -107,7 +107,10 @@ impl Dedup {
             .update_many(&keys, |i, seen, new| {
                 let time_ms = times[order[i]].max(remembered_ms);
                 let seen = expiries(seen).filter(|&expiry| expiry >= tick.oldest_ms);
-                if seen.clone().any(|expiry| is_within(expiry, time_ms, within_ms)) {
+                if seen
+                    .clone()
+                    .any(|expiry| is_within(expiry, time_ms, within_ms))
+                {
                     return Change::Keep;
                 }
                 keep[order[i]] = true;

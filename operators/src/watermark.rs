@@ -169,7 +169,10 @@ impl Watermark {
     fn reached(&self, idle: &BTreeSet<u32>) -> Option<i64> {
         let time = |partition: &u32| self.times.get(partition).copied();
         let partitions = self.settings.partitions.iter();
-        let mut live = partitions.clone().filter(|id| !idle.contains(id)).peekable();
+        let mut live = partitions
+            .clone()
+            .filter(|id| !idle.contains(id))
+            .peekable();
         if live.peek().is_some() {
             // `None` is least: a live partition that has brought nothing holds the watermark back.
             live.map(time).min().flatten()

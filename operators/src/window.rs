@@ -245,7 +245,9 @@ impl Window {
         };
         let still_open = self.open.split_off(&watermark.saturating_add(1));
         let closed = std::mem::replace(&mut self.open, still_open);
-        let ends = closed.iter().flat_map(|(&end, keys)| keys.iter().map(move |key| (end, key)));
+        let ends = closed
+            .iter()
+            .flat_map(|(&end, keys)| keys.iter().map(move |key| (end, key)));
         let keys: Vec<Row> = ends.clone().map(|(_, key)| key.clone()).collect();
         if self.forgets() {
             for (end, key) in ends {

@@ -16,7 +16,7 @@ use super::cost::{Cost, Costs, bytes, count};
 use super::dataflow::Epochs;
 use super::inputs::Inputs;
 use super::planned::{columns, decoder_spec, resequence_settings, specs};
-use super::projections::{fact, windowed, narrow};
+use super::projections::{fact, narrow, windowed};
 use super::section::measured;
 
 /// The windowed aggregate that is measured, and what it reads.
@@ -282,12 +282,15 @@ impl Stages<'_> {
                 .position(|name| name == window_end)
                 .context("the end of the window is grouped by")?,
             aggregates: specs(&schema, aggregates)?,
+            lateness_ms: None,
+            emits_image: false,
         };
         let mut operator = window::Window::new(
             settings,
             &schema,
             &node.schema,
             self.store.table(&node.name)?,
+            Counter::default(),
         )?;
         self.epochs("window", id, &rows, Some(*source), |tick, input, output| {
             Ok(operator.on_epoch(tick, input, output)?)

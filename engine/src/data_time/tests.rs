@@ -70,7 +70,8 @@ impl Driven {
     fn close_at_ends(&mut self, at_ends: bool) -> EpochTime {
         let mut input = BTreeMap::from([(0, std::mem::take(&mut self.waiting))]);
         let clock_ms = START_MS + self.now_ms;
-        self.data_time.close(clock_ms, self.now_ms, at_ends, &mut input)
+        self.data_time
+            .close(clock_ms, self.now_ms, at_ends, &mut input)
     }
 
     /// The partitions that the next epoch calls idle.
@@ -117,7 +118,11 @@ fn a_backlog_in_all_partitions_is_not_overtaken_by_the_first_that_is_read() {
     assert_eq!(driven.idle(), [1, 2], "of what came before the record");
     driven.now_ms += 100;
     driven.record(0, 2);
-    assert_eq!(driven.idle(), [0_u32; 0], "the ends are older than the record");
+    assert_eq!(
+        driven.idle(),
+        [0_u32; 0],
+        "the ends are older than the record"
+    );
     driven.now_ms += 900;
     driven.ends([50, 50, 50]);
     assert_eq!(driven.idle(), [0_u32; 0], "there is more to read");
@@ -142,9 +147,15 @@ fn an_epoch_without_records_is_due_once_for_what_became_idle() {
     assert!(!driven.data_time.is_due(), "it was told");
     driven.record(0, 2);
     driven.close();
-    assert!(!driven.data_time.is_due(), "it has to be found at its end anew");
+    assert!(
+        !driven.data_time.is_due(),
+        "it has to be found at its end anew"
+    );
     driven.ends([0, 0, 0]);
-    assert!(driven.data_time.is_due(), "1 and 2 do not hold the new record back");
+    assert!(
+        driven.data_time.is_due(),
+        "1 and 2 do not hold the new record back"
+    );
 }
 
 #[test]
@@ -157,7 +168,10 @@ fn a_bounded_run_ends_with_an_epoch_that_has_every_partition_at_its_end() {
     assert_eq!(settled.idle, [(0, 0), (0, 1), (0, 2)]);
     assert!(!driven.data_time.is_unsettled());
     let mut again = Driven::restored(Some(settled.times));
-    assert!(!again.data_time.is_unsettled(), "nothing new, nothing to tell");
+    assert!(
+        !again.data_time.is_unsettled(),
+        "nothing new, nothing to tell"
+    );
     again.record(0, 2);
     again.close();
     assert!(again.data_time.is_unsettled());
@@ -182,7 +196,11 @@ fn the_clock_of_the_data_is_the_slowest_partitions_and_never_goes_back() {
     driven.close();
     assert_eq!(driven.close().times.oldest_ms, 0, "2 has brought nothing");
     driven.record(2, 4_000);
-    assert_eq!(driven.close().times.oldest_ms, 0, "it is of what came before");
+    assert_eq!(
+        driven.close().times.oldest_ms,
+        0,
+        "it is of what came before"
+    );
     let times = driven.close().times;
     assert_eq!((times.oldest_ms, times.newest_ms), (3_000, 5_000));
     driven.ends([0, 0, 0]);
@@ -228,7 +246,10 @@ fn a_record_is_not_newer_than_the_epoch_nor_older_than_the_one_before_it() {
     driven.record(1, i64::MAX);
     let mut input = BTreeMap::from([(0, std::mem::take(&mut driven.waiting))]);
     driven.now_ms = 10;
-    let times = driven.data_time.close(START_MS + 10, 10, false, &mut input).times;
+    let times = driven
+        .data_time
+        .close(START_MS + 10, 10, false, &mut input)
+        .times;
     let stamped: Vec<i64> = input[&0]
         .iter()
         .flat_map(|batch| batch.timestamps.clone())

@@ -201,7 +201,10 @@ fn metadata_and_system_columns_come_from_the_envelope_and_the_position() {
     let texts: Vec<&[u8]> = records.iter().map(String::as_bytes).collect();
     let decoded = decode(
         Spec {
-            kept: Kept { time: true, bytes: true },
+            kept: Kept {
+                time: true,
+                bytes: true,
+            },
             ..spec(columns)
         },
         &texts,

@@ -264,12 +264,7 @@ fn kept(catalog: &Catalog, usage: &Usage, source: usize) -> Kept {
     kept
 }
 
-fn source(
-    catalog: &Catalog,
-    index: usize,
-    used: &BTreeSet<String>,
-    kept: Kept,
-) -> SourcePlan {
+fn source(catalog: &Catalog, index: usize, used: &BTreeSet<String>, kept: Kept) -> SourcePlan {
     let source = &catalog.sources[index];
     let used = |column: &&SourceColumn| used.contains(&column.name);
     SourcePlan {

@@ -24,8 +24,8 @@ use tidemill_operators::Tick;
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::columns::batch;
 use tidemill_state::{Settings, Store};
-use tidemill_types::system_columns::{self, Kept};
 use tidemill_types::ChangeBatch;
+use tidemill_types::system_columns::{self, Kept};
 
 pub const TIME: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 pub const MONEY: DataType = DataType::Decimal128(18, 2);

@@ -36,7 +36,8 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let written_ms = prop_oneof![4 => -3 * WITHIN_MS..3 * WITHIN_MS, 1 => Just(0), 1 => Just(WITHIN_MS)];
+    let written_ms =
+        prop_oneof![4 => -3 * WITHIN_MS..3 * WITHIN_MS, 1 => Just(0), 1 => Just(WITHIN_MS)];
     let events = prop::collection::vec((0..12_u8, 0..3_u32, written_ms), 0..10);
     let oldest_step_ms = prop_oneof![0..400_i64, Just(WITHIN_MS), Just(WITHIN_MS + 1)];
     (
@@ -104,7 +105,10 @@ fn oracle(passed: &mut Passed, oldest_ms: i64, events: &[Values]) -> BTreeSet<Va
     let mut in_order: Vec<&Values> = events.iter().collect();
     in_order.sort_by_key(|event| [WRITTEN, PARTITION, OFFSET].map(|i| event[i].clone()));
     let passes = |event: &&&Values| {
-        let time = event[WRITTEN].as_int().expect("not null").max(oldest_ms - WITHIN_MS);
+        let time = event[WRITTEN]
+            .as_int()
+            .expect("not null")
+            .max(oldest_ms - WITHIN_MS);
         let times = passed.entry(event[0].clone()).or_default();
         let is_first = times
             .iter()
@@ -114,7 +118,11 @@ fn oracle(passed: &mut Passed, oldest_ms: i64, events: &[Values]) -> BTreeSet<Va
         }
         is_first
     };
-    in_order.iter().filter(passes).map(|event| (*event).clone()).collect()
+    in_order
+        .iter()
+        .filter(passes)
+        .map(|event| (*event).clone())
+        .collect()
 }
 
 fn run(steps: &[Step], roomy: bool) {
@@ -140,7 +148,12 @@ fn run(steps: &[Step], roomy: bool) {
             .events
             .iter()
             .map(|&(id, partition, after_ms)| {
-                event(id, partition, positions.next(partition), oldest_ms + after_ms)
+                event(
+                    id,
+                    partition,
+                    positions.next(partition),
+                    oldest_ms + after_ms,
+                )
             })
             .collect();
         let expected = oracle(&mut passed, oldest_ms, &events);
@@ -188,7 +201,9 @@ fn passes(written_ms: &[i64], oldest_ms: i64, cut: bool) -> Vec<i64> {
     for events in events.chunks(if cut { 1 } else { events.len() }) {
         let input = insert_batches(&input_schema(), events, 1);
         let output = operator.on_epoch(&tick_at(oldest_ms), &input);
-        let rows = output.expect("state is usable").map(|rows| rows_of(&rows.rows));
+        let rows = output
+            .expect("state is usable")
+            .map(|rows| rows_of(&rows.rows));
         let times = rows.iter().flatten().map(|row| row[WRITTEN].as_int());
         passed.extend(times.map(|time| time.expect("not null")));
         disk.restart();
@@ -219,5 +234,8 @@ fn of_two_events_from_before_all_that_is_remembered_one_passes() {
 
 #[test]
 fn an_event_from_long_before_the_first_is_no_duplicate_of_it() {
-    assert_eq!(passes(&[5_000, 1_000, 1_500, 5_100, 4_000], 0, true), [5_000, 1_000]);
+    assert_eq!(
+        passes(&[5_000, 1_000, 1_500, 5_100, 4_000], 0, true),
+        [5_000, 1_000]
+    );
 }

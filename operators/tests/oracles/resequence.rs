@@ -355,7 +355,9 @@ fn june_that_arrives_between_july_and_july_leaves_in_its_place() {
     );
     let at_the_bound = event(1, Some(30), 0, 4);
     assert_eq!(
-        subject.epoch(Some(46), std::slice::from_ref(&at_the_bound), 1).0,
+        subject
+            .epoch(Some(46), std::slice::from_ref(&at_the_bound), 1)
+            .0,
         [july_again, at_the_bound].map(|event| without_bytes(&event))
     );
     let too_late = event(1, Some(30), 0, 5);

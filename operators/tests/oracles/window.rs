@@ -13,9 +13,9 @@ use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::window::{Settings, Window};
 
 use crate::common::{
-    Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add, add_batches, aggregate_schema,
-    batches, consolidated, history, insert_batches, naive_group_by, ops, restored_tick, schema, shuffle, spec,
-    tick,
+    Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add, add_batches,
+    aggregate_schema, batches, consolidated, history, insert_batches, naive_group_by, ops,
+    restored_tick, schema, shuffle, spec, tick,
 };
 
 fn input_schema() -> SchemaRef {
@@ -169,7 +169,8 @@ fn run_appending(epochs: &[Vec<Values>], beats: &[Beat], emits_image: bool, room
     for (events, &(watermark_step_ms, order, restart)) in epochs.iter().zip(beats) {
         let is_over = |row: &&Values| {
             let end = row[GROUP[1]].as_int();
-            end.zip(watermark).is_some_and(|(end, watermark)| end + LATENESS_MS < watermark)
+            end.zip(watermark)
+                .is_some_and(|(end, watermark)| end + LATENESS_MS < watermark)
         };
         dropped += events.iter().filter(is_over).count() as u64;
         for row in events.iter().filter(|row| !is_over(row)) {
@@ -198,7 +199,11 @@ fn run_appending(epochs: &[Vec<Values>], beats: &[Beat], emits_image: bool, room
             operator
                 .on_epoch(&restored_tick(0, watermark), &[], &mut image)
                 .expect("state is readable");
-            let expected = if emits_image { rows.clone() } else { Multiset::new() };
+            let expected = if emits_image {
+                rows.clone()
+            } else {
+                Multiset::new()
+            };
             assert_eq!(consolidated(&image), expected);
         }
     }
@@ -223,7 +228,14 @@ fn the_sums_of_windows_that_are_over_are_gone_and_those_within_the_lateness_stay
     let mut disk = Disk::new(true);
     let late = Counter::default();
     let mut operator = window(&disk, (Some(LATENESS_MS), false), &late);
-    let row = |end: i64| vec![Value::int(1), Value::text("EU"), Value::int(1), Value::int(end)];
+    let row = |end: i64| {
+        vec![
+            Value::int(1),
+            Value::text("EU"),
+            Value::int(1),
+            Value::int(end),
+        ]
+    };
     let mut epoch = |watermark: i64, rows: &[Values]| {
         let input = insert_batches(&input_schema(), rows, 1);
         let mut output = Vec::new();
