@@ -19,6 +19,22 @@ pub type Positions = BTreeMap<String, BTreeMap<u32, i64>>;
 /// Per source which log of its name it reads, as its connector names it; empty where the connector cannot tell.
 pub type Incarnations = BTreeMap<String, String>;
 
+/// What an epoch knew of the data's time, beside its one reading of the wall clock.
+///
+/// The data's clock says how old a record may be that is still to come: what was bound to an earlier time can be forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataTimes {
+    /// The steady clock: set by the wall clock once, it goes on only while the job runs. In milliseconds since 1970 UTC.
+    pub steady_ms: i64,
+    /// The data's clock before the epoch: no source is behind this time, as far as it has been read. In milliseconds since 1970 UTC.
+    pub oldest_ms: i64,
+    /// The time of the newest record up to the epoch, in milliseconds since 1970 UTC.
+    pub newest_ms: i64,
+    /// By source, in order: the partitions that had nothing to read when everything before the epoch had been read, and so did not hold
+    /// its watermark back.
+    pub idle: BTreeMap<String, Vec<u32>>,
+}
+
 /// What one epoch was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -32,6 +48,8 @@ pub struct Record {
     pub plan_hash: String,
     /// The epoch's reading of the wall clock, in milliseconds since 1970 UTC.
     pub clock_ms: i64,
+    /// What the epoch knew of the data's time.
+    pub time: DataTimes,
     /// Where every source partition stands after the epoch. Its range starts where the record before ends; an epoch that read nothing from
     /// a partition repeats its position. So these are also all the partitions that the sources had.
     pub positions: Positions,
@@ -45,13 +63,14 @@ pub struct Record {
 impl Record {
     /// A record of the current version, of a source-less epoch; the fields are public.
     #[must_use]
-    pub const fn new(epoch: Epoch, owner: String, plan_hash: String, clock_ms: i64) -> Self {
+    pub fn new(epoch: Epoch, owner: String, plan_hash: String, clock_ms: i64) -> Self {
         Self {
             version: VERSION,
             epoch,
             owner,
             plan_hash,
             clock_ms,
+            time: DataTimes::default(),
             positions: Positions::new(),
             started: Positions::new(),
             incarnations: Incarnations::new(),

@@ -16,7 +16,7 @@ pub mod state_dir;
 pub mod store;
 
 pub use error::Error;
-pub use journal::{Claim, Incarnations, Journal, Positions, Record};
+pub use journal::{Claim, DataTimes, Incarnations, Journal, Positions, Record};
 pub use manifest::{FileEntry, Manifest};
 pub use recovery::{Decision, Facts, SourceFact};
 pub use state_dir::StateDir;

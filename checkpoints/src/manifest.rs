@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use tidemill_types::Epoch;
 
-use crate::journal::{Incarnations, Positions};
+use crate::journal::{DataTimes, Incarnations, Positions};
 
 /// Version of the layout.
 pub const VERSION: u32 = 2;
@@ -29,6 +29,8 @@ pub struct Manifest {
     pub workers: usize,
     /// The epoch's reading of the wall clock, in milliseconds since 1970 UTC.
     pub clock_ms: i64,
+    /// What the epoch knew of the data's time.
+    pub time: DataTimes,
     /// When the checkpoint was written, in milliseconds since 1970 UTC. Says nothing about the state.
     pub created_ms: i64,
     /// Where every source partition stands after the epoch.

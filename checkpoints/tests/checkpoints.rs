@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tidemill_checkpoints::{CheckpointStore, Incarnations, Manifest, Positions, Record, StateDir};
+use tidemill_checkpoints::{
+    CheckpointStore, DataTimes, Incarnations, Manifest, Positions, Record, StateDir,
+};
 use tidemill_types::{Epoch, ErrorKind};
 
 fn manifest(epoch: u64) -> Manifest {
@@ -17,6 +19,7 @@ fn manifest(epoch: u64) -> Manifest {
         plan_text: "a plan".to_owned(),
         workers: 2,
         clock_ms: 0,
+        time: DataTimes::default(),
         created_ms: 0,
         positions: Positions::new(),
         incarnations: Incarnations::new(),

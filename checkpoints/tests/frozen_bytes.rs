@@ -1,24 +1,37 @@
 //! The bytes of the journal's records and of manifests, as version 2 writes and reads them.
 
-use tidemill_checkpoints::{Claim, FileEntry, Incarnations, Journal, Manifest, Positions, Record};
+use tidemill_checkpoints::{
+    Claim, DataTimes, FileEntry, Incarnations, Journal, Manifest, Positions, Record,
+};
 use tidemill_types::{Epoch, ErrorKind};
 
 const RECORD: &str = concat!(
     r#"{"version":2,"epoch":42,"owner":"run-a","plan_hash":"9f86d081","clock_ms":1752537600123,"#,
+    r#""time":{"steady_ms":1752537500000,"oldest_ms":1752537400000,"newest_ms":1752537600100,"idle":{"payments":[2,10]}},"#,
     r#""positions":{"budgets":{"0":-1},"payments":{"0":17,"2":9007199254740993,"10":0}},"started":{"payments":{"10":0}},"#,
     r#""incarnations":{"budgets":"","payments":"lJFyXNoGTuuYXCGsR3VXug"}}"#
 );
 
-const RECORD_WITHOUT_NEW_PARTITIONS: &str = r#"{"version":2,"epoch":43,"owner":"run-a","plan_hash":"9f86d081","clock_ms":1752537600223,"positions":{},"incarnations":{}}"#;
+const RECORD_WITHOUT_NEW_PARTITIONS: &str = r#"{"version":2,"epoch":43,"owner":"run-a","plan_hash":"9f86d081","clock_ms":1752537600223,"time":{"steady_ms":0,"oldest_ms":0,"newest_ms":0,"idle":{}},"positions":{},"incarnations":{}}"#;
 
 const CLAIM: &str = r#"{"version":2,"claims_after":42,"owner":"run-b"}"#;
 
 const MANIFEST: &str = concat!(
     r#"{"version":2,"job":"finance","epoch":42,"owner":"run-a","plan_hash":"9f86d081","plan_text":"source payment\n  table payment","workers":2,"#,
-    r#""clock_ms":1752537600123,"created_ms":1752537600456,"positions":{"payments":{"0":17}},"incarnations":{"payments":"lJFyXNoGTuuYXCGsR3VXug"},"#,
+    r#""clock_ms":1752537600123,"time":{"steady_ms":1752537500000,"oldest_ms":1752537400000,"newest_ms":1752537600100,"idle":{"payments":[2,10]}},"#,
+    r#""created_ms":1752537600456,"positions":{"payments":{"0":17}},"incarnations":{"payments":"lJFyXNoGTuuYXCGsR3VXug"},"#,
     r#""files":[{"path":"worker-0/000012.sst","bytes":4096,"crc32":3735928559}],"state_bytes":4096}"#,
     "\nc70edc67\n"
 );
+
+fn times() -> DataTimes {
+    DataTimes {
+        steady_ms: 1_752_537_500_000,
+        oldest_ms: 1_752_537_400_000,
+        newest_ms: 1_752_537_600_100,
+        idle: [("payments".to_owned(), vec![2, 10])].into(),
+    }
+}
 
 fn incarnation() -> String {
     "lJFyXNoGTuuYXCGsR3VXug".to_owned()
@@ -37,6 +50,7 @@ fn record() -> Record {
         .map(|(source, at)| (source.to_owned(), at.into_iter().collect()))
         .collect();
     Record {
+        time: times(),
         positions,
         started: [("payments".to_owned(), [(10, 0)].into())].into(),
         incarnations: [
@@ -63,6 +77,7 @@ fn manifest() -> Manifest {
         plan_text: "source payment\n  table payment".to_owned(),
         workers: 2,
         clock_ms: 1_752_537_600_123,
+        time: times(),
         created_ms: 1_752_537_600_456,
         positions: [("payments".to_owned(), [(0, 17)].into())].into(),
         incarnations: Incarnations::from([("payments".to_owned(), incarnation())]),

@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use tidemill_checkpoints::{Incarnations, Manifest, Positions, Record};
 use tidemill_connectors_api::{SourceBatch, SourceOffset};
+use tidemill_formats::studio_json::Clocks;
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Tick;
 use tidemill_operators::decode::RawBatch;
 use tidemill_types::Epoch;
 
 use crate::crew::{Crew, WorkerInput};
+use crate::data_time::{self, DataTime};
 use crate::event::Event;
 use crate::recovery::Start;
 use crate::{Clock, Error, Phase, Settings, Status};
@@ -86,6 +88,8 @@ pub struct Run {
     pub status: Arc<Status>,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
+    /// Partitions of each source.
+    pub partitions: Vec<Vec<u32>>,
     /// For a bounded run, where each source ended.
     pub ends: Vec<Vec<(u32, i64)>>,
 }
@@ -99,6 +103,9 @@ pub struct Coordinator {
     checkpointing: Checkpointing,
     replaying: Replaying,
     restored: Option<Manifest>,
+    data_time: DataTime,
+    /// When the run went live.
+    live_at: Duration,
     /// After the newest admitted epoch.
     positions: Positions,
     /// Partitions that no record tells of yet, and where they were opened.
@@ -123,6 +130,9 @@ impl Coordinator {
         run.status.epoch.store(start.committed.0, Ordering::Relaxed);
         let now = run.clock.now();
         let incarnations = start.incarnations();
+        let checkpoint = start.checkpoint.as_ref();
+        let data_time =
+            data_time::of_plan(&run.plan, &run.partitions, checkpoint, run.clock.wall_ms());
         let names = run.plan.sources.iter().map(|source| source.name.clone());
         Self {
             stage: Stage::Restoring,
@@ -131,6 +141,8 @@ impl Coordinator {
             checkpointing: Checkpointing::new(&run.settings, restored.0, now),
             replaying: Replaying::new(start.replay, now),
             restored: start.checkpoint,
+            data_time,
+            live_at: now,
             new_partitions: start.started,
             incarnations,
             newest_owner: run.settings.owner.clone(),
@@ -209,11 +221,24 @@ impl Coordinator {
     /// Takes what a source sent.
     pub fn take(&mut self, source: usize, batches: Vec<SourceBatch>) {
         let status = &self.run.status.sources[source];
+        let live_for_ms = self.live_for_ms();
         for batch in batches {
+            let position = self.intake.position(source, batch.partition);
+            if !self
+                .data_time
+                .gathered(source, &batch, position, live_for_ms)
+            {
+                continue;
+            }
             status.records.add(batch.len() as u64);
             status.bytes.add(batch.arena.len() as u64);
             self.intake.push(source, batch);
         }
+    }
+
+    fn live_for_ms(&self) -> i64 {
+        let live_for = self.run.clock.now().saturating_sub(self.live_at);
+        i64::try_from(live_for.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Goes on as far as possible; `stop` asks for an orderly end.
@@ -245,11 +270,7 @@ impl Coordinator {
 
     fn restore(&mut self, crew: &mut dyn Crew) -> Option<Next> {
         if let Some(manifest) = self.restored.take() {
-            let tick = Tick {
-                clock_ms: manifest.clock_ms,
-                restored: true,
-                watermark: None,
-            };
+            let tick = data_time::tick(manifest.clock_ms, &manifest.time, true);
             self.admit(manifest.epoch.0, tick, Input::new(), Vec::new(), crew);
         }
         self.enter(Stage::Replaying)
@@ -264,8 +285,8 @@ impl Coordinator {
         let pending = Pending {
             records: self.intake.records(),
             bytes: self.intake.bytes(),
-            has_moved: *self.intake.read() != self.positions,
-            restless: self.restless(),
+            is_changed: *self.intake.read() != self.positions || self.data_time.is_due(),
+            is_owed: self.is_read() && self.data_time.is_unsettled(),
         };
         if self.admission.is_due(now, pending) {
             if !self.admission.has_room() {
@@ -303,33 +324,27 @@ impl Coordinator {
         self.enter(Stage::LastCheckpoint)
     }
 
-    /// So long after the last input the passing of time still changes something: until the last partition counts as idle.
-    fn restless(&self) -> Option<Duration> {
-        let sources = self.run.plan.sources.iter();
-        let watermarks = sources.filter_map(|source| source.watermark.as_ref());
-        let idle_ms = watermarks
-            .map(|watermark| watermark.idle_timeout_ms)
-            .max()?;
-        let idle_ms = u64::try_from(idle_ms).unwrap_or(0);
-        Some(Duration::from_millis(
-            idle_ms + 2 * self.run.settings.idle_epoch_ms,
-        ))
-    }
-
     fn close_epoch(&mut self, now: Duration, crew: &mut dyn Crew) {
-        let wall_ms = self.run.clock.wall_ms();
-        let (epoch, clock_ms) = self.admission.close(now, wall_ms, self.intake.records());
-        let input = self.intake.take_all();
+        let at_ends = self.is_read();
+        let (epoch, clock_ms) = self.admission.close(now, self.run.clock.wall_ms());
+        let mut input = self.intake.take_all();
         self.positions = self.intake.read().clone();
         self.newest_owner.clone_from(&self.run.settings.owner);
         let (owner, hash) = (self.newest_owner.clone(), self.run.plan_hash.clone());
+        let live_for_ms = self.live_for_ms();
+        let time = self
+            .data_time
+            .close(clock_ms, live_for_ms, at_ends, &mut input);
         let record = Record {
+            time: time.times.clone(),
             positions: self.positions.clone(),
             started: std::mem::take(&mut self.new_partitions),
             incarnations: self.incarnations.clone(),
             ..Record::new(Epoch(epoch), owner, hash, clock_ms)
         };
-        self.admit(epoch, live_tick(clock_ms), input, record.encode(), crew);
+        let tick = data_time::tick(clock_ms, &time.times, false);
+        data_time::tell(&time.idle, &mut input);
+        self.admit(epoch, tick, input, record.encode(), crew);
     }
 
     /// Sends an epoch to the workers.
@@ -348,7 +363,7 @@ impl Coordinator {
         crew.admit(
             epoch,
             tick,
-            by_worker(input, self.run.settings.workers, tick.clock_ms),
+            by_worker(input, self.run.settings.workers, &tick),
         );
     }
 
@@ -376,6 +391,7 @@ impl Coordinator {
             plan_text: self.run.plan.to_string(),
             workers: self.run.settings.workers,
             clock_ms,
+            time: self.data_time.times().clone(),
             created_ms: self.run.clock.wall_ms(),
             positions: self.positions.clone(),
             incarnations: self.incarnations.clone(),
@@ -383,7 +399,7 @@ impl Coordinator {
             state_bytes: 0,
         };
         self.checkpointing.begin(now, manifest);
-        crew.freeze(epoch, clock_ms);
+        crew.freeze(epoch, self.data_time.times().oldest_ms);
     }
 
     fn write_checkpoint_if_ready(&mut self, crew: &mut dyn Crew) {
@@ -442,18 +458,15 @@ impl Coordinator {
 
     /// True if the run is bounded and everything that was there at its start is committed.
     fn is_done(&self) -> bool {
+        let is_settled = self.admission.newest().0 == 0 || !self.data_time.is_unsettled();
+        self.is_read() && is_settled && self.admission.in_flight() == 0
+    }
+
+    /// True if the run is bounded and everything that was there at its start is in epochs.
+    fn is_read(&self) -> bool {
         self.run.settings.until_caught_up
             && self.intake.records() == 0
-            && self.admission.in_flight() == 0
             && self.intake.has_read(&self.run.ends)
-    }
-}
-
-const fn live_tick(clock_ms: i64) -> Tick {
-    Tick {
-        clock_ms,
-        restored: false,
-        watermark: None,
     }
 }
 
@@ -465,17 +478,23 @@ const fn for_events() -> Next {
 }
 
 /// An epoch's input by the worker that decodes it: a partition is one worker's.
-fn by_worker(input: Input, workers: usize, clock_ms: i64) -> Vec<WorkerInput> {
+fn by_worker(input: Input, workers: usize, tick: &Tick) -> Vec<WorkerInput> {
     let mut by_worker: Vec<WorkerInput> = (0..workers).map(|_| Vec::new()).collect();
     for (source, batches) in input {
-        for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
+        let says = |batch: &SourceBatch| !batch.is_empty() || batch.end_offset.is_some();
+        for batch in batches.into_iter().filter(says) {
             let worker = (source + batch.partition as usize) % workers;
             let raw = RawBatch {
                 partition: batch.partition,
                 offsets: batch.offsets,
                 bounds: batch.bounds,
                 arena: batch.arena,
-                clock_ms,
+                timestamps: batch.timestamps,
+                clocks: Clocks {
+                    wall_ms: tick.clock_ms,
+                    steady_ms: tick.steady_ms,
+                },
+                is_idle: batch.end_offset.is_some(),
             };
             by_worker[worker].push((source, raw));
         }

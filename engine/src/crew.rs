@@ -19,9 +19,9 @@ pub trait Crew {
     /// Gives an epoch to the workers, its input by worker. Epochs come in order. Answered by outputs, then by [`Event::Progress`].
     fn admit(&mut self, epoch: u64, tick: Tick, input: Vec<WorkerInput>);
 
-    /// Asks every worker to finish all epochs through this one, the newest admitted, and to freeze its state then. `clock_ms` is the epoch's.
-    /// Answered by [`Event::Frozen`], once per worker.
-    fn freeze(&mut self, epoch: u64, clock_ms: i64);
+    /// Asks every worker to finish all epochs through this one, the newest admitted, and to freeze its state then. `oldest_ms` is the
+    /// data's clock before it. Answered by [`Event::Frozen`], once per worker.
+    fn freeze(&mut self, epoch: u64, oldest_ms: i64);
 
     /// Writes the state that all workers froze, the manifest last, and removes all but the `keep` newest checkpoints. Answered by
     /// [`Event::Checkpointed`] or [`Event::CheckpointFailed`].

@@ -21,8 +21,8 @@ pub enum Command {
     Freeze {
         /// The newest admitted epoch.
         epoch: u64,
-        /// Its clock, in milliseconds since 1970.
-        clock_ms: i64,
+        /// The data's clock before it, in milliseconds since 1970.
+        oldest_ms: i64,
     },
     /// End.
     Stop,

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod committing;
 pub mod coordinator;
 pub mod crew;
+mod data_time;
 mod error;
 pub mod event;
 mod expressions;

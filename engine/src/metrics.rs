@@ -72,7 +72,11 @@ fn job(out: &mut Text, status: &Status) {
             "Events that a newer one about the same key had overtaken.",
             status.stale.get(),
         ),
-        ("late_total", "Rows in the late ledger.", status.late.get()),
+        (
+            "late_total",
+            "Rows in the late ledger, and rows for windows that are over.",
+            status.late.get(),
+        ),
         (
             "failed_rows_total",
             "Rows that an expression could not be computed for.",

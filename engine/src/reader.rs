@@ -62,14 +62,18 @@ impl Reader {
     /// If reading cannot go on.
     pub fn poll(&mut self, wait: Duration) -> Result<Polled, Error> {
         let now = self.clock.now();
+        let mut batches = Vec::new();
         if self
             .ends_at
             .is_none_or(|at| now.saturating_sub(at) > ENDS_INTERVAL)
         {
             self.ends_at = Some(now);
-            self.status.sources[self.index].ends(&self.source.known_ends());
+            let ends = self.source.known_ends();
+            self.status.sources[self.index].ends(&ends);
+            // They go the way of the records, so that they say something of everything that was read before.
+            let end = |&(partition, end)| SourceBatch::end(partition, end);
+            batches.extend(ends.iter().map(end));
         }
-        let mut batches = Vec::new();
         match self.source.poll(wait, POLL_BYTES, &mut batches) {
             Ok(()) => Ok(Polled::Batches(batches)),
             Err(error) if error.kind() == ErrorKind::Retry && batches.is_empty() => {

@@ -280,6 +280,8 @@ impl<'scope> Renderer<'_, 'scope> {
                         self.plan_error(&node.name, "the end of the window is not grouped by")
                     })?,
                     aggregates: self.aggregates(*input, aggregates, node)?,
+                    lateness_ms: self.lateness_ms(*input, *source),
+                    emits_image: self.need_of(id) == Need::Everything,
                 };
                 self.window(node, *input, *source, settings)
             }

@@ -67,6 +67,7 @@ fn split(batch: SourceBatch, end: i64) -> (Option<SourceBatch>, SourceBatch) {
             ..SourceBatch::default()
         };
         (from..to).for_each(|i| part.push(batch.offsets[i], batch.record(i)));
+        part.timestamps = batch.timestamps.get(from..to).unwrap_or_default().to_vec();
         part
     };
     let (before, mut after) = (part(0, count), part(count, batch.len()));
@@ -107,6 +108,16 @@ mod tests {
         assert_eq!(rest[0].offsets, [9]);
         assert_eq!(rest[0].record(0), b"record 9");
         assert_eq!(rest[0].next_offset, 12);
+    }
+
+    #[test]
+    fn the_parts_of_a_cut_batch_keep_their_timestamps() {
+        let mut waiting = Waiting::default();
+        let mut whole = batch(&[4, 5, 9], 12);
+        whole.timestamps = vec![40, 50, 90];
+        waiting.push(whole);
+        assert_eq!(waiting.take_until(3, 9)[0].timestamps, [40, 50]);
+        assert_eq!(waiting.take_all()[0].timestamps, [90]);
     }
 
     #[test]

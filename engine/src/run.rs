@@ -75,14 +75,11 @@ impl Opened {
         status.replayed_epochs.store(replayed, Ordering::Relaxed);
         let checkpoint = edges.start.checkpoint.as_ref();
         let snapshots = checkpoint.map(|manifest| store.worker_dirs(manifest));
-        let partitions = edges
-            .start
-            .sources
-            .iter()
-            .map(|source| source.partitions.clone());
+        let sources = edges.start.sources.iter();
+        let partitions: Vec<_> = sources.map(|source| source.partitions.clone()).collect();
         let shared = Shared {
             plan: Arc::clone(&plan),
-            partitions: partitions.collect(),
+            partitions: partitions.clone(),
             restore: RestoreFrom {
                 snapshots: snapshots.unwrap_or_default(),
                 live_dir: state_dir.live_dir(),
@@ -102,6 +99,7 @@ impl Opened {
             settings: settings.clone(),
             status: Arc::clone(status),
             clock: Arc::clone(clock),
+            partitions: partitions.clone(),
             ends: edges.ends,
         };
         let owner = settings.owner.clone();

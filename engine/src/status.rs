@@ -151,7 +151,7 @@ pub struct Status {
     pub sinks: Vec<SinkStatus>,
     /// Events about a key that a newer one had already overtaken.
     pub stale: Counter,
-    /// Rows in the late ledger.
+    /// Rows in the late ledger, and rows for windows that are over.
     pub late: Counter,
     /// Rows that an expression could not be computed for.
     pub failed_rows: Counter,
@@ -184,7 +184,7 @@ pub struct Snapshot {
     pub lag: u64,
     /// Events dropped by deduplication.
     pub duplicates: u64,
-    /// Rows in the late ledger.
+    /// Rows in the late ledger, and rows for windows that are over.
     pub late: u64,
     /// Undecodable records and rows that could not be computed.
     pub dead_letters: u64,

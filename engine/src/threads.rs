@@ -170,9 +170,9 @@ impl Crew for Threads {
         }
     }
 
-    fn freeze(&mut self, epoch: u64, clock_ms: i64) {
+    fn freeze(&mut self, epoch: u64, oldest_ms: i64) {
         for worker in &self.workers {
-            worker.tell(Command::Freeze { epoch, clock_ms });
+            worker.tell(Command::Freeze { epoch, oldest_ms });
         }
     }
 

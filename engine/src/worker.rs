@@ -52,7 +52,7 @@ pub struct Driver<'a> {
     events: Sender<Event>,
     /// Commands that wait until the state is frozen.
     waiting: VecDeque<Command>,
-    /// The epoch at whose end the state is to be frozen, and its clock.
+    /// The epoch at whose end the state is to be frozen, and the data's clock before it.
     freezing: Option<(u64, i64)>,
     /// The first epoch that was not reported as finished.
     before: u64,
@@ -122,16 +122,16 @@ impl<'a> Driver<'a> {
                     tick,
                     batches,
                 }) => self.admit(epoch, tick, batches),
-                Some(Command::Freeze { epoch, clock_ms }) => {
-                    self.freezing = Some((epoch, clock_ms));
+                Some(Command::Freeze { epoch, oldest_ms }) => {
+                    self.freezing = Some((epoch, oldest_ms));
                 }
                 Some(Command::Stop) | None => break,
             }
         }
         self.work(worker, park)?;
         match self.freezing {
-            Some((epoch, clock_ms)) if !self.rendered.probe.less_equal(&epoch) => {
-                self.freeze(worker.index(), epoch, clock_ms)?;
+            Some((epoch, oldest_ms)) if !self.rendered.probe.less_equal(&epoch) => {
+                self.freeze(worker.index(), epoch, oldest_ms)?;
                 self.freezing = None;
             }
             _ => {}
@@ -202,11 +202,11 @@ impl<'a> Driver<'a> {
 
     /// Everything that changes state happens when an operator sees an epoch complete. While this worker holds its input back, no other
     /// can get further than it, so state is as of exactly the end of the epoch once the probe has passed it.
-    fn freeze(&mut self, worker: usize, epoch: u64, clock_ms: i64) -> Result<(), Error> {
+    fn freeze(&mut self, worker: usize, epoch: u64, oldest_ms: i64) -> Result<(), Error> {
         let frozen = self.store.freeze()?;
         self.shared.frozen.put(worker, frozen);
-        // Whoever restores this snapshot, or goes on from here, has a clock of at least this.
-        self.store.forget_expired_before(clock_ms);
+        // Whoever restores this snapshot, or goes on from here, finds the data's clock to be at least this.
+        self.store.forget_expired_before(oldest_ms);
         // Nobody listens any more only if the run is over.
         let _ = self.events.send(Event::Frozen { worker, epoch });
         Ok(())

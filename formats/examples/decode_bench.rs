@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, TimeUnit};
 use tidemill_formats::json::{Encoder, KeyEncoder};
-use tidemill_formats::studio_json::{Column, Decoder, Origin, Records, Spec, TimeLimit};
+use tidemill_formats::studio_json::{Clocks, Column, Decoder, Origin, Records, Spec, TimeLimit};
+use tidemill_types::system_columns::Kept;
 
 const RECORDS: u32 = 10_000;
 const RUNS: usize = 60;
@@ -81,14 +82,18 @@ fn decode(columns: Vec<Column>, records: &Records<'_>) -> (f64, RecordBatch) {
         topic: "studio.payment".into(),
         entity: Some("payment".into()),
         columns,
-        keep_bytes: false,
+        kept: Kept::default(),
         time_limit: Some(TimeLimit {
             column: "ts".into(),
             max_future_ms: 60_000,
         }),
     })
     .expect("the columns are supported");
-    let mut decode = || decoder.decode(black_box(records), 1_767_225_700_000);
+    let clocks = Clocks {
+        wall_ms: 1_767_225_700_000,
+        steady_ms: 1_767_225_700_000,
+    };
+    let mut decode = || decoder.decode(black_box(records), clocks);
     let decoded = decode();
     assert!(
         decoded.dead_letters.is_empty(),
@@ -127,6 +132,7 @@ fn main() {
         offsets: &offsets,
         bounds: &bounds,
         arena: &arena,
+        timestamps: &[],
     };
     println!(
         "{RECORDS} records of {} bytes on average",

@@ -26,7 +26,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, UInt8Array, UInt32Array};
 use arrow_buffer::Buffer;
 use arrow_schema::{Field, Schema, SchemaRef};
-use tidemill_types::{DeadLetter, system_columns};
+use tidemill_types::DeadLetter;
+use tidemill_types::system_columns::{self, Kept};
 
 pub use spec::{Column, METADATA, Origin, Spec, TimeLimit};
 
@@ -47,16 +48,26 @@ pub struct Records<'a> {
     pub bounds: &'a [u32],
     /// The records' bytes, back to back.
     pub arena: &'a [u8],
+    /// When each record was written, in milliseconds since 1970; empty where the source does not say.
+    pub timestamps: &'a [i64],
 }
 
 impl<'a> Records<'a> {
-    fn iter(&self) -> impl Iterator<Item = (i64, &'a [u8])> {
+    fn iter(&self) -> impl Iterator<Item = (usize, i64, &'a [u8])> {
         let (bounds, arena) = (self.bounds, self.arena);
-        self.offsets
-            .iter()
-            .enumerate()
-            .map(move |(i, &offset)| (offset, &arena[bounds[i] as usize..bounds[i + 1] as usize]))
+        let bytes = move |i: usize| &arena[bounds[i] as usize..bounds[i + 1] as usize];
+        let offsets = self.offsets.iter().enumerate();
+        offsets.map(move |(i, &offset)| (i, offset, bytes(i)))
     }
+}
+
+/// The clocks of an epoch, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Clocks {
+    /// Its reading of the wall clock: what events are compared with where their records have no time.
+    pub wall_ms: i64,
+    /// The time of records that have none.
+    pub steady_ms: i64,
 }
 
 /// What became of a batch of records: `rows + dead_letters + reads` is how many records there were.
@@ -68,7 +79,8 @@ pub struct Decoded {
     pub dead_letters: Vec<DeadLetter>,
     /// Events of type `read`, which change nothing.
     pub reads: u64,
-    /// The greatest value of the time column ([`Spec::time_limit`]) among the rows that have one; it moves the watermark.
+    /// How far the time column ([`Spec::time_limit`]) says that time has come; it moves the watermark. The greatest value among the rows that
+    /// have one, but of none more than the time at which its record was written: an event cannot tell of what is still to come.
     pub time_max: Option<i64>,
     /// The range of the envelopes' `ts` over the rows, for freshness. None without rows.
     pub event_time: Option<TimeRange>,
@@ -113,10 +125,10 @@ pub struct Decoder {
     topic: String,
     entity: Option<String>,
     schema: SchemaRef,
-    keep_bytes: bool,
+    kept: Kept,
     targets: Vec<Target>,
     fields: FieldNames,
-    /// Index of the time column, and how far ahead of the clock it may be.
+    /// Index of the time column, and how far ahead of its record's time it may be.
     time: Option<(usize, i64)>,
     rows: SystemColumns,
 }
@@ -126,6 +138,7 @@ pub struct Decoder {
 struct SystemColumns {
     ops: Vec<u8>,
     offsets: Vec<i64>,
+    times: Vec<i64>,
     bytes: Vec<u8>,
     byte_ends: Vec<i32>,
     time_max: Option<i64>,
@@ -148,7 +161,7 @@ impl Decoder {
         let time = spec.time_index()?;
         let mut fields = FieldNames::default();
         let mut targets = Vec::with_capacity(spec.columns.len());
-        let mut schema = Vec::with_capacity(spec.columns.len() + 4);
+        let mut schema = Vec::with_capacity(spec.columns.len() + 5);
         for column in &spec.columns {
             let source = spec::source(column, &mut fields)?;
             // A delete may come without state, so only what the envelope itself guarantees is never null.
@@ -165,12 +178,12 @@ impl Decoder {
                 buffer: ColumnBuffer::new(column)?,
             });
         }
-        schema.extend(system_columns::fields(spec.keep_bytes));
+        schema.extend(system_columns::fields(spec.kept));
         Ok(Self {
             topic: spec.topic,
             entity: spec.entity,
             schema: Arc::new(Schema::new(schema)),
-            keep_bytes: spec.keep_bytes,
+            kept: spec.kept,
             targets,
             fields,
             time,
@@ -185,20 +198,22 @@ impl Decoder {
         Arc::clone(&self.schema)
     }
 
-    /// Decodes records; `clock_ms` is the epoch's clock, against which times too far in the future are judged.
+    /// Decodes the records of an epoch with these clocks.
     ///
     /// # Panics
     /// If the bounds don't fit the arena, or the text of one column would pass 2 GiB; sources bound their batches far below.
-    pub fn decode(&mut self, records: &Records<'_>, clock_ms: i64) -> Decoded {
+    pub fn decode(&mut self, records: &Records<'_>, clocks: Clocks) -> Decoded {
         let mut slots = vec![None; self.fields.len()];
         let mut dead_letters = Vec::new();
         let mut reads = 0;
         self.reserve(records.offsets.len());
-        for (offset, bytes) in records.iter() {
+        for (i, offset, bytes) in records.iter() {
+            let written_ms = records.timestamps.get(i).copied();
             let position = Position {
                 partition: records.partition,
                 offset,
-                clock_ms,
+                now_ms: written_ms.unwrap_or(clocks.wall_ms),
+                time_ms: written_ms.unwrap_or(clocks.steady_ms),
             };
             match self.decode_record(bytes, position, &mut slots) {
                 Ok(Outcome::Row) => {}
@@ -252,11 +267,15 @@ impl Decoder {
                 return Err(reason);
             }
         };
-        self.rows.time_max = self.rows.time_max.max(time);
+        let reached = time.map(|time| time.min(position.now_ms));
+        self.rows.time_max = self.rows.time_max.max(reached);
         self.rows.event_time = Some(TimeRange::with(self.rows.event_time, event.ts_ms));
         self.rows.ops.push(op);
         self.rows.offsets.push(position.offset);
-        if self.keep_bytes {
+        if self.kept.time {
+            self.rows.times.push(position.time_ms);
+        }
+        if self.kept.bytes {
             self.rows.bytes.extend_from_slice(bytes);
             self.rows.byte_ends.push(
                 i32::try_from(self.rows.bytes.len())
@@ -282,8 +301,8 @@ impl Decoder {
         let target = &self.targets[column];
         let time = target.buffer.last_time();
         match time {
-            Some(time) if time > position.clock_ms.saturating_add(max_future_ms) => Err(
-                reason::too_far_ahead(&target.field, time, position.clock_ms, max_future_ms),
+            Some(time) if time > position.now_ms.saturating_add(max_future_ms) => Err(
+                reason::too_far_ahead(&target.field, time, position.now_ms, max_future_ms),
             ),
             _ => Ok(time),
         }
@@ -300,7 +319,10 @@ impl Decoder {
         columns.push(Arc::new(UInt8Array::from(system.ops)));
         columns.push(Arc::new(UInt32Array::from_value(partition, rows)));
         columns.push(Arc::new(Int64Array::from(system.offsets)));
-        if self.keep_bytes {
+        if self.kept.time {
+            columns.push(Arc::new(Int64Array::from(system.times)));
+        }
+        if self.kept.bytes {
             columns.push(Arc::new(BinaryArray::new(
                 columns::offsets(system.byte_ends),
                 Buffer::from_vec(system.bytes),
@@ -317,7 +339,10 @@ impl Decoder {
 struct Position {
     partition: u32,
     offset: i64,
-    clock_ms: i64,
+    /// What the event's time is compared with.
+    now_ms: i64,
+    /// When the record was written.
+    time_ms: i64,
 }
 
 impl Target {

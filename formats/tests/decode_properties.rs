@@ -14,7 +14,8 @@ use arrow_array::{BinaryArray, UInt8Array};
 use arrow_schema::{DataType, TimeUnit};
 use proptest::prelude::*;
 use serde_json::Value;
-use tidemill_formats::studio_json::{Column, Decoded, Decoder, Origin, Records, Spec};
+use tidemill_formats::studio_json::{Clocks, Column, Decoded, Decoder, Origin, Records, Spec};
+use tidemill_types::system_columns::Kept;
 
 /// Field of `data` and its type; the oracle has one function per type.
 const FIELDS: [&str; 6] = ["paid", "budget_id", "rate", "amount", "currency", "due_on"];
@@ -51,7 +52,10 @@ fn decoder() -> Decoder {
         topic: "t".into(),
         entity: Some("payment".into()),
         columns,
-        keep_bytes: true,
+        kept: Kept {
+            bytes: true,
+            ..Kept::default()
+        },
         time_limit: None,
     })
     .expect("valid")
@@ -69,8 +73,9 @@ fn decode(decoder: &mut Decoder, records: &[Vec<u8>]) -> Decoded {
             offsets: &offsets,
             bounds: &bounds,
             arena: &records.concat(),
+            timestamps: &[],
         },
-        0,
+        Clocks::default(),
     )
 }
 

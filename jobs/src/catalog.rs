@@ -27,6 +27,9 @@ const SOURCE_FORMAT: &str = "studio-json";
 const SINK_FORMAT: &str = "json";
 const DAY_MS: i64 = 86_400_000;
 const IDLE_TIMEOUT_MS: i64 = 30_000;
+const LATENESS_MS: i64 = 3_600_000;
+/// How far clocks that are looked after may differ: five minutes, as in Kerberos (RFC 4120).
+const MAX_FUTURE_MS: i64 = 300_000;
 
 /// The type of `TIMESTAMP`.
 pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -375,12 +378,22 @@ fn source(statement: SourceStatement, profile: &Profile) -> Result<Source, Error
             Some(WatermarkPlan {
                 column: time.name.clone(),
                 delay_ms: watermark.delay_ms,
-                max_future_ms: options::milliseconds(&options, "watermark.max-future", DAY_MS)
-                    .map_err(invalid)?,
+                max_future_ms: options::milliseconds(
+                    &options,
+                    "watermark.max-future",
+                    MAX_FUTURE_MS,
+                )
+                .map_err(invalid)?,
                 idle_timeout_ms: options::milliseconds(
                     &options,
                     "watermark.idle-timeout",
                     IDLE_TIMEOUT_MS,
+                )
+                .map_err(invalid)?,
+                lateness_ms: options::milliseconds(
+                    &options,
+                    "watermark.allowed-lateness",
+                    LATENESS_MS,
                 )
                 .map_err(invalid)?,
             })

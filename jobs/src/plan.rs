@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use arrow_schema::{DataType, SchemaRef};
 use datafusion_expr::Expr;
+use tidemill_types::system_columns::Kept;
 
 /// Index of a node in [`JobPlan::nodes`].
 pub type NodeId = usize;
@@ -36,8 +37,9 @@ pub struct SourcePlan {
     pub format: String,
     /// The columns that the job uses, in order of declaration, and where each comes from.
     pub columns: Vec<SourceColumn>,
-    /// True if the record's bytes travel along (`__bytes`), for the late ledger.
-    pub keep_bytes: bool,
+    /// Whether the record's time travels along (`__time`), for deduplication and for tables without a version, and its bytes (`__bytes`), for
+    /// the late ledger.
+    pub kept: Kept,
     /// The watermark, if declared.
     pub watermark: Option<WatermarkPlan>,
     /// All `WITH` options, a profile's overrides applied.
@@ -73,10 +75,14 @@ pub struct WatermarkPlan {
     pub column: String,
     /// How much later than the watermark's time an event may come, in milliseconds.
     pub delay_ms: i64,
-    /// A record whose time is further ahead of the epoch's clock is a dead letter, in milliseconds (option `watermark.max-future`).
+    /// An event whose time is further ahead of its record's is a dead letter, in milliseconds (option `watermark.max-future`).
     pub max_future_ms: i64,
-    /// A partition that was silent for so long no longer holds the watermark back, in milliseconds (option `watermark.idle-timeout`).
+    /// A partition read to its end, and without anything to read for so long, no longer holds the watermark back, in milliseconds (option
+    /// `watermark.idle-timeout`).
     pub idle_timeout_ms: i64,
+    /// How long after the watermark has closed a window of rows that only append it takes late ones, in milliseconds (option
+    /// `watermark.allowed-lateness`).
+    pub lateness_ms: i64,
 }
 
 /// One operator of the dataflow.
@@ -100,7 +106,7 @@ pub enum NodeOp {
         /// Index in [`JobPlan::sources`].
         source: usize,
     },
-    /// Lets the first event with a `uuid` pass; later ones within `within_ms` of the epoch clock are counted and dropped.
+    /// Lets the first event with a `uuid` pass; others whose records were written within `within_ms` of it are counted and dropped.
     Dedup {
         /// Input.
         input: NodeId,
@@ -117,7 +123,7 @@ pub enum NodeOp {
         key: Vec<String>,
         /// The highest version wins; a tie goes to the later source position. Without: the later position wins.
         version: Option<String>,
-        /// How long a tombstone guards against older updates, by the epoch clock.
+        /// How long a tombstone guards against older updates, by the records' times.
         tombstone_ms: i64,
     },
     /// Emits a key's events in order of `by`, once the watermark has passed them; what comes later goes to the late ledger.

@@ -110,14 +110,15 @@ fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
     if let Some(watermark) = &source.watermark {
         write!(
             out,
-            ", watermark {} - {} ms (at most {} ms ahead, idle after {} ms)",
+            ", watermark {} - {} ms (at most {} ms ahead, idle after {} ms, windows over after {} ms)",
             watermark.column,
             watermark.delay_ms,
             watermark.max_future_ms,
-            watermark.idle_timeout_ms
+            watermark.idle_timeout_ms,
+            watermark.lateness_ms
         )?;
     }
-    if source.keep_bytes {
+    if source.kept.bytes {
         write!(out, ", keeps bytes")?;
     }
     let columns = source.columns.iter().map(|column| {

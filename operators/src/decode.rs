@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::{BinaryArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::SchemaRef;
-use tidemill_formats::studio_json::{Decoder, Records, TimeRange};
+use tidemill_formats::studio_json::{Clocks, Decoder, Records, TimeRange};
 use tidemill_types::{ChangeBatch, DeadLetter};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -20,7 +20,7 @@ use crate::watermark::Fact;
 use crate::{Changes, Counter, Failure, Packet};
 
 /// Raw records of one partition in one epoch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RawBatch {
     /// Source partition.
     pub partition: u32,
@@ -30,8 +30,12 @@ pub struct RawBatch {
     pub bounds: Vec<u32>,
     /// The records' bytes.
     pub arena: Vec<u8>,
-    /// The epoch's clock, milliseconds since 1970.
-    pub clock_ms: i64,
+    /// When each record was written, milliseconds since 1970; empty where the source does not say.
+    pub timestamps: Vec<i64>,
+    /// The epoch's clocks.
+    pub clocks: Clocks,
+    /// True if the partition had nothing more to read before the epoch.
+    pub is_idle: bool,
 }
 
 /// What the decoder counts.
@@ -68,7 +72,7 @@ pub struct Decoded<'scope> {
     pub rows: Changes<'scope>,
     /// Dead letters, in the ledger's columns.
     pub dead_letters: Changes<'scope>,
-    /// The greatest event time per partition and batch.
+    /// The greatest event time per partition and batch, and which partitions are idle.
     pub facts: Batches<'scope, Fact>,
 }
 
@@ -99,13 +103,18 @@ pub fn decode<'scope>(
                 (rows.activate(), dead.activate(), facts.activate());
             input.for_each(|capability, batches| {
                 for raw in batches.drain(..) {
+                    if raw.is_idle {
+                        let partition = raw.partition;
+                        facts.session(&capability).give(Fact::Idle { partition });
+                    }
                     let records = Records {
                         partition: raw.partition,
                         offsets: &raw.offsets,
                         bounds: &raw.bounds,
                         arena: &raw.arena,
+                        timestamps: &raw.timestamps,
                     };
-                    let decoded = decoder.decode(&records, raw.clock_ms);
+                    let decoded = decoder.decode(&records, raw.clocks);
                     counters.rows.add(decoded.rows.num_rows() as u64);
                     counters.reads.add(decoded.reads);
                     counters.dead_letters.add(decoded.dead_letters.len() as u64);
@@ -132,7 +141,7 @@ pub fn decode<'scope>(
                         }
                     }
                     if let Some(time_max_ms) = decoded.time_max {
-                        facts.session(&capability).give(Fact {
+                        facts.session(&capability).give(Fact::Time {
                             partition: raw.partition,
                             time_max_ms,
                         });

@@ -1,12 +1,18 @@
-//! Dedup: the first event with an id passes; later ones within the window are counted and dropped.
+//! Dedup: the first event with an id passes; others whose records were written within the bound of it are counted and dropped.
 //!
-//! "First" within an epoch is the lowest source position; the window is measured by the epoch clock from the first event on. State: id → expiry.
-//! Does not promise to remember an id longer than its window, nor to forget it sooner.
+//! "First" within an epoch is the earliest record time, then the lowest source position. The bound is inclusive, looks both ways, and is
+//! measured from the first event on: a duplicate does not renew it. An event written later than that is a first one again, whether it comes
+//! in the same epoch or in another: what passes does not depend on how long the job was down, nor on how epochs are cut.
+//!
+//! An id is forgotten once the data's clock has passed it by more than its bound. Record times from before that are not told apart: an event
+//! out of a partition that was idle for so long may pass although its first was seen. Does not promise to forget an id sooner.
+//!
+//! State: id → until when it counts as seen (i64, big endian); where it passed more than once and the earlier time still counts, the latest of
+//! these first, then the others.
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
-use hashbrown::HashMap;
 use tidemill_state::Change;
 use tidemill_types::{ChangeBatch, RowCodec, key_group, system_columns};
 
@@ -20,7 +26,7 @@ pub struct Settings {
     pub name: String,
     /// Column that identifies an event.
     pub id: String,
-    /// How long an id is remembered.
+    /// How far apart two events with one id may have been written to count as one.
     pub within_ms: i64,
 }
 
@@ -31,6 +37,7 @@ pub struct Dedup {
     id: usize,
     partition: usize,
     offset: usize,
+    time: usize,
     within_ms: i64,
     codec: RowCodec,
     state: tidemill_state::Table,
@@ -54,17 +61,14 @@ impl Dedup {
             within_ms,
         } = settings;
         let index = |column: &str| columns::index(schema, column).of(&name);
-        let (id, partition, offset) = (
-            index(&id)?,
-            index(system_columns::PARTITION)?,
-            index(system_columns::OFFSET)?,
-        );
+        let id = index(&id)?;
         let codec = RowCodec::new([schema.field(id).data_type()]).of(&name)?;
         Ok(Self {
             schema: schema.clone(),
             id,
-            partition,
-            offset,
+            partition: index(system_columns::PARTITION)?,
+            offset: index(system_columns::OFFSET)?,
+            time: index(system_columns::TIME)?,
             within_ms,
             codec,
             state,
@@ -92,24 +96,30 @@ impl Dedup {
             .encode(&[rows.column(self.id).clone()], rows.num_rows())
             .of(name)?;
         let mut keep = vec![false; rows.num_rows()];
-        let mut firsts: Vec<usize> = self.first_per_id(&rows, &ids);
-        firsts.sort_unstable_by(|&a, &b| ids.bytes(a).cmp(ids.bytes(b)));
-
-        let keys: Vec<(u16, &[u8])> = firsts
+        let (order, times) = self.in_order(&rows, &ids);
+        let keys: Vec<(u16, &[u8])> = order
             .iter()
             .map(|&row| (key_group(ids.bytes(row)), ids.bytes(row)))
             .collect();
-        let expiry = tick.clock_ms.saturating_add(self.within_ms).to_be_bytes();
+        let within_ms = self.within_ms;
+        let remembered_ms = tick.oldest_ms.saturating_sub(within_ms);
         self.state
-            .update_many(&keys, |i, held, new| {
-                let remembered = held
-                    .and_then(|bytes| bytes.first_chunk())
-                    .is_some_and(|bytes| i64::from_be_bytes(*bytes) > tick.clock_ms);
-                if remembered {
+            .update_many(&keys, |i, seen, new| {
+                let time_ms = times[order[i]].max(remembered_ms);
+                let seen = expiries(seen).filter(|&expiry| expiry >= tick.oldest_ms);
+                if seen
+                    .clone()
+                    .any(|expiry| is_within(expiry, time_ms, within_ms))
+                {
                     return Change::Keep;
                 }
-                keep[firsts[i]] = true;
-                new.extend_from_slice(&expiry);
+                keep[order[i]] = true;
+                let expiry = time_ms.saturating_add(within_ms);
+                let later = seen.clone().filter(|&seen| seen > expiry);
+                let earlier = seen.clone().filter(|&seen| seen < expiry);
+                for expiry in later.chain([expiry]).chain(earlier) {
+                    new.extend_from_slice(&expiry.to_be_bytes());
+                }
                 Change::Put
             })
             .of(name)?;
@@ -122,26 +132,33 @@ impl Dedup {
         Ok((passed > 0).then(|| ChangeBatch::inserts(rows)))
     }
 
-    /// The row with the lowest position of each id.
-    fn first_per_id(
+    /// The rows by id, those of one id in order of time and position, and the times.
+    fn in_order<'a>(
         &self,
-        rows: &RecordBatch,
+        rows: &'a RecordBatch,
         ids: &tidemill_types::row::EncodedRows,
-    ) -> Vec<usize> {
+    ) -> (Vec<usize>, &'a [i64]) {
+        let times = columns::offsets(rows.column(self.time));
         let partitions = columns::partitions(rows.column(self.partition));
         let offsets = columns::offsets(rows.column(self.offset));
-        let position = |row: usize| (partitions[row], offsets[row]);
-        let mut firsts: HashMap<&[u8], usize> = HashMap::with_capacity(rows.num_rows());
-        for row in 0..rows.num_rows() {
-            firsts
-                .entry(ids.bytes(row))
-                .and_modify(|first| {
-                    if position(row) < position(*first) {
-                        *first = row;
-                    }
-                })
-                .or_insert(row);
-        }
-        firsts.into_values().collect()
+        let place = |row: usize| (times[row], partitions[row], offsets[row]);
+        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
+        order.sort_unstable_by(|&a, &b| {
+            let by_id = ids.bytes(a).cmp(ids.bytes(b));
+            by_id.then_with(|| place(a).cmp(&place(b)))
+        });
+        (order, times)
     }
+}
+
+/// Until when an id counts as seen, the latest first.
+fn expiries(entry: Option<&[u8]>) -> impl Iterator<Item = i64> + Clone {
+    let (expiries, _) = entry.unwrap_or_default().as_chunks();
+    expiries.iter().map(|bytes| i64::from_be_bytes(*bytes))
+}
+
+/// True if a time is within the bound of the first event's, by when that expires.
+const fn is_within(expiry: i64, time_ms: i64, within_ms: i64) -> bool {
+    let first_ms = expiry.saturating_sub(within_ms);
+    time_ms <= expiry && time_ms >= first_ms.saturating_sub(within_ms)
 }

@@ -5,10 +5,10 @@ use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 
 /// The order of events about one key: the higher version is newer; a tie goes to the later source position. A null version is older
-/// than every other.
+/// than every other. Where the table declares no version, the time at which the record was written stands in for it within an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// Version (event time or a counter); `i64::MIN` for null or where the table declares none.
+    /// Version (event time or a counter); `i64::MIN` for null.
     pub version: i64,
     /// Source partition.
     pub partition: u32,
@@ -41,27 +41,22 @@ impl Rank {
     }
 }
 
-/// The rank of every row, from the version column (if any) and the position columns.
+/// The rank of every row, from the version column and the position columns.
 ///
 /// # Errors
 /// If the version column cannot be ordered.
 pub fn ranks(
     rows: &RecordBatch,
-    version: Option<usize>,
+    version: usize,
     partition: usize,
     offset: usize,
 ) -> Result<Vec<Rank>, ArrowError> {
-    let versions = version
-        .map(|i| columns::ordinals(rows.column(i)))
-        .transpose()?;
+    let versions = columns::ordinals(rows.column(version))?;
     let partitions = columns::partitions(rows.column(partition));
     let offsets = columns::offsets(rows.column(offset));
     Ok((0..rows.num_rows())
         .map(|i| Rank {
-            version: versions
-                .as_ref()
-                .and_then(|versions| versions[i])
-                .unwrap_or(i64::MIN),
+            version: versions[i].unwrap_or(i64::MIN),
             partition: partitions[i],
             offset: offsets[i],
         })

@@ -1,8 +1,9 @@
 //! Resequence: puts each key's events in order of a time column, waiting until the watermark has passed them, at most the declared bound.
 //!
 //! The *horizon* of an epoch is the highest time that is surely complete: the source's watermark with its delay taken back, minus this
-//! operator's bound. At the end of an epoch everything up to the horizon leaves, ordered by time, key and source position; an event that
-//! comes at or below the horizon of the epoch before can no longer be put in order, and goes to the late ledger.
+//! operator's bound. At the end of an epoch everything before the horizon leaves, ordered by time, key and source position; an event that
+//! comes from before the horizon of the epoch before can no longer be put in order, and goes to the late ledger. The bound is inclusive: an
+//! event exactly at the horizon is in time, and so waits until the horizon has passed it.
 //! State: key | time | position → the row. In memory: an index of what waits, by time.
 
 use std::collections::BTreeSet;
@@ -141,7 +142,7 @@ impl Resequence {
         for row in 0..rows.num_rows() {
             let (partition, offset) = (partitions[row], offsets[row]);
             match times[row] {
-                Some(time) if self.horizon_ms.is_none_or(|horizon| time > horizon) => {
+                Some(time) if self.horizon_ms.is_none_or(|horizon| time >= horizon) => {
                     let group = key_group(keys.bytes(row));
                     key.clear();
                     write_key(&mut key, keys.bytes(row), time, partition, offset);
@@ -197,9 +198,8 @@ impl Resequence {
         let Some(horizon) = self.horizon_ms else {
             return Ok(());
         };
-        let stays =
-            self.waiting
-                .split_off(&(horizon.saturating_add(1), Row::default(), 0, i64::MIN));
+        let first = (horizon, Row::default(), 0, i64::MIN);
+        let stays = self.waiting.split_off(&first);
         let leaves: Vec<Waiting> = std::mem::replace(&mut self.waiting, stays)
             .into_iter()
             .collect();

@@ -2,8 +2,11 @@
 //!
 //! The newest event about a key (see [`Rank`]) wins at once, in whatever order events arrive; older ones change nothing and are counted.
 //! A delete takes the row away and leaves a tombstone with its rank, so that an older update that arrives later cannot resurrect the row;
-//! the tombstone is forgotten after the table's bound, by the epoch clock. Emits the old row with diff -1 and the new one with +1; an event
-//! that leaves the row as it is emits nothing.
+//! the tombstone is forgotten once the data's clock has passed the newest record of its epoch by more than the table's bound. Emits the old
+//! row with diff -1 and the new one with +1; an event that leaves the row as it is emits nothing.
+//!
+//! Without a version the last write wins: that of the later epoch, within an epoch the one with the later record time, then partition and
+//! offset. Nothing that comes later is older then, so a delete leaves no tombstone.
 //!
 //! State: key → `expiry (i64) | flags (u8) | rank (20 bytes) | encoded value columns`; the expiry of a live row is `i64::MAX`.
 
@@ -44,7 +47,10 @@ pub struct Table {
     input: SchemaRef,
     layout: KeyedLayout,
     declared: Vec<usize>,
-    version: Option<usize>,
+    /// What ranks an event: its version, or the time at which its record was written.
+    version: usize,
+    /// True if the version ranks events of different epochs, too.
+    is_versioned: bool,
     op: usize,
     partition: usize,
     offset: usize,
@@ -76,13 +82,13 @@ fn decide(held: Option<Rank>, event: Rank, op: u8) -> Decision {
 /// What is held for a key: its rank, and its row if it is live.
 type Held<'a> = (Rank, Option<&'a [u8]>);
 
-/// What an entry says at a time of the epoch clock; a tombstone that has expired is nothing.
-fn held(entry: Option<&[u8]>, clock_ms: i64) -> Result<Option<Held<'_>>, ()> {
+/// What an entry says at a time of the data's clock; a tombstone that has expired is nothing.
+fn held(entry: Option<&[u8]>, oldest_ms: i64) -> Result<Option<Held<'_>>, ()> {
     let Some(entry) = entry else { return Ok(None) };
     let (expiry, flags, rank) = read_header(entry).ok_or(())?;
     Ok(match flags {
         LIVE => Some((rank, Some(&entry[HEADER_BYTES..]))),
-        _ if expiry <= clock_ms => None,
+        _ if expiry < oldest_ms => None,
         _ => Some((rank, None)),
     })
 }
@@ -114,7 +120,8 @@ impl Table {
                 .iter()
                 .map(|field| index(field.name()))
                 .collect::<Result<_, _>>()?,
-            version: version.as_deref().map(index).transpose()?,
+            version: index(version.as_deref().unwrap_or(system_columns::TIME))?,
+            is_versioned: version.is_some(),
             op: index(system_columns::OP)?,
             partition: index(system_columns::PARTITION)?,
             offset: index(system_columns::OFFSET)?,
@@ -182,17 +189,19 @@ impl Table {
         let mut inserted = Vec::new();
         let mut stale = 0;
         let mut broken = false;
-        let tombstone_expiry = tick.clock_ms.saturating_add(self.tombstone_ms);
+        let tombstone_expiry = tick.newest_ms.saturating_add(self.tombstone_ms);
+        let is_versioned = self.is_versioned;
         self.state
             .update_many(&lookups, |i, entry, new| {
                 let row = newest[i] as usize;
                 let (key, rank) = (lookups[i].1, ranks[row]);
-                let Ok(held) = held(entry, tick.clock_ms) else {
+                let Ok(held) = held(entry, tick.oldest_ms) else {
                     broken = true;
                     return Change::Keep;
                 };
                 let old = held.and_then(|(_, row)| row);
-                match decide(held.map(|(rank, _)| rank), rank, ops[row]) {
+                let ranked = held.filter(|_| is_versioned).map(|(rank, _)| rank);
+                match decide(ranked, rank, ops[row]) {
                     Decision::Stale => {
                         stale += 1;
                         return Change::Keep;
@@ -207,8 +216,12 @@ impl Table {
                         }
                     }
                     Decision::Delete => {
-                        write_header(new, tombstone_expiry, TOMBSTONE, rank);
                         old.inspect(|old| retractions.push(key, old, -1));
+                        match (is_versioned, entry) {
+                            (true, _) => write_header(new, tombstone_expiry, TOMBSTONE, rank),
+                            (false, Some(_)) => return Change::Delete,
+                            (false, None) => return Change::Keep,
+                        }
                     }
                 }
                 Change::Put

@@ -1,16 +1,17 @@
 //! Watermark: how far event time has surely come in a source.
 //!
-//! The watermark of an epoch is the minimum over the source's partitions of the greatest event time seen, minus the declared delay. A
-//! partition that was silent for longer than the idle timeout does not hold it back; while every partition is idle, or
-//! some live partition has brought nothing yet, it stays where it is. It never goes back.
+//! The watermark of an epoch is the minimum over the source's partitions of the greatest event time seen, minus the declared delay: no event
+//! before it is expected any more. An event exactly at the watermark is still in time. It never goes back.
+//!
+//! A partition that is idle does not hold it back. What is idle the input says ([`Fact::Idle`]): who reads the partitions knows whether there
+//! was anything to read. It is said of what came *before* the epoch, so the epoch's own events count only where nothing is idle. While every
+//! partition is idle, those that ever brought a time hold each other back as if none were: only the empty ones are left out.
 //!
 //! One worker owns a source's watermark and tells all others, so that every worker sees the same watermark in the same epoch.
-//! Silence is measured while the job runs: of the time between two epochs by their clocks, at most [`SILENCE_STEP_MS_MAX`] counts. After a
-//! stop of an hour no partition is idle only because nobody looked.
 //!
-//! State: partition → awake time at the last event, greatest time; the watermark; and the awake time so far with the last clock.
+//! State: partition → greatest time; the watermark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tidemill_types::{key_group, key_group::worker_of};
@@ -21,13 +22,21 @@ use crate::error::Context;
 use crate::shell::{Batches, epoch_operator};
 use crate::{Error, Failure, Tick, Ticks};
 
-/// The greatest event time among some records of a partition.
+/// What an epoch's input says about a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
-    /// Source partition.
-    pub partition: u32,
-    /// Milliseconds since 1970.
-    pub time_max_ms: i64,
+pub enum Fact {
+    /// The greatest event time among some records.
+    Time {
+        /// Source partition.
+        partition: u32,
+        /// Milliseconds since 1970.
+        time_max_ms: i64,
+    },
+    /// When everything before the epoch had been read, the partition had had nothing more to read for long enough.
+    Idle {
+        /// Source partition.
+        partition: u32,
+    },
 }
 
 /// Settings of a watermark.
@@ -35,35 +44,38 @@ pub struct Fact {
 pub struct Settings {
     /// Name of the source.
     pub name: String,
-    /// All partitions of the source: one that has brought nothing holds the watermark back until it counts as idle.
+    /// All partitions of the source: one that has brought nothing holds the watermark back until it is idle.
     pub partitions: Vec<u32>,
     /// How much later than the watermark's time an event may come.
     pub delay_ms: i64,
-    /// How long a partition may be silent.
-    pub idle_timeout_ms: i64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Progress {
-    time_max_ms: Option<i64>,
-    /// Awake time at the last event.
-    active_ms: i64,
 }
 
 /// The state and logic of a source's watermark, on its owner.
+///
+/// ```
+/// use tidemill_operators::Tick;
+/// use tidemill_operators::watermark::{Fact, Settings, Watermark};
+/// use tidemill_state::Store;
+///
+/// let dir = tempfile::tempdir()?;
+/// let store = Store::open(dir.path(), &tidemill_state::Settings::default())?;
+/// let settings = Settings { name: "payment_events".to_owned(), partitions: vec![0, 1], delay_ms: 5 };
+/// let mut watermark = Watermark::new(settings, store.table("payment_events/watermark")?)?;
+/// let time = |partition, time_max_ms| Fact::Time { partition, time_max_ms };
+/// assert_eq!(watermark.on_epoch(&Tick::default(), &[time(0, 100)])?, None);
+/// assert_eq!(watermark.on_epoch(&Tick::default(), &[time(0, 200), Fact::Idle { partition: 1 }])?, Some(95));
+/// assert_eq!(watermark.on_epoch(&Tick::default(), &[time(1, 300)])?, Some(195));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Watermark {
     settings: Settings,
-    progress: BTreeMap<u32, Progress>,
+    /// The greatest time of each partition that has brought one.
+    times: BTreeMap<u32, i64>,
     watermark_ms: Option<i64>,
-    /// How long the job has been awake, and the clock of the last epoch.
-    awake: Option<(i64, i64)>,
     state: tidemill_state::Table,
 }
 
 const WATERMARK_KEY: &[u8] = b"watermark";
-const AWAKE_KEY: &[u8] = b"awake";
-/// So much of the time between two epochs counts as silence at most, in milliseconds.
-const SILENCE_STEP_MS_MAX: i64 = 5_000;
 
 impl Watermark {
     /// A watermark; reads what was checkpointed.
@@ -71,37 +83,30 @@ impl Watermark {
     /// # Errors
     /// If state cannot be read.
     pub fn new(settings: Settings, mut state: tidemill_state::Table) -> Result<Self, Error> {
-        let (mut progress, mut watermark_ms, mut awake) = (BTreeMap::new(), None, None);
+        let (mut times, mut watermark_ms, mut broken) = (BTreeMap::new(), None, false);
         state
             .scan(|_, key, entry| -> Result<(), tidemill_state::Error> {
-                let number = |at: usize| {
-                    entry
-                        .get(at..at + 8)
-                        .and_then(|bytes| bytes.try_into().ok())
-                        .map_or(0, i64::from_be_bytes)
-                };
-                if key == WATERMARK_KEY {
-                    watermark_ms = Some(number(0));
-                } else if key == AWAKE_KEY {
-                    awake = Some((number(0), number(8)));
-                } else if let Ok(partition) = key.try_into() {
-                    let time_max_ms = (entry.len() == 16).then(|| number(8));
-                    progress.insert(
-                        u32::from_be_bytes(partition),
-                        Progress {
-                            time_max_ms,
-                            active_ms: number(0),
-                        },
-                    );
+                match (key.try_into(), entry.try_into()) {
+                    (_, Ok(time)) if key == WATERMARK_KEY => {
+                        watermark_ms = Some(i64::from_be_bytes(time));
+                    }
+                    (Ok(partition), Ok(time)) => {
+                        times.insert(u32::from_be_bytes(partition), i64::from_be_bytes(time));
+                    }
+                    _ => broken = true,
                 }
                 Ok(())
             })
             .of(&settings.name)?;
+        if broken {
+            return Err(Error::Entry {
+                operator: settings.name,
+            });
+        }
         Ok(Self {
             settings,
-            progress,
+            times,
             watermark_ms,
-            awake,
             state,
         })
     }
@@ -114,82 +119,71 @@ impl Watermark {
         if tick.restored {
             return Ok(self.watermark_ms);
         }
-        let group = self.group();
-        let awake_ms = self.stay_awake(tick.clock_ms)?;
-        for &partition in &self.settings.partitions {
-            let known = self.progress.get(&partition).copied();
-            let mut progress = known.unwrap_or(Progress {
-                time_max_ms: None,
-                active_ms: awake_ms,
-            });
-            if let Some(time) = facts
-                .iter()
-                .filter(|fact| fact.partition == partition)
-                .map(|fact| fact.time_max_ms)
-                .max()
-            {
-                progress = Progress {
-                    time_max_ms: progress.time_max_ms.max(Some(time)),
-                    active_ms: awake_ms,
-                };
-            }
-            if known != Some(progress) {
-                self.progress.insert(partition, progress);
-                let mut entry = progress.active_ms.to_be_bytes().to_vec();
-                entry.extend(
-                    progress
-                        .time_max_ms
-                        .iter()
-                        .flat_map(|time| time.to_be_bytes()),
-                );
-                self.state
-                    .put(group, &partition.to_be_bytes(), &entry)
-                    .of(&self.settings.name)?;
+        let (mut idle, mut newest) = (BTreeSet::new(), BTreeMap::new());
+        for fact in facts {
+            match *fact {
+                Fact::Idle { partition } => {
+                    idle.insert(partition);
+                }
+                Fact::Time {
+                    partition,
+                    time_max_ms,
+                } => {
+                    let time = newest.entry(partition).or_insert(time_max_ms);
+                    *time = time_max_ms.max(*time);
+                }
             }
         }
-        let next = watermark(self.progress.values(), awake_ms, &self.settings);
+        let before = self.reached(&idle);
+        for (partition, time_ms) in newest {
+            self.advance(partition, time_ms)?;
+        }
+        let reached = before.max(self.reached(&BTreeSet::new()));
+        let next = reached.map(|time| time.saturating_sub(self.settings.delay_ms));
         if next > self.watermark_ms {
             self.watermark_ms = next;
             let bytes = next.unwrap_or(i64::MIN).to_be_bytes();
             self.state
-                .put(group, WATERMARK_KEY, &bytes)
+                .put(self.group(), WATERMARK_KEY, &bytes)
                 .of(&self.settings.name)?;
         }
         Ok(self.watermark_ms)
     }
 
-    /// The awake time at an epoch's clock.
-    fn stay_awake(&mut self, clock_ms: i64) -> Result<i64, Error> {
-        let (awake_ms, last_ms) = self.awake.unwrap_or((0, clock_ms));
-        let step_ms = clock_ms
-            .saturating_sub(last_ms)
-            .clamp(0, SILENCE_STEP_MS_MAX);
-        let awake = (awake_ms + step_ms, clock_ms);
-        self.awake = Some(awake);
-        let entry = [awake.0.to_be_bytes(), awake.1.to_be_bytes()].concat();
+    fn advance(&mut self, partition: u32, time_ms: i64) -> Result<(), Error> {
+        let known = self.times.get(&partition).copied();
+        if !self.settings.partitions.contains(&partition) || known >= Some(time_ms) {
+            return Ok(());
+        }
+        self.times.insert(partition, time_ms);
         self.state
-            .put(self.group(), AWAKE_KEY, &entry)
-            .of(&self.settings.name)?;
-        Ok(awake.0)
+            .put(
+                self.group(),
+                &partition.to_be_bytes(),
+                &time_ms.to_be_bytes(),
+            )
+            .of(&self.settings.name)
+    }
+
+    /// The time that all partitions but the idle ones have come to.
+    fn reached(&self, idle: &BTreeSet<u32>) -> Option<i64> {
+        let time = |partition: &u32| self.times.get(partition).copied();
+        let partitions = self.settings.partitions.iter();
+        let mut live = partitions
+            .clone()
+            .filter(|id| !idle.contains(id))
+            .peekable();
+        if live.peek().is_some() {
+            // `None` is least: a live partition that has brought nothing holds the watermark back.
+            live.map(time).min().flatten()
+        } else {
+            partitions.filter_map(time).min()
+        }
     }
 
     fn group(&self) -> u16 {
         key_group(self.settings.name.as_bytes())
     }
-}
-
-fn watermark<'a>(
-    progress: impl Iterator<Item = &'a Progress>,
-    awake_ms: i64,
-    settings: &Settings,
-) -> Option<i64> {
-    let live = progress
-        .filter(|progress| awake_ms.saturating_sub(progress.active_ms) <= settings.idle_timeout_ms);
-    // `None` is least: a live partition that has brought nothing holds the watermark back.
-    live.map(|progress| progress.time_max_ms)
-        .min()
-        .flatten()
-        .map(|time| time.saturating_sub(settings.delay_ms))
 }
 
 /// The source's ticks with its watermark, on every worker.

@@ -1,8 +1,14 @@
 //! Windowed aggregates: a group is first emitted when the watermark closes its window, and corrected whenever its input changes after that.
 //!
-//! The group's key holds the end of its window. Nothing is dropped: a change to a closed window is a correction, at once. What is emitted
-//! follows from the sums and the watermark alone: a group is visible if its window is closed and it has rows.
-//! State: group → its sums. In memory: the groups whose window is still open, by its end.
+//! The group's key holds the end of its window. A change to a closed window is a correction, at once. What is emitted follows from the sums and
+//! the watermark alone: a group is visible if its window is closed and it has rows.
+//!
+//! Of an input that only appends, corrections are taken until the watermark has passed the window's end by more than the allowed lateness. Then
+//! the window is *over*: its sums are forgotten, its last row stands, and a row that comes for it after that is late: it is counted, and makes no
+//! new window. (Where something behind the windows is rebuilt from them at a restore, the sums are kept.) Of an input that retracts nothing is
+//! ever over, because a row may be taken back at any time: its windows are kept as the table is that they are made of.
+//!
+//! State: group → its sums. In memory: the groups whose window is still open, and those that are closed and not over, by its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +18,7 @@ use tidemill_types::{ChangeBatch, Row, RowCodec, key_group};
 
 use crate::accumulators::{AccumulatorPlan, Accumulators, AggregateSpec};
 use crate::error::Context;
-use crate::{Error, Tick, columns};
+use crate::{Counter, Error, Tick, columns};
 
 /// Settings of a windowed aggregate.
 #[derive(Debug)]
@@ -25,6 +31,10 @@ pub struct Settings {
     pub window_end: usize,
     /// The aggregates, all accumulable.
     pub aggregates: Vec<AggregateSpec>,
+    /// How long after its window's end a row of an input that only appends is taken; `None` for an input that retracts.
+    pub lateness_ms: Option<i64>,
+    /// True if something behind the windows needs all rows after a restore.
+    pub emits_image: bool,
 }
 
 /// The state and logic of one worker's windows.
@@ -36,10 +46,18 @@ pub struct Window {
     output: SchemaRef,
     keys: RowCodec,
     plan: AccumulatorPlan,
-    open: BTreeMap<i64, BTreeSet<Row>>,
+    open: Groups,
+    /// Closed and not over; only where they are to be forgotten.
+    closed: Groups,
+    lateness_ms: Option<i64>,
+    emits_image: bool,
     watermark_ms: Option<i64>,
     state: tidemill_state::Table,
+    late: Counter,
 }
+
+/// Groups by the end of their window.
+type Groups = BTreeMap<i64, BTreeSet<Row>>;
 
 /// A group whose sums changed in an epoch.
 struct Touched {
@@ -57,12 +75,15 @@ impl Window {
         input: &SchemaRef,
         output: &SchemaRef,
         state: tidemill_state::Table,
+        late: Counter,
     ) -> Result<Self, Error> {
         let Settings {
             name,
             group,
             window_end,
             aggregates,
+            lateness_ms,
+            emits_image,
         } = settings;
         if !aggregates.iter().all(AggregateSpec::is_accumulable) {
             return Err(Error::Plan {
@@ -85,9 +106,13 @@ impl Window {
             output,
             keys,
             plan,
-            open: BTreeMap::new(),
+            open: Groups::new(),
+            closed: Groups::new(),
+            lateness_ms,
+            emits_image,
             watermark_ms: None,
             state,
+            late,
         })
     }
 
@@ -103,7 +128,7 @@ impl Window {
     ) -> Result<(), Error> {
         if tick.restored {
             self.watermark_ms = tick.watermark;
-            return self.emit_image(output);
+            return self.restore(output);
         }
         let mut changes = Changed::default();
         if !input.is_empty() {
@@ -113,6 +138,7 @@ impl Window {
         if tick.watermark > self.watermark_ms {
             self.watermark_ms = tick.watermark;
             self.close(&mut changes)?;
+            self.forget()?;
         }
         output.extend(self.rows(&changes)?);
         Ok(())
@@ -123,7 +149,20 @@ impl Window {
             .is_some_and(|watermark| window_end_ms <= watermark)
     }
 
-    /// The change of each group's sums.
+    /// True if no row is taken for such a window any more.
+    fn is_over(&self, window_end_ms: i64) -> bool {
+        let passed = self.lateness_ms.zip(self.watermark_ms);
+        passed.is_some_and(|(lateness_ms, watermark)| {
+            window_end_ms.saturating_add(lateness_ms) < watermark
+        })
+    }
+
+    /// True if windows that are over are forgotten.
+    const fn forgets(&self) -> bool {
+        self.lateness_ms.is_some() && !self.emits_image
+    }
+
+    /// The change of each group's sums; what comes for windows that are over is counted and left out.
     fn touched(&self, input: &[ChangeBatch]) -> Result<BTreeMap<Row, Touched>, Error> {
         let changes = columns::concat(&self.input, input).of(&self.name)?;
         let columns: Vec<_> = self
@@ -136,8 +175,13 @@ impl Window {
         let arguments = self.plan.arguments(&changes.rows).of(&self.name)?;
         let mut touched: HashMap<&[u8], Touched> = HashMap::new();
         for (row, end) in ends.into_iter().enumerate() {
+            let window_end_ms = end.unwrap_or(i64::MAX);
+            if self.is_over(window_end_ms) {
+                self.late.add(1);
+                continue;
+            }
             let entry = touched.entry(keys.bytes(row)).or_insert_with(|| Touched {
-                window_end_ms: end.unwrap_or(i64::MAX),
+                window_end_ms,
                 delta: self.plan.zero(),
             });
             self.plan
@@ -176,14 +220,22 @@ impl Window {
             if self.is_closed(touched.window_end_ms) {
                 changes.push(key, before, -1);
                 changes.push(key, after, 1);
-            } else {
-                self.open
-                    .entry(touched.window_end_ms)
-                    .or_default()
-                    .insert(key.clone());
             }
+            self.remember(touched.window_end_ms, key.clone());
         }
         Ok(())
+    }
+
+    /// Keeps a group in mind until the watermark closes its window, or until that is over.
+    fn remember(&mut self, window_end_ms: i64, key: Row) {
+        let groups = if !self.is_closed(window_end_ms) {
+            &mut self.open
+        } else if self.forgets() {
+            &mut self.closed
+        } else {
+            return;
+        };
+        groups.entry(window_end_ms).or_default().insert(key);
     }
 
     /// Emits every group whose window the watermark has just closed.
@@ -193,7 +245,15 @@ impl Window {
         };
         let still_open = self.open.split_off(&watermark.saturating_add(1));
         let closed = std::mem::replace(&mut self.open, still_open);
-        let keys: Vec<Row> = closed.into_values().flatten().collect();
+        let ends = closed
+            .iter()
+            .flat_map(|(&end, keys)| keys.iter().map(move |key| (end, key)));
+        let keys: Vec<Row> = ends.clone().map(|(_, key)| key.clone()).collect();
+        if self.forgets() {
+            for (end, key) in ends {
+                self.closed.entry(end).or_default().insert(key.clone());
+            }
+        }
         let lookups: Vec<(u16, &[u8])> = keys
             .iter()
             .map(|key| (key_group(key.as_bytes()), key.as_bytes()))
@@ -205,7 +265,22 @@ impl Window {
         Ok(())
     }
 
-    fn emit_image(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+    /// Forgets the groups whose window is over.
+    fn forget(&mut self) -> Result<(), Error> {
+        while let Some(&end) = self.closed.keys().next()
+            && self.is_over(end)
+        {
+            for key in self.closed.remove(&end).unwrap_or_default() {
+                self.state
+                    .delete(key_group(key.as_bytes()), key.as_bytes())
+                    .of(&self.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads which groups there are, and emits those whose window is closed, if need be.
+    fn restore(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
         let (name, slots) = (self.name.clone(), self.plan.slots());
         let mut groups = Vec::new();
         let mut broken = false;
@@ -229,11 +304,10 @@ impl Window {
         let mut changes = Changed::default();
         for ((key, sums), end) in groups.into_iter().zip(ends) {
             let end = end.unwrap_or(i64::MAX);
-            if self.is_closed(end) {
+            if self.is_closed(end) && self.emits_image {
                 changes.push(&key, sums, 1);
-            } else {
-                self.open.entry(end).or_default().insert(key);
             }
+            self.remember(end, key);
         }
         output.extend(self.rows(&changes)?);
         Ok(())

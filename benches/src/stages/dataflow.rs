@@ -311,11 +311,7 @@ impl Dataflow {
         failed: &AtomicBool,
     ) -> Result<()> {
         self.advance_to(epoch);
-        self.ticks.send(Tick {
-            clock_ms: 0,
-            restored: false,
-            watermark: None,
-        });
+        self.ticks.send(Tick::default());
         for (handle, batches) in self.handles.iter_mut().zip(input) {
             for changes in batches {
                 handle.send(Packet::from(changes));

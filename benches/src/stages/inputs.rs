@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use tidemill_formats::studio_json::Clocks;
 use tidemill_jobs::plan::{JobPlan, Node, NodeId};
 use tidemill_jobs::{Profile, plan_job};
 use tidemill_operators::decode::RawBatch;
@@ -136,7 +137,11 @@ impl EventSink for Gatherer<'_> {
                 offsets: Vec::new(),
                 bounds: vec![0],
                 arena: Vec::new(),
-                clock_ms,
+                clocks: Clocks {
+                    wall_ms: clock_ms,
+                    steady_ms: clock_ms,
+                },
+                ..RawBatch::default()
             });
         let offset = self.offsets.entry((source, partition)).or_default();
         batch.offsets.push(*offset);

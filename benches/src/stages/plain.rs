@@ -16,7 +16,7 @@ use super::cost::{Cost, Costs, bytes, count};
 use super::dataflow::Epochs;
 use super::inputs::Inputs;
 use super::planned::{columns, decoder_spec, resequence_settings, specs};
-use super::projections::{fact, windowed, without_bytes};
+use super::projections::{fact, narrow, windowed};
 use super::section::measured;
 
 /// The windowed aggregate that is measured, and what it reads.
@@ -88,8 +88,9 @@ impl Stages<'_> {
                     offsets: &raw.offsets,
                     bounds: &raw.bounds,
                     arena: &raw.arena,
+                    timestamps: &raw.timestamps,
                 };
-                let (decoded, took) = measured(|| decoders[*source].decode(&records, raw.clock_ms));
+                let (decoded, took) = measured(|| decoders[*source].decode(&records, raw.clocks));
                 let output = [ChangeBatch::inserts(decoded.rows)];
                 let cost = Cost {
                     records: raw.offsets.len() as u64,
@@ -126,7 +127,6 @@ impl Stages<'_> {
                 name: of.name.clone(),
                 partitions: partitions.filter(|&partition| is_mine(partition)).collect(),
                 delay_ms: watermark.delay_ms,
-                idle_timeout_ms: watermark.idle_timeout_ms,
             };
             let mut operator = Watermark::new(
                 settings,
@@ -214,7 +214,7 @@ impl Stages<'_> {
 
     fn table(&mut self, id: NodeId, input: NodeId, settings: table::Settings) -> Result<()> {
         let state = self.store.expiring_table(&settings.name)?;
-        let (rows, schema) = without_bytes(&self.outputs[&input], self.schema(input))?;
+        let (rows, schema) = narrow(&self.outputs[&input], self.schema(input))?;
         let mut operator = table::Table::new(
             settings,
             &schema,
@@ -282,12 +282,15 @@ impl Stages<'_> {
                 .position(|name| name == window_end)
                 .context("the end of the window is grouped by")?,
             aggregates: specs(&schema, aggregates)?,
+            lateness_ms: None,
+            emits_image: false,
         };
         let mut operator = window::Window::new(
             settings,
             &schema,
             &node.schema,
             self.store.table(&node.name)?,
+            Counter::default(),
         )?;
         self.epochs("window", id, &rows, Some(*source), |tick, input, output| {
             Ok(operator.on_epoch(tick, input, output)?)
@@ -328,8 +331,12 @@ impl Stages<'_> {
         let watermark = source
             .and_then(|source| self.watermarks.get(&source))
             .and_then(|watermarks| watermarks[epoch]);
+        let clock_ms = self.inputs.clock_ms(epoch);
         Tick {
-            clock_ms: self.inputs.clock_ms(epoch),
+            clock_ms,
+            steady_ms: clock_ms,
+            oldest_ms: clock_ms,
+            newest_ms: clock_ms,
             restored: false,
             watermark,
         }

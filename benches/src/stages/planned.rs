@@ -25,7 +25,7 @@ pub fn decoder_spec(source: &SourcePlan) -> studio_json::Spec {
         topic: source.name.clone(),
         entity: source.entity.clone(),
         columns: columns.collect(),
-        keep_bytes: source.keep_bytes,
+        kept: source.kept,
         time_limit: source.watermark.as_ref().map(|watermark| TimeLimit {
             column: watermark.column.clone(),
             max_future_ms: watermark.max_future_ms,

@@ -25,7 +25,7 @@ pub fn fact(rows: &RecordBatch, time: &str) -> Option<Fact> {
         .column_by_name(time)?
         .as_primitive::<TimestampMillisecondType>();
     let time_max_ms = times.iter().flatten().max()?;
-    Some(Fact {
+    Some(Fact::Time {
         partition: partition.value(0),
         time_max_ms,
     })
@@ -48,10 +48,12 @@ pub fn selected(changes: &ChangeBatch, schema: &SchemaRef) -> Result<ChangeBatch
     })
 }
 
-/// Rows of a schema without the records' bytes, which come last and which tables do without; and their schema.
-pub fn without_bytes(rows: &Epochs, schema: &SchemaRef) -> Result<(Epochs, SchemaRef)> {
-    let bytes = schema.index_of(system_columns::BYTES);
-    let kept: Vec<usize> = (0..bytes.unwrap_or(schema.fields().len())).collect();
+/// Rows of a schema without the records' times and bytes, which tables with a version do without; and their schema.
+pub fn narrow(rows: &Epochs, schema: &SchemaRef) -> Result<(Epochs, SchemaRef)> {
+    let extra = [system_columns::TIME, system_columns::BYTES];
+    let kept: Vec<usize> = (0..schema.fields().len())
+        .filter(|&column| !extra.contains(&schema.field(column).name().as_str()))
+        .collect();
     let narrow = |changes: &ChangeBatch| -> Result<ChangeBatch> {
         Ok(ChangeBatch {
             rows: changes.rows.project(&kept)?,

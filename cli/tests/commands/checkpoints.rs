@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tidemill_checkpoints::{CheckpointStore, Manifest, manifest};
+use tidemill_checkpoints::{CheckpointStore, DataTimes, Manifest, manifest};
 use tidemill_types::Epoch;
 
 use crate::{call, text};
@@ -26,6 +26,7 @@ fn checkpoint(root: &Path, epoch: u64) {
         plan_text: String::new(),
         workers: 1,
         clock_ms: 1_767_225_600_000,
+        time: DataTimes::default(),
         created_ms: 1_767_225_600_000,
         positions: BTreeMap::from([(
             "studio.payment".to_owned(),

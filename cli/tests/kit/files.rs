@@ -53,14 +53,19 @@ pub fn committed_epoch(data: &Path) -> u64 {
 
 /// How many bytes of input are committed below `data`.
 pub fn committed_bytes(data: &Path) -> u64 {
-    let Some(commit) = last_commit(data) else {
+    let Some(record) = last_record(data) else {
         return 0;
     };
-    let record = commit["journal"].as_array().unwrap().last().unwrap();
-    let record: Value = serde_json::from_str(record.as_str().unwrap()).unwrap();
     let sources = record["positions"].as_object().unwrap().values();
     let positions = sources.flat_map(|source| source.as_object().unwrap().values());
     positions.map(|position| position.as_u64().unwrap()).sum()
+}
+
+/// The last journal record below `data`.
+pub fn last_record(data: &Path) -> Option<Value> {
+    let commit = last_commit(data)?;
+    let record = commit["journal"].as_array().unwrap().last().unwrap();
+    Some(serde_json::from_str(record.as_str().unwrap()).unwrap())
 }
 
 fn last_commit(data: &Path) -> Option<Value> {

@@ -9,6 +9,15 @@ use crate::Error;
 /// Record `i` is `arena[bounds[i]..bounds[i + 1]]` at offset `offsets[i]`; `bounds` has one entry more than `offsets` (or both are empty).
 /// Offsets rise but may have gaps (compaction, transaction markers). `next_offset` is the position after the batch, beyond the last
 /// record where markers follow it; a batch without records only moves the position.
+///
+/// ```
+/// use tidemill_connectors_api::SourceBatch;
+///
+/// let mut batch = SourceBatch { partition: 3, ..SourceBatch::default() };
+/// batch.push(7, b"a record");
+/// assert_eq!((batch.len(), batch.record(0), batch.next_offset), (1, &b"a record"[..], 8));
+/// assert!(SourceBatch::end(3, 8).is_empty());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct SourceBatch {
     /// Partition that the records were read from.
@@ -21,9 +30,25 @@ pub struct SourceBatch {
     pub arena: Vec<u8>,
     /// The offset to read next.
     pub next_offset: i64,
+    /// When each record was written, in milliseconds since 1970 and below zero where that is not known; empty where the source has no
+    /// such times at all.
+    pub timestamps: Vec<i64>,
+    /// On a batch without records that moves nothing: the offset after the partition's last readable record, asked for after everything
+    /// before this batch was read. It tells a partition that has nothing from one that was not read.
+    pub end_offset: Option<i64>,
 }
 
 impl SourceBatch {
+    /// What is known of a partition's end, and nothing else.
+    #[must_use]
+    pub fn end(partition: u32, end_offset: i64) -> Self {
+        Self {
+            partition,
+            end_offset: Some(end_offset),
+            ..Self::default()
+        }
+    }
+
     /// How many records the batch has.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -253,6 +253,13 @@ impl<'a> FetchedMessage<'a> {
         unsafe { text(ffi::rd_kafka_message_errstr(self.0)) }
     }
 
+    /// When the record was written, in milliseconds since 1970; -1 if it does not say.
+    pub fn timestamp_ms(&self) -> i64 {
+        let mut kind = ffi::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is valid; the kind is written to and not read.
+        unsafe { ffi::rd_kafka_message_timestamp(self.0, &raw mut kind) }
+    }
+
     /// The record's value; `None` is a tombstone.
     pub const fn value(&self) -> Option<&'a [u8]> {
         // SAFETY: librdkafka gives pointer and length of memory that belongs to the message.

@@ -216,8 +216,9 @@ impl Intake {
                 self.bytes += value.len();
                 self.messages += 1;
                 let position = message.offset() + 1;
-                self.batch_of(message.partition(), position, out)
-                    .push(message.offset(), value);
+                let batch = self.batch_of(message.partition(), position, out);
+                batch.push(message.offset(), value);
+                batch.timestamps.push(message.timestamp_ms());
             }
             Some(RDKafkaErrorCode::PartitionEOF) => {
                 let position = message.offset();
@@ -258,6 +259,8 @@ impl Intake {
                 bounds: Vec::with_capacity(records + 1),
                 arena: Vec::with_capacity(bytes),
                 next_offset: position,
+                timestamps: Vec::with_capacity(records),
+                end_offset: None,
             });
         }
         &mut out[intake.batch]

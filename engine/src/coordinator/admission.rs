@@ -19,10 +19,11 @@ pub struct Pending {
     pub records: usize,
     /// Their bytes.
     pub bytes: usize,
-    /// The sources were read beyond the newest epoch, if only over what holds no record, such as the ends of transactions.
-    pub has_moved: bool,
-    /// So long after the last input the passing of time still changes something; none if it never does.
-    pub restless: Option<Duration>,
+    /// An epoch without records would change something: the sources were read beyond the newest epoch, if only over what holds no record,
+    /// such as the ends of transactions; or partitions became idle.
+    pub is_changed: bool,
+    /// A bounded run has read everything and owes an epoch that says so.
+    pub is_owed: bool,
 }
 
 /// What became of finished epochs.
@@ -49,7 +50,6 @@ pub struct Admission {
     newest: u64,
     clock_ms: i64,
     closed_at: Duration,
-    input_at: Duration,
     /// Outputs up to this epoch were committed before this run.
     suppress_through: u64,
     /// The newest committed epoch.
@@ -75,7 +75,6 @@ impl Admission {
             newest: restored.0,
             clock_ms: restored.1,
             closed_at: Duration::ZERO,
-            input_at: Duration::ZERO,
             suppress_through: committed,
             committed,
         }
@@ -126,9 +125,8 @@ impl Admission {
         if pending.records > 0 {
             return since_closed >= self.interval() || self.is_full(pending.bytes);
         }
-        let is_restless = |restless| now.saturating_sub(self.input_at) < restless;
-        let changes = pending.has_moved || pending.restless.is_some_and(is_restless);
-        self.newest > 0 && changes && since_closed >= self.idle_interval
+        let is_idle = since_closed >= self.idle_interval;
+        self.newest > 0 && (pending.is_owed || pending.is_changed && is_idle)
     }
 
     /// When the epoch that gathers `records` will be due, from now; none if nothing waits, or if it is due already.
@@ -140,17 +138,14 @@ impl Admission {
     }
 
     /// A live epoch is closed now: its number, and its clock, which never goes back.
-    pub fn close(&mut self, now: Duration, wall_ms: i64, records: usize) -> (u64, i64) {
-        if records > 0 {
-            self.input_at = now;
-        }
+    pub fn close(&mut self, now: Duration, wall_ms: i64) -> (u64, i64) {
         self.closed_at = now;
         (self.newest + 1, self.clock_ms.max(wall_ms))
     }
 
     /// From now on epochs are live.
     pub const fn went_live(&mut self, now: Duration) {
-        (self.closed_at, self.input_at) = (now, now);
+        self.closed_at = now;
     }
 
     /// An epoch goes to the workers.
@@ -241,8 +236,8 @@ mod tests {
     const ONE: Pending = Pending {
         records: 1,
         bytes: 1,
-        has_moved: true,
-        restless: None,
+        is_changed: true,
+        is_owed: false,
     };
 
     #[test]
@@ -255,38 +250,33 @@ mod tests {
     }
 
     #[test]
-    fn a_full_epoch_is_due_at_once_and_an_empty_one_only_while_time_changes_something() {
-        let mut admission = admission(0);
+    fn a_full_epoch_is_due_at_once() {
         let full = Pending {
             bytes: 2 << 20,
             ..ONE
         };
-        assert!(admission.is_due(ms(0), full));
-        let empty = Pending {
-            records: 0,
-            bytes: 0,
-            has_moved: false,
-            restless: Some(ms(5_000)),
-        };
-        assert!(
-            !admission.is_due(ms(4_000), empty),
-            "before the first input there is no time to pass"
-        );
-        admit(&mut admission, 1);
-        assert!(admission.is_due(ms(4_000), empty) && !admission.is_due(ms(5_000), empty));
+        assert!(admission(0).is_due(ms(0), full));
     }
 
     #[test]
-    fn positions_that_moved_over_no_record_are_committed_too() {
+    fn an_epoch_without_records_is_due_if_it_changes_something_and_at_once_if_it_is_owed() {
         let mut admission = admission(0);
-        admit(&mut admission, 1);
-        let moved = Pending {
+        let changed = Pending {
             records: 0,
             bytes: 0,
-            has_moved: true,
-            restless: None,
+            ..ONE
         };
-        assert!(!admission.is_due(ms(999), moved) && admission.is_due(ms(1_000), moved));
+        let owed = Pending {
+            is_owed: true,
+            ..changed
+        };
+        assert!(
+            !admission.is_due(ms(1_000), owed),
+            "nothing was ever committed"
+        );
+        admit(&mut admission, 1);
+        assert!(!admission.is_due(ms(999), changed) && admission.is_due(ms(1_000), changed));
+        assert!(admission.is_due(ms(0), owed));
     }
 
     #[test]
@@ -324,8 +314,8 @@ mod tests {
     #[test]
     fn the_clock_of_an_epoch_never_goes_back() {
         let mut admission = admission(0);
-        let closed = admission.close(ms(1), 1_000, 1);
+        let closed = admission.close(ms(1), 1_000);
         admission.admitted(closed, Positions::new(), Vec::new(), Vec::new());
-        assert_eq!(admission.close(ms(2), 400, 1), (2, 1_000));
+        assert_eq!(admission.close(ms(2), 400), (2, 1_000));
     }
 }

@@ -114,6 +114,7 @@ mod tests {
             plan_text: String::new(),
             workers: 2,
             clock_ms: 0,
+            time: Default::default(),
             created_ms: 0,
             positions: Default::default(),
             incarnations: Default::default(),

@@ -60,6 +60,11 @@ impl Intake {
         &self.read
     }
 
+    /// How far a partition was read; none if nothing of it came.
+    pub fn position(&self, source: usize, partition: u32) -> Option<i64> {
+        self.read.get(&self.names[source])?.get(&partition).copied()
+    }
+
     /// Adds what a source sent.
     pub fn push(&mut self, source: usize, batch: SourceBatch) {
         self.records += batch.len();

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tidemill_checkpoints::{Positions, Record};
 
-use super::{Coordinator, Next, Stage, Wanted, for_events, live_tick};
+use super::{Coordinator, Next, Stage, Wanted, for_events};
 use crate::Error;
 use crate::crew::Crew;
+use crate::data_time;
 
 /// How long replay waits for a record that the journal says exists.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,6 +53,7 @@ impl Coordinator {
         }
         let Some(record) = self.replaying.records.front() else {
             self.admission.went_live(now);
+            self.live_at = now;
             self.enter(Stage::Live);
             if self.admission.has_caught_up() {
                 self.recovered();
@@ -76,10 +78,14 @@ impl Coordinator {
             return Ok(Some(for_events()));
         }
         if let Some(record) = self.replaying.records.pop_front() {
-            let input = self.intake.take(&record);
+            let mut input = self.intake.take(&record);
+            let time = self
+                .data_time
+                .replay(&record.time, record.clock_ms, &mut input);
+            let tick = data_time::tick(record.clock_ms, &time.times, false);
+            data_time::tell(&time.idle, &mut input);
             self.positions = record.positions;
             self.newest_owner = record.owner;
-            let tick = live_tick(record.clock_ms);
             self.admit(record.epoch.0, tick, input, Vec::new(), crew);
         }
         Ok(None)

@@ -57,7 +57,6 @@ impl<'scope> Renderer<'_, 'scope> {
             name: source.name.clone(),
             partitions: self.context.partitions[index].clone(),
             delay_ms: watermark.delay_ms,
-            idle_timeout_ms: watermark.idle_timeout_ms,
         };
         let state = self
             .context
@@ -100,7 +99,7 @@ fn decoder_spec(source: &SourcePlan) -> studio_json::Spec {
                 },
             })
             .collect(),
-        keep_bytes: source.keep_bytes,
+        kept: source.kept,
         time_limit: source.watermark.as_ref().map(|watermark| TimeLimit {
             column: watermark.column.clone(),
             max_future_ms: watermark.max_future_ms,

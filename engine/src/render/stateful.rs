@@ -51,7 +51,7 @@ impl<'scope> Renderer<'_, 'scope> {
     ) -> Result<Changes<'scope>, Error> {
         let key = self.columns(input, &settings.key, node)?;
         let state = self.context.store.expiring_table(&node.name)?;
-        let (rows, schema) = self.without_bytes(input, node)?;
+        let (rows, schema) = self.narrow(input, settings.version.is_none(), node)?;
         let mut table = table::Table::new(
             settings,
             &schema,
@@ -71,17 +71,23 @@ impl<'scope> Renderer<'_, 'scope> {
             .0)
     }
 
-    /// A node's rows without the records' bytes, which come last.
-    fn without_bytes(
+    /// A node's rows without what a table does not need: the records' bytes, and unless it ranks by them, their times.
+    fn narrow(
         &self,
         input: NodeId,
+        keep_time: bool,
         node: &Node,
     ) -> Result<(Changes<'scope>, SchemaRef), Error> {
         let (rows, schema) = (self.streams[&input].clone(), self.schema(input));
-        let Ok(bytes) = schema.index_of(system_columns::BYTES) else {
-            return Ok((rows, schema.clone()));
+        let is_kept = |&column: &usize| match schema.field(column).name().as_str() {
+            system_columns::BYTES => false,
+            system_columns::TIME => keep_time,
+            _ => true,
         };
-        let kept: Vec<usize> = (0..bytes).collect();
+        let kept: Vec<usize> = (0..schema.fields().len()).filter(is_kept).collect();
+        if kept.len() == schema.fields().len() {
+            return Ok((rows, schema.clone()));
+        }
         let narrow = schema.project(&kept);
         let narrow = Arc::new(narrow.map_err(|error| self.plan_error(&node.name, error))?);
         Ok((select(rows, kept, narrow.clone()), narrow))
@@ -131,6 +137,7 @@ impl<'scope> Renderer<'_, 'scope> {
             self.schema(input),
             &node.schema,
             self.context.store.table(&node.name)?,
+            self.context.status.late.clone(),
         )?;
         let routed = self.routed(input, columns, node)?;
         let ticks = self.watermark_of(source, node)?;
@@ -139,6 +146,29 @@ impl<'scope> Renderer<'_, 'scope> {
                 window.on_epoch(tick, &input, output)
             })
             .0)
+    }
+
+    /// How long after its window's end a row of `input` is taken; `None` if it retracts, or is not of the watermark's `source` alone: then
+    /// nothing is known of how late a row may be. What a resequencer holds back for longer than the watermark does is no later for it.
+    pub(super) fn lateness_ms(&self, input: NodeId, source: usize) -> Option<i64> {
+        let nodes = &self.context.plan.nodes;
+        let watermark = self.context.plan.sources[source].watermark.as_ref()?;
+        let (mut lateness_ms, mut is_of_source) = (watermark.lateness_ms, false);
+        let mut above = vec![input];
+        while let Some(id) = above.pop() {
+            let op = &nodes[id].op;
+            match op {
+                _ if nodes[id].retracts => return None,
+                NodeOp::Source { source: of } if *of != source => return None,
+                NodeOp::Source { .. } => is_of_source = true,
+                NodeOp::Resequence { within_ms, .. } => {
+                    lateness_ms = lateness_ms.max(within_ms.saturating_sub(watermark.delay_ms));
+                }
+                _ => {}
+            }
+            above.extend(op.inputs());
+        }
+        is_of_source.then_some(lateness_ms)
     }
 
     /// An operator that is keyed: packets go to the worker they are addressed to.

@@ -105,14 +105,9 @@ pub(super) fn missing_value(field: &str, sql_type: &str, is_null: bool) -> Strin
     )
 }
 
-pub(super) fn too_far_ahead(
-    field: &str,
-    time_ms: i64,
-    clock_ms: i64,
-    max_future_ms: i64,
-) -> String {
-    let ahead_ms = time_ms.saturating_sub(clock_ms);
+pub(super) fn too_far_ahead(field: &str, time_ms: i64, now_ms: i64, max_future_ms: i64) -> String {
+    let ahead_ms = time_ms.saturating_sub(now_ms);
     format!(
-        "field '{field}': {time_ms} is {ahead_ms} ms ahead of the clock, at most {max_future_ms} ms are allowed (watermark.max-future)"
+        "field '{field}': {time_ms} is {ahead_ms} ms ahead of its record's time, at most {max_future_ms} ms are allowed (watermark.max-future)"
     )
 }

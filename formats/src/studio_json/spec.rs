@@ -1,6 +1,7 @@
 //! What a source declares: its columns, where each comes from, and the limits of its time column.
 
 use arrow_schema::{DataType, TimeUnit};
+use tidemill_types::system_columns::Kept;
 
 use super::fields::FieldNames;
 use crate::Error;
@@ -19,9 +20,9 @@ pub struct Spec {
     pub entity: Option<String>,
     /// The columns in use, in order.
     pub columns: Vec<Column>,
-    /// True if the record's bytes travel along.
-    pub keep_bytes: bool,
-    /// The time column and how far ahead of the clock it may be.
+    /// What else travels along.
+    pub kept: Kept,
+    /// The time column and how far ahead of its record's time it may be.
     pub time_limit: Option<TimeLimit>,
 }
 
@@ -61,7 +62,8 @@ impl Origin {
 pub struct TimeLimit {
     /// Name of a timestamp column.
     pub column: String,
-    /// A record whose time is further ahead of the clock is a dead letter, in milliseconds.
+    /// An event whose time is further ahead of the time at which its record was written is a dead letter, in milliseconds. Where that time is
+    /// not known, the epoch's clock stands in for it.
     pub max_future_ms: i64,
 }
 

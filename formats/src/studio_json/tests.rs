@@ -13,6 +13,11 @@ use super::*;
 mod dead_letters;
 
 const CLOCK_MS: i64 = 1_767_225_600_000;
+const STEADY_MS: i64 = CLOCK_MS - 9_000_000;
+const CLOCKS: Clocks = Clocks {
+    wall_ms: CLOCK_MS,
+    steady_ms: STEADY_MS,
+};
 const UUID: &str = "0190f3a1-7b2c-7def-8123-456789abcdef";
 const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
@@ -39,7 +44,7 @@ fn spec(columns: Vec<Column>) -> Spec {
         topic: "studio.payment".into(),
         entity: Some("payment".into()),
         columns,
-        keep_bytes: false,
+        kept: Kept::default(),
         time_limit: None,
     }
 }
@@ -52,6 +57,11 @@ fn decode(spec: Spec, texts: &[&[u8]]) -> Decoded {
 }
 
 fn decode_with(decoder: &mut Decoder, texts: &[&[u8]]) -> Decoded {
+    decode_written(decoder, texts, &[])
+}
+
+/// Of records that were written at these times.
+fn decode_written(decoder: &mut Decoder, texts: &[&[u8]], timestamps: &[i64]) -> Decoded {
     let offsets: Vec<i64> = (100..).take(texts.len()).collect();
     let mut bounds = vec![0];
     texts.iter().for_each(|text| {
@@ -64,8 +74,9 @@ fn decode_with(decoder: &mut Decoder, texts: &[&[u8]]) -> Decoded {
             offsets: &offsets,
             bounds: &bounds,
             arena: &arena,
+            timestamps,
         },
-        CLOCK_MS,
+        CLOCKS,
     );
     assert_eq!(
         decoded.rows.num_rows()
@@ -190,7 +201,10 @@ fn metadata_and_system_columns_come_from_the_envelope_and_the_position() {
     let texts: Vec<&[u8]> = records.iter().map(String::as_bytes).collect();
     let decoded = decode(
         Spec {
-            keep_bytes: true,
+            kept: Kept {
+                time: true,
+                bytes: true,
+            },
             ..spec(columns)
         },
         &texts,
@@ -435,13 +449,48 @@ fn a_time_too_far_ahead_of_the_clock_is_a_dead_letter_and_moves_no_watermark() {
     let decoded = decode(timed(), &texts);
     assert_eq!(
         (decoded.rows.num_rows(), decoded.time_max),
-        (4, Some(CLOCK_MS + 1_000))
+        (4, Some(CLOCK_MS)),
+        "what is ahead of the clock tells of nothing that is still to come"
     );
     assert_eq!(
         decoded.dead_letters[0].reason,
-        "field 'at': 1767225601001 is 1001 ms ahead of the clock, at most 1000 ms are allowed (watermark.max-future)"
+        "field 'at': 1767225601001 is 1001 ms ahead of its record's time, at most 1000 ms are allowed (watermark.max-future)"
     );
     assert_eq!(decode(timed(), &[update("{}").as_bytes()]).time_max, None);
+}
+
+#[test]
+fn a_time_is_compared_with_the_time_at_which_its_record_was_written() {
+    let spec = Spec {
+        time_limit: Some(TimeLimit {
+            column: "at".into(),
+            max_future_ms: 1_000,
+        }),
+        kept: Kept {
+            time: true,
+            bytes: false,
+        },
+        ..spec(vec![data("at", TIMESTAMP)])
+    };
+    let mut decoder = Decoder::new(spec).expect("valid");
+    let records = [110, 1_190, 1_201].map(|ms| update(&format!(r#"{{"at": {ms}}}"#)));
+    let texts: Vec<&[u8]> = records.iter().map(String::as_bytes).collect();
+    let decoded = decode_written(&mut decoder, &texts, &[120, 190, 200]);
+    assert_eq!(
+        decoded.time_max,
+        Some(190),
+        "what was written at 190 says nothing of 1190"
+    );
+    assert_eq!(decoded.dead_letters.len(), 1);
+    let times = |decoded: &Decoded| {
+        let times = decoded.rows.column_by_name(system_columns::TIME);
+        let times = times.expect("kept").as_primitive::<Int64Type>();
+        times.values().to_vec()
+    };
+    assert_eq!(times(&decoded), [120, 190]);
+    let decoded = decode_with(&mut decoder, &texts);
+    assert_eq!(times(&decoded), [STEADY_MS; 3], "not known when");
+    assert_eq!(decoded.time_max, Some(1_201));
 }
 
 #[test]
@@ -480,8 +529,9 @@ fn no_records_give_no_rows() {
             offsets: &[],
             bounds: &[],
             arena: &[],
+            timestamps: &[],
         },
-        CLOCK_MS,
+        CLOCKS,
     );
     assert_eq!(
         (

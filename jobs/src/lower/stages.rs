@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_schema::{Schema, SchemaRef};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::LogicalPlan;
-use tidemill_types::system_columns;
+use tidemill_types::system_columns::{self, Kept};
 
 use super::graph::Graph;
 use crate::catalog::{Catalog, DEAD_LETTERS, Deduplication, LATE, event_fields, table_schema};
@@ -125,18 +125,9 @@ impl Stages {
         usage.add_stages(catalog);
         let mut stages = Self::default();
         for (index, used) in &usage.columns {
-            let keep_bytes = usage.origins.contains(&Origin::Late)
-                && usage.origins.iter().any(|origin| match origin {
-                    Origin::Stream(stream) => {
-                        let stream = &catalog.streams[*stream];
-                        stream.source == *index && stream.resequencing.is_some()
-                    }
-                    _ => false,
-                });
             stages.indices.insert(*index, stages.sources.len());
-            stages
-                .sources
-                .push(source(catalog, *index, used, keep_bytes));
+            let kept = kept(catalog, &usage, *index);
+            stages.sources.push(source(catalog, *index, used, kept));
         }
         let mut resequencers = Vec::new();
         for origin in &usage.origins {
@@ -184,7 +175,7 @@ impl Stages {
         let index = self.indices[&source];
         let plan = &self.sources[index];
         let mut fields = event_fields(&plan.columns);
-        fields.extend(system_columns::fields(plan.keep_bytes));
+        fields.extend(system_columns::fields(plan.kept));
         let schema = Arc::new(Schema::new(fields));
         let mut node = graph.add(
             &plan.name,
@@ -238,9 +229,10 @@ impl Stages {
             within_ms: order.within_ms,
             source,
         };
-        // The bytes are for the late ledger; what is in order needs them no more.
+        // The time is for deduplication and the bytes for the late ledger; what is in order needs them no more.
+        let extra = [system_columns::TIME, system_columns::BYTES];
         let kept = (schema.fields().iter())
-            .filter(|field| field.name() != system_columns::BYTES)
+            .filter(|field| !extra.contains(&field.name().as_str()))
             .cloned();
         let schema = Arc::new(Schema::new(kept.collect::<Vec<_>>()));
         let node = graph.add(&stream.name.text, op, schema);
@@ -251,12 +243,28 @@ impl Stages {
     }
 }
 
-fn source(
-    catalog: &Catalog,
-    index: usize,
-    used: &BTreeSet<String>,
-    keep_bytes: bool,
-) -> SourcePlan {
+/// What travels along with the records of a source beside their columns.
+fn kept(catalog: &Catalog, usage: &Usage, source: usize) -> Kept {
+    let mut kept = Kept::default();
+    for origin in &usage.origins {
+        match origin {
+            Origin::Table(table) if catalog.tables[*table].source == source => {
+                let table = &catalog.tables[*table];
+                kept.time |= table.deduplication.is_some() || table.version.is_none();
+            }
+            Origin::Stream(stream) if catalog.streams[*stream].source == source => {
+                let stream = &catalog.streams[*stream];
+                kept.time |= stream.deduplication.is_some();
+                kept.bytes |= stream.resequencing.is_some();
+            }
+            _ => {}
+        }
+    }
+    kept.bytes &= usage.origins.contains(&Origin::Late);
+    kept
+}
+
+fn source(catalog: &Catalog, index: usize, used: &BTreeSet<String>, kept: Kept) -> SourcePlan {
     let source = &catalog.sources[index];
     let used = |column: &&SourceColumn| used.contains(&column.name);
     SourcePlan {
@@ -264,7 +272,7 @@ fn source(
         entity: source.entity.clone(),
         format: source.format.clone(),
         columns: source.columns.iter().filter(used).cloned().collect(),
-        keep_bytes,
+        kept,
         watermark: source.watermark.clone(),
         options: source.options.clone(),
     }

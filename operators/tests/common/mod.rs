@@ -24,7 +24,8 @@ use tidemill_operators::Tick;
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::columns::batch;
 use tidemill_state::{Settings, Store};
-use tidemill_types::{ChangeBatch, system_columns};
+use tidemill_types::ChangeBatch;
+use tidemill_types::system_columns::{self, Kept};
 
 pub const TIME: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 pub const MONEY: DataType = DataType::Decimal128(18, 2);
@@ -97,11 +98,11 @@ pub fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
 }
 
 /// The declared columns, then the system columns.
-pub fn with_system_columns(declared: &SchemaRef, with_bytes: bool) -> SchemaRef {
+pub fn with_system_columns(declared: &SchemaRef, kept: Kept) -> SchemaRef {
     let declared = declared.fields().iter().map(|field| field.as_ref().clone());
     Arc::new(Schema::new(
         declared
-            .chain(system_columns::fields(with_bytes))
+            .chain(system_columns::fields(kept))
             .collect::<Vec<_>>(),
     ))
 }
@@ -289,9 +290,13 @@ impl Positions {
     }
 }
 
+/// A tick of an epoch in which all clocks show the same.
 pub const fn tick(clock_ms: i64, watermark: Option<i64>) -> Tick {
     Tick {
         clock_ms,
+        steady_ms: clock_ms,
+        oldest_ms: clock_ms,
+        newest_ms: clock_ms,
         restored: false,
         watermark,
     }
@@ -299,9 +304,8 @@ pub const fn tick(clock_ms: i64, watermark: Option<i64>) -> Tick {
 
 pub const fn restored_tick(clock_ms: i64, watermark: Option<i64>) -> Tick {
     Tick {
-        clock_ms,
         restored: true,
-        watermark,
+        ..tick(clock_ms, watermark)
     }
 }
 

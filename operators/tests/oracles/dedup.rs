@@ -1,15 +1,17 @@
-//! Dedup against a map from id to expiry.
+//! Dedup against a list of the times at which an id passed.
 //!
-//! Catches: a duplicate that passes within its window, a first event that does not, a window measured from anything but the first event
-//! or by anything but the epoch clock, a choice that depends on the order within an epoch or on batches, an id forgotten or a window
-//! renewed by a restart. Cannot catch: ids that collide in state (the state crate's keys), expired entries that stay on disk.
+//! Catches: a duplicate that passes within the bound, a first event that does not, a bound measured from anything but the first event, by
+//! anything but the records' times, or to one side only; a choice that depends on the order within an epoch, on how events are cut into
+//! epochs, on batches, or on how long the job was down; an id forgotten before the data's clock has passed it, or a bound renewed, by a
+//! restart. Cannot catch: ids that collide in state (the state crate's keys), expired entries that stay on disk.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
-use tidemill_operators::Counter;
 use tidemill_operators::dedup::{Dedup, Settings};
+use tidemill_operators::{Counter, Tick};
+use tidemill_types::system_columns::Kept;
 
 use crate::common::{
     Disk, Positions, Value, Values, insert_batches, restored_tick, rows_of, schema, shuffle, tick,
@@ -18,45 +20,59 @@ use crate::common::{
 
 const WITHIN_MS: i64 = 1000;
 
+const PARTITION: usize = 2;
+const OFFSET: usize = 3;
+const WRITTEN: usize = 4;
+
 #[derive(Debug, Clone)]
 struct Step {
-    clock_step_ms: i64,
-    /// Id and partition of each event, in order of offset.
-    events: Vec<(u8, u32)>,
+    /// How far the data's clock moves.
+    oldest_step_ms: i64,
+    /// Id, partition and time after the data's clock of each event, in order of offset; the time may lie before it.
+    events: Vec<(u8, u32, i64)>,
     order: u64,
     batch_rows: usize,
     restart: bool,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let events = prop::collection::vec((0..12_u8, 0..3_u32), 0..10);
-    let clock_step_ms = prop_oneof![0..400_i64, Just(WITHIN_MS - 1), Just(WITHIN_MS)];
+    let written_ms =
+        prop_oneof![4 => -3 * WITHIN_MS..3 * WITHIN_MS, 1 => Just(0), 1 => Just(WITHIN_MS)];
+    let events = prop::collection::vec((0..12_u8, 0..3_u32, written_ms), 0..10);
+    let oldest_step_ms = prop_oneof![0..400_i64, Just(WITHIN_MS), Just(WITHIN_MS + 1)];
     (
-        clock_step_ms,
+        oldest_step_ms,
         events,
         any::<u64>(),
         1..5_usize,
         prop::bool::weighted(0.15),
     )
-        .prop_map(|(clock_step_ms, events, order, batch_rows, restart)| Step {
-            clock_step_ms,
-            events,
-            order,
-            batch_rows,
-            restart,
-        })
+        .prop_map(
+            |(oldest_step_ms, events, order, batch_rows, restart)| Step {
+                oldest_step_ms,
+                events,
+                order,
+                batch_rows,
+                restart,
+            },
+        )
 }
 
 fn input_schema() -> SchemaRef {
-    with_system_columns(&schema(&[("uuid", DataType::FixedSizeBinary(16))]), false)
+    let kept = Kept {
+        time: true,
+        bytes: false,
+    };
+    with_system_columns(&schema(&[("uuid", DataType::FixedSizeBinary(16))]), kept)
 }
 
-fn event(id: u8, partition: u32, offset: i64) -> Values {
+fn event(id: u8, partition: u32, offset: i64, written_ms: i64) -> Values {
     vec![
         Value::Bytes(vec![id; 16]),
         Value::int(0),
         Value::int(partition),
         Value::int(offset),
+        Value::int(written_ms),
     ]
 }
 
@@ -70,68 +86,90 @@ fn dedup(disk: &Disk, duplicates: &Counter) -> Dedup {
         .expect("the schema has the columns")
 }
 
-/// The events that pass, and the map afterwards.
-fn oracle(
-    expiries: &mut HashMap<Value, i64>,
-    clock_ms: i64,
-    events: &[Values],
-) -> BTreeSet<Values> {
-    let mut by_position: BTreeMap<(Value, Value), &Values> = BTreeMap::new();
-    by_position.extend(
-        events
+/// A tick of this time of the data's clock; the wall clock is far beyond, as after an outage.
+fn tick_at(oldest_ms: i64) -> Tick {
+    Tick {
+        oldest_ms,
+        ..tick(oldest_ms + 1_000_000_000, None)
+    }
+}
+
+/// By id, the times at which it passed.
+type Passed = HashMap<Value, Vec<i64>>;
+
+/// The events that pass.
+fn oracle(passed: &mut Passed, oldest_ms: i64, events: &[Values]) -> BTreeSet<Values> {
+    for times in passed.values_mut() {
+        times.retain(|time| time + WITHIN_MS >= oldest_ms);
+    }
+    let mut in_order: Vec<&Values> = events.iter().collect();
+    in_order.sort_by_key(|event| [WRITTEN, PARTITION, OFFSET].map(|i| event[i].clone()));
+    let passes = |event: &&&Values| {
+        let time = event[WRITTEN]
+            .as_int()
+            .expect("not null")
+            .max(oldest_ms - WITHIN_MS);
+        let times = passed.entry(event[0].clone()).or_default();
+        let is_first = times
             .iter()
-            .map(|event| ((event[2].clone(), event[3].clone()), event)),
-    );
-    let passes = |event: &&Values| {
-        let is_first = expiries
-            .get(&event[0])
-            .is_none_or(|&expiry| expiry <= clock_ms);
+            .all(|before| before.abs_diff(time) > WITHIN_MS.unsigned_abs());
         if is_first {
-            expiries.insert(event[0].clone(), clock_ms + WITHIN_MS);
+            times.push(time);
         }
         is_first
     };
-    by_position.into_values().filter(passes).cloned().collect()
+    in_order
+        .iter()
+        .filter(passes)
+        .map(|event| (*event).clone())
+        .collect()
 }
 
 fn run(steps: &[Step], roomy: bool) {
     let mut disk = Disk::new(roomy);
     let duplicates = Counter::default();
     let mut operator = dedup(&disk, &duplicates);
-    let (mut expiries, mut positions, mut clock_ms, mut dropped) =
-        (HashMap::new(), Positions::default(), 0, 0);
+    let (mut passed, mut positions, mut oldest_ms, mut dropped) =
+        (Passed::new(), Positions::default(), 0, 0);
     for step in steps {
         if step.restart {
             disk.restart();
             operator = dedup(&disk, &duplicates);
-            let foreign = insert_batches(&input_schema(), &[event(250, 0, 0)], 1);
+            let foreign = insert_batches(&input_schema(), &[event(250, 0, 0, 0)], 1);
             assert!(
                 operator
-                    .on_epoch(&restored_tick(clock_ms, None), &foreign)
+                    .on_epoch(&restored_tick(oldest_ms, None), &foreign)
                     .expect("state is readable")
                     .is_none()
             );
         }
-        clock_ms += step.clock_step_ms;
+        oldest_ms += step.oldest_step_ms;
         let mut events: Vec<Values> = step
             .events
             .iter()
-            .map(|&(id, partition)| event(id, partition, positions.next(partition)))
+            .map(|&(id, partition, after_ms)| {
+                event(
+                    id,
+                    partition,
+                    positions.next(partition),
+                    oldest_ms + after_ms,
+                )
+            })
             .collect();
-        let expected = oracle(&mut expiries, clock_ms, &events);
+        let expected = oracle(&mut passed, oldest_ms, &events);
         dropped += events.len() - expected.len();
         shuffle(&mut events, step.order);
         let output = operator
             .on_epoch(
-                &tick(clock_ms, None),
+                &tick_at(oldest_ms),
                 &insert_batches(&input_schema(), &events, step.batch_rows),
             )
             .expect("state is usable");
-        let passed = output
+        let rows = output
             .map(|changes| rows_of(&changes.rows))
             .unwrap_or_default();
-        assert_eq!(passed.len(), expected.len(), "nothing passes twice");
-        assert_eq!(passed.into_iter().collect::<BTreeSet<_>>(), expected);
+        assert_eq!(rows.len(), expected.len(), "nothing passes twice");
+        assert_eq!(rows.into_iter().collect::<BTreeSet<_>>(), expected);
         assert_eq!(
             duplicates.get(),
             dropped as u64,
@@ -144,31 +182,60 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn the_first_event_of_an_id_passes_and_later_ones_do_not_until_its_window_ends(
+    fn the_first_event_of_an_id_passes_and_others_within_the_bound_do_not(
         steps in prop::collection::vec(step(), 1..10), roomy: bool,
     ) {
         run(&steps, roomy);
     }
 }
 
+/// Which of some events with one id pass, each in an epoch of its own behind a restart, or all in one epoch.
+fn passes(written_ms: &[i64], oldest_ms: i64, cut: bool) -> Vec<i64> {
+    let mut disk = Disk::new(true);
+    let mut operator = dedup(&disk, &Counter::default());
+    let events: Vec<Values> = (0..)
+        .zip(written_ms)
+        .map(|(offset, &ms)| event(1, 0, offset, ms))
+        .collect();
+    let mut passed = Vec::new();
+    for events in events.chunks(if cut { 1 } else { events.len() }) {
+        let input = insert_batches(&input_schema(), events, 1);
+        let output = operator.on_epoch(&tick_at(oldest_ms), &input);
+        let rows = output
+            .expect("state is usable")
+            .map(|rows| rows_of(&rows.rows));
+        let times = rows.iter().flatten().map(|row| row[WRITTEN].as_int());
+        passed.extend(times.map(|time| time.expect("not null")));
+        disk.restart();
+        operator = dedup(&disk, &Counter::default());
+    }
+    passed
+}
+
 #[test]
-fn a_window_is_not_renewed_by_duplicates_and_ends_exactly_at_its_bound() {
-    let once = |clock_step_ms, restart| Step {
-        clock_step_ms,
-        events: vec![(1, 0)],
-        order: 0,
-        batch_rows: 1,
-        restart,
-    };
-    run(
-        &[
-            once(0, false),
-            once(600, true),
-            once(399, false),
-            once(1, true),
-            once(999, false),
-            once(1, false),
-        ],
-        true,
+fn a_bound_is_inclusive_and_not_renewed_by_duplicates_however_epochs_are_cut() {
+    for cut in [true, false] {
+        let written = [0, 600, 1000, 1001, 1500, 2001, 2002];
+        assert_eq!(passes(&written, 0, cut), [0, 1001, 2002], "cut: {cut}");
+    }
+}
+
+#[test]
+fn a_weekend_without_the_job_forgets_nothing() {
+    // Two days by the wall clock (see `tick_at`), but the partition that the retry lies in was not read meanwhile.
+    assert_eq!(passes(&[10, 500], 0, true), [10]);
+}
+
+#[test]
+fn of_two_events_from_before_all_that_is_remembered_one_passes() {
+    assert_eq!(passes(&[10, 10], 1_000_000, true), [10]);
+    assert_eq!(passes(&[10, 10], 1_000_000, false), [10]);
+}
+
+#[test]
+fn an_event_from_long_before_the_first_is_no_duplicate_of_it() {
+    assert_eq!(
+        passes(&[5_000, 1_000, 1_500, 5_100, 4_000], 0, true),
+        [5_000, 1_000]
     );
 }

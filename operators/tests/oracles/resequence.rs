@@ -1,7 +1,7 @@
 //! Resequence against a list of what waits, sorted anew in every epoch.
 //!
 //! Catches: events of a key out of order, an event lost, doubled or changed between input, output and late ledger; one that leaves above
-//! the horizon or waits below it; one that is called late although its place is still open; waiting events or the horizon forgotten by a
+//! the horizon, at it, or waits below it; one that is called late although its place is still open; waiting events or the horizon forgotten by a
 //! restart. Cannot catch: a watermark that is itself wrong (see `watermark`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use tidemill_operators::Counter;
 use tidemill_operators::resequence::{Resequence, Settings};
 use tidemill_types::ChangeBatch;
+use tidemill_types::system_columns::Kept;
 
 use crate::common::{
     Disk, Positions, TIME, Value, Values, insert_batches, restored_tick, rows_of, schema, shuffle,
@@ -69,7 +70,10 @@ fn input_schema() -> SchemaRef {
             ("at", TIME),
             ("name", DataType::Utf8),
         ]),
-        true,
+        Kept {
+            time: false,
+            bytes: true,
+        },
     )
     .project(&[ID, AT, 2, 3, PARTITION, OFFSET, BYTES])
     .map(std::sync::Arc::new)
@@ -229,8 +233,8 @@ impl Model {
             );
             assert!(self.left.insert(position(event)), "and once");
             assert!(
-                event[AT].as_int() <= self.horizon,
-                "nothing leaves above the horizon"
+                event[AT].as_int() < self.horizon,
+                "nothing leaves before the horizon has passed it"
             );
             let place = (
                 event[AT].clone(),
@@ -249,7 +253,7 @@ impl Model {
         assert!(
             self.waiting
                 .iter()
-                .all(|event| event[AT].as_int() > self.horizon),
+                .all(|event| event[AT].as_int() >= self.horizon),
             "what the horizon has passed does not wait"
         );
     }
@@ -258,7 +262,7 @@ impl Model {
         let is_late = |event: &&Values| {
             event[AT]
                 .as_int()
-                .is_none_or(|at| before.is_some_and(|horizon| at <= horizon))
+                .is_none_or(|at| before.is_some_and(|horizon| at < horizon))
         };
         let expected: BTreeSet<_> = events.iter().filter(is_late).map(position).collect();
         let found: BTreeSet<_> = late
@@ -268,7 +272,7 @@ impl Model {
         assert_eq!(
             (found.len(), &found),
             (late.len(), &expected),
-            "late is what came at or below the horizon before"
+            "late is what came from below the horizon before"
         );
         for letter in late {
             let event = &self.input[&(letter[1].clone(), letter[2].clone())];
@@ -346,14 +350,22 @@ fn june_that_arrives_between_july_and_july_leaves_in_its_place() {
     );
     assert_eq!(
         subject.epoch(Some(45), &[], 1).0,
-        [without_bytes(&july_again)]
+        Vec::<Values>::new(),
+        "the horizon is at 30: another event of that time may come"
     );
-    let too_late = event(1, Some(30), 0, 4);
-    let (output, late) = subject.epoch(Some(45), std::slice::from_ref(&too_late), 1);
+    let at_the_bound = event(1, Some(30), 0, 4);
+    assert_eq!(
+        subject
+            .epoch(Some(46), std::slice::from_ref(&at_the_bound), 1)
+            .0,
+        [july_again, at_the_bound].map(|event| without_bytes(&event))
+    );
+    let too_late = event(1, Some(30), 0, 5);
+    let (output, late) = subject.epoch(Some(46), std::slice::from_ref(&too_late), 1);
     assert_eq!(
         (output.len(), late.len(), subject.late.get()),
         (0, 1, 1),
-        "at the horizon is late"
+        "behind the horizon is late"
     );
     assert_eq!(late[0][4], too_late[BYTES], "the ledger has the bytes");
 }

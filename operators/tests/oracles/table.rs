@@ -1,4 +1,5 @@
-//! Table against two oracles: the newest event of the whole history wins; and events taken one by one, with tombstones that are forgotten.
+//! Table against three oracles: the newest event of the whole history wins; events taken one by one, with tombstones that are forgotten; and,
+//! without a version, the last write of the last epoch.
 //!
 //! Catches: a row that depends on the order of arrival, on how events are cut into epochs and batches, or on a restart; changes that do
 //! not add up to the rows, that retract what is not there or add what is; a deleted row resurrected within the bound; an image that is
@@ -8,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
-use tidemill_operators::Counter;
 use tidemill_operators::table::{Settings, Table};
+use tidemill_operators::{Counter, Tick};
 use tidemill_types::ChangeBatch;
-use tidemill_types::system_columns::{OP_CREATE, OP_DELETE, OP_UPDATE};
+use tidemill_types::system_columns::{Kept, OP_CREATE, OP_DELETE, OP_UPDATE};
 
 use crate::common::{
     Disk, MONEY, Multiset, Positions, TIME, Value, Values, add_batches, consolidated,
@@ -35,6 +36,8 @@ const TS: usize = 4;
 const OP: usize = 5;
 const PARTITION: usize = 6;
 const OFFSET: usize = 7;
+/// When the record was written.
+const WRITTEN: usize = 8;
 
 #[derive(Debug, Clone)]
 struct Step {
@@ -99,6 +102,14 @@ fn step() -> impl Strategy<Value = Step> {
         })
 }
 
+fn input_schema() -> SchemaRef {
+    let kept = Kept {
+        time: true,
+        bytes: false,
+    };
+    with_system_columns(&output_schema(), kept)
+}
+
 fn table(disk: &Disk, tombstone_ms: i64, version: Option<&str>, stale: &Counter) -> Table {
     let key = vec!["region".to_owned(), "id".to_owned()];
     let settings = Settings {
@@ -108,10 +119,9 @@ fn table(disk: &Disk, tombstone_ms: i64, version: Option<&str>, stale: &Counter)
         tombstone_ms,
         emits_image: true,
     };
-    let input = with_system_columns(&output_schema(), false);
     Table::new(
         settings,
-        &input,
+        &input_schema(),
         &output_schema(),
         disk.table(),
         stale.clone(),
@@ -163,7 +173,7 @@ fn one_by_one(history: &History, tombstone_ms: i64) -> Multiset {
     let mut held: BTreeMap<_, (&Values, i64)> = BTreeMap::new();
     for (clock_ms, events) in history {
         held.retain(|_, (event, since_ms)| {
-            !is_delete(event) || *since_ms + tombstone_ms > *clock_ms
+            !is_delete(event) || *since_ms + tombstone_ms >= *clock_ms
         });
         for event in events {
             match held.get(&key(event)) {
@@ -180,17 +190,38 @@ fn one_by_one(history: &History, tombstone_ms: i64) -> Multiset {
         .collect()
 }
 
+/// The rows where the last write wins: that of the later epoch, then the one that was written later, then the later source position.
+fn last_written(history: &History) -> Multiset {
+    let mut last: BTreeMap<_, &Values> = BTreeMap::new();
+    for (_, events) in history {
+        let mut of_epoch: BTreeMap<_, &Values> = BTreeMap::new();
+        for event in events {
+            let place = |event: &Values| [WRITTEN, PARTITION, OFFSET].map(|i| event[i].clone());
+            let best = of_epoch.entry(key(event)).or_insert(event);
+            *best = std::cmp::max_by_key(*best, event, |event| place(event));
+        }
+        last.extend(of_epoch);
+    }
+    let live = last.into_values().filter(|event| !is_delete(event));
+    live.map(|event| (row(event), 1)).collect()
+}
+
 /// Drives a table through the steps and compares its rows with the oracle's after each.
-fn run(steps: &[Step], roomy: bool, tombstone_ms: i64, oracle: impl Fn(&History) -> Multiset) {
+fn run(
+    steps: &[Step],
+    roomy: bool,
+    (version, tombstone_ms): (Option<&str>, i64),
+    oracle: impl Fn(&History) -> Multiset,
+) {
     let (mut disk, stale) = (Disk::new(roomy), Counter::default());
-    let mut operator = table(&disk, tombstone_ms, Some("ts"), &stale);
-    let input = with_system_columns(&output_schema(), false);
+    let mut operator = table(&disk, tombstone_ms, version, &stale);
+    let input = input_schema();
     let (mut history, mut positions, mut rows, mut clock_ms) =
         (History::new(), Positions::default(), Multiset::new(), 0);
     for step in steps {
         if step.restart {
             disk.restart();
-            operator = table(&disk, tombstone_ms, Some("ts"), &stale);
+            operator = table(&disk, tombstone_ms, version, &stale);
             let foreign = history
                 .last()
                 .map(|(_, events)| insert_batches(&input, events, 3))
@@ -207,6 +238,7 @@ fn run(steps: &[Step], roomy: bool, tombstone_ms: i64, oracle: impl Fn(&History)
             let partition =
                 u32::try_from(event[PARTITION].as_int().expect("not null")).expect("small");
             event.push(Value::int(positions.next(partition)));
+            event.push(Value::int(event[TS].as_int().unwrap_or(0)));
         });
         shuffle(&mut events, step.order);
         let mut output = Vec::new();
@@ -255,12 +287,17 @@ proptest! {
 
     #[test]
     fn the_newest_event_of_each_key_wins_however_events_are_ordered_and_cut(steps in prop::collection::vec(step(), 1..10), roomy: bool) {
-        run(&steps, roomy, i64::MAX, newest_of_all);
+        run(&steps, roomy, (Some("ts"), i64::MAX), newest_of_all);
     }
 
     #[test]
     fn a_tombstone_guards_against_older_updates_until_its_bound_has_passed(steps in prop::collection::vec(step(), 1..14), roomy: bool) {
-        run(&steps, roomy, 400, |history| one_by_one(history, 400));
+        run(&steps, roomy, (Some("ts"), 400), |history| one_by_one(history, 400));
+    }
+
+    #[test]
+    fn without_a_version_the_last_write_wins(steps in prop::collection::vec(step(), 1..14), roomy: bool) {
+        run(&steps, roomy, (None, 400), last_written);
     }
 }
 
@@ -291,7 +328,14 @@ fn launch(month: &str, ts: Option<i64>, op: u8, partition: u32, offset: i64) -> 
         Value::int(op),
         Value::int(partition),
         Value::int(offset),
+        Value::int(0),
     ]
+}
+
+/// An event whose record was written at this time.
+fn written(mut event: Values, written_ms: i64) -> Values {
+    event[WRITTEN] = Value::int(written_ms);
+    event
 }
 
 /// The month and event time of the one row after each epoch; a restart follows each epoch.
@@ -301,7 +345,7 @@ fn months_after_each_epoch(
 ) -> Vec<Option<(Value, Value)>> {
     let (mut disk, stale) = (Disk::new(true), Counter::default());
     let mut operator = table(&disk, i64::MAX, version, &stale);
-    let input = with_system_columns(&output_schema(), false);
+    let input = input_schema();
     let mut rows = Multiset::new();
     let mut after = |events: &Vec<Values>| {
         let mut output = Vec::new();
@@ -409,27 +453,65 @@ fn a_tie_of_versions_goes_to_the_later_source_position() {
 }
 
 #[test]
-fn without_a_version_the_later_source_position_wins() {
+fn without_a_version_a_key_that_moves_to_a_lower_partition_goes_on() {
     let (first, second) = (
-        launch("July", Some(3), OP_UPDATE, 0, 1),
-        launch("June", Some(1), OP_UPDATE, 0, 2),
+        written(launch("July", Some(3), OP_UPDATE, 7, 500), 10),
+        written(launch("June", Some(1), OP_UPDATE, 2, 4), 11),
     );
     let june = Some((Value::text("June"), Value::int(1)));
     assert_eq!(
         months_after_each_epoch(&[vec![second.clone(), first.clone()]], None),
-        std::slice::from_ref(&june)
+        std::slice::from_ref(&june),
+        "in one epoch the later write"
     );
     assert_eq!(
         months_after_each_epoch(&[vec![first], vec![second]], None).last(),
-        Some(&june)
+        Some(&june),
+        "else the later epoch"
     );
+}
+
+#[test]
+fn without_a_version_a_delete_leaves_nothing_and_is_undone_by_whatever_comes_later() {
+    let july = Some((Value::text("July"), Value::int(1)));
+    let epochs = [
+        vec![launch("June", Some(1), OP_CREATE, 5, 9)],
+        vec![launch("", Some(1), OP_DELETE, 5, 10)],
+        vec![launch("", Some(1), OP_DELETE, 5, 11)],
+        vec![launch("July", Some(1), OP_CREATE, 0, 1)],
+    ];
+    let months = months_after_each_epoch(&epochs, None);
+    assert_eq!(months[1..], [None, None, july]);
+}
+
+#[test]
+fn a_tombstone_is_kept_as_long_as_a_partition_has_not_been_read_so_far() {
+    let (disk, stale) = (Disk::new(true), Counter::default());
+    let mut operator = table(&disk, 400, Some("ts"), &stale);
+    let input = input_schema();
+    let mut at = |clock_ms: i64, oldest_ms: i64, event: Values| {
+        let mut output = Vec::new();
+        let tick = Tick {
+            oldest_ms,
+            ..tick(clock_ms, None)
+        };
+        operator
+            .on_epoch(&tick, &insert_batches(&input, &[event], 1), &mut output)
+            .expect("state is usable");
+        output.len()
+    };
+    assert_eq!(at(1_000, 900, launch("", Some(5), OP_DELETE, 0, 1)), 0);
+    let older = |offset| launch("June", Some(4), OP_UPDATE, 1, offset);
+    assert_eq!(at(900_000, 900, older(1)), 0, "after an outage");
+    assert_eq!(at(900_000, 1_400, older(2)), 0, "exactly at the bound");
+    assert_eq!(at(900_000, 1_401, older(3)), 1);
 }
 
 #[test]
 fn events_that_change_nothing_are_counted_as_stale() {
     let (disk, stale) = (Disk::new(true), Counter::default());
     let mut operator = table(&disk, i64::MAX, Some("ts"), &stale);
-    let input = with_system_columns(&output_schema(), false);
+    let input = input_schema();
     let epochs = [
         vec![
             launch("July", Some(5), OP_UPDATE, 0, 1),
@@ -458,7 +540,7 @@ fn events_that_change_nothing_are_counted_as_stale() {
 fn a_newer_event_that_leaves_the_row_as_it_is_emits_nothing_and_still_outranks_older_ones() {
     let (disk, stale) = (Disk::new(true), Counter::default());
     let mut operator = table(&disk, i64::MAX, Some("ts"), &stale);
-    let input = with_system_columns(&output_schema(), false);
+    let input = input_schema();
     let mut emitted = |event: Values| {
         let mut output = Vec::new();
         let events = insert_batches(&input, &[event], 1);

@@ -1,18 +1,21 @@
-//! Window against a GROUP BY over everything so far, of which the groups of closed windows are visible.
+//! Window against a GROUP BY over everything so far, of which the groups of closed windows are visible; of an input that only appends, over
+//! everything that came before its window was over.
 //!
 //! Catches: a group seen before its window closes or not at all after, a correction lost or doubled, a group without rows that stays, sums
-//! that retractions leave wrong, an image that is not exactly the visible groups, an open window forgotten by a restart. Cannot catch: a
-//! sum beyond the range of its type (documented as null).
+//! that retractions leave wrong, an image that is not exactly the visible groups, an open window forgotten by a restart; a window that is kept
+//! when it is over or forgotten before, a late row that is not counted or makes a window anew. Cannot catch: a sum beyond the range of its type
+//! (documented as null).
 
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
+use tidemill_operators::Counter;
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::window::{Settings, Window};
 
 use crate::common::{
-    Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add_batches, aggregate_schema,
-    batches, consolidated, history, naive_group_by, ops, restored_tick, schema, shuffle, spec,
-    tick,
+    Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add, add_batches,
+    aggregate_schema, batches, consolidated, history, insert_batches, naive_group_by, ops,
+    restored_tick, schema, shuffle, spec, tick,
 };
 
 fn input_schema() -> SchemaRef {
@@ -59,18 +62,24 @@ fn row() -> impl Strategy<Value = Values> {
         })
 }
 
-fn window(disk: &Disk) -> Window {
+/// How a window takes late rows; and whether something behind it needs all rows after a restore.
+type Lateness = (Option<i64>, bool);
+
+fn window(disk: &Disk, (lateness_ms, emits_image): Lateness, late: &Counter) -> Window {
     let settings = Settings {
         name: "revenue".to_owned(),
         group: GROUP.to_vec(),
         window_end: 1,
         aggregates: specs(),
+        lateness_ms,
+        emits_image,
     };
     Window::new(
         settings,
         &input_schema(),
         &aggregate_schema(&input_schema(), &GROUP, &specs()),
         disk.table(),
+        late.clone(),
     )
     .expect("the specs are sums")
 }
@@ -93,7 +102,8 @@ type Beat = (Option<i64>, u64, bool);
 
 fn run(epochs: &[Ops], beats: &[Beat], batch_rows: usize, roomy: bool) {
     let mut disk = Disk::new(roomy);
-    let mut operator = window(&disk);
+    let (retracting, late) = ((None, true), Counter::default());
+    let mut operator = window(&disk, retracting, &late);
     let (mut rows, mut watermark) = (Multiset::new(), None);
     let changes = history(epochs);
     for ((mut changes, contents), &(watermark_step_ms, order, restart)) in changes
@@ -114,7 +124,7 @@ fn run(epochs: &[Ops], beats: &[Beat], batch_rows: usize, roomy: bool) {
         assert_eq!(rows, visible(&contents, watermark));
         if restart {
             disk.restart();
-            operator = window(&disk);
+            operator = window(&disk, retracting, &late);
             let mut image = Vec::new();
             operator
                 .on_epoch(&restored_tick(0, watermark), &input, &mut image)
@@ -147,6 +157,110 @@ proptest! {
     }
 }
 
+const LATENESS_MS: i64 = 15;
+
+/// Of an input that only appends.
+fn run_appending(epochs: &[Vec<Values>], beats: &[Beat], emits_image: bool, roomy: bool) {
+    let (mut disk, late) = (Disk::new(roomy), Counter::default());
+    let lateness = (Some(LATENESS_MS), emits_image);
+    let mut operator = window(&disk, lateness, &late);
+    let (mut rows, mut taken, mut watermark, mut dropped) =
+        (Multiset::new(), Multiset::new(), None, 0);
+    for (events, &(watermark_step_ms, order, restart)) in epochs.iter().zip(beats) {
+        let is_over = |row: &&Values| {
+            let end = row[GROUP[1]].as_int();
+            end.zip(watermark)
+                .is_some_and(|(end, watermark)| end + LATENESS_MS < watermark)
+        };
+        dropped += events.iter().filter(is_over).count() as u64;
+        for row in events.iter().filter(|row| !is_over(row)) {
+            add(&mut taken, row.clone(), 1);
+        }
+        watermark = watermark_step_ms
+            .map(|ms| watermark.unwrap_or(0) + ms)
+            .or(watermark);
+        let mut events = events.clone();
+        shuffle(&mut events, order);
+        let mut output = Vec::new();
+        operator
+            .on_epoch(
+                &tick(0, watermark),
+                &insert_batches(&input_schema(), &events, 3),
+                &mut output,
+            )
+            .expect("state is usable");
+        add_batches(&mut rows, &output);
+        assert_eq!(rows, visible(&taken, watermark));
+        assert_eq!(late.get(), dropped, "what is late is counted");
+        if restart {
+            disk.restart();
+            operator = window(&disk, lateness, &late);
+            let mut image = Vec::new();
+            operator
+                .on_epoch(&restored_tick(0, watermark), &[], &mut image)
+                .expect("state is readable");
+            let expected = if emits_image {
+                rows.clone()
+            } else {
+                Multiset::new()
+            };
+            assert_eq!(consolidated(&image), expected);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn a_window_of_an_input_that_only_appends_takes_rows_until_it_is_over(
+        epochs in prop::collection::vec(prop::collection::vec(row(), 0..8), 1..10),
+        beats in prop::collection::vec((prop::option::weighted(0.7, 0..20_i64), any::<u64>(), prop::bool::weighted(0.2)), 10),
+        emits_image: bool,
+        roomy: bool,
+    ) {
+        run_appending(&epochs, &beats, emits_image, roomy);
+    }
+}
+
+#[test]
+fn the_sums_of_windows_that_are_over_are_gone_and_those_within_the_lateness_stay() {
+    let mut disk = Disk::new(true);
+    let late = Counter::default();
+    let mut operator = window(&disk, (Some(LATENESS_MS), false), &late);
+    let row = |end: i64| {
+        vec![
+            Value::int(1),
+            Value::text("EU"),
+            Value::int(1),
+            Value::int(end),
+        ]
+    };
+    let mut epoch = |watermark: i64, rows: &[Values]| {
+        let input = insert_batches(&input_schema(), rows, 1);
+        let mut output = Vec::new();
+        operator
+            .on_epoch(&tick(0, Some(watermark)), &input, &mut output)
+            .expect("state is usable");
+    };
+    let windows: Vec<Values> = (1..=1_000).map(|window| row(window * 10)).collect();
+    epoch(0, &windows);
+    epoch(10_000, &[]);
+    // Ends at 9985 and after: exactly at the bound is in time.
+    epoch(10_000, &[row(9_990), row(9_980)]);
+    assert_eq!(late.get(), 1);
+    drop(operator);
+    disk.restart();
+    let mut left = 0;
+    disk.table()
+        .scan(|_, _, _| -> Result<(), tidemill_state::Error> {
+            left += 1;
+            Ok(())
+        })
+        .expect("state is readable");
+    assert_eq!(left, 2);
+}
+
 #[test]
 fn an_aggregate_that_cannot_be_retracted_is_refused() {
     let disk = Disk::new(true);
@@ -163,8 +277,11 @@ fn an_aggregate_that_cannot_be_retracted_is_refused() {
         group: GROUP.to_vec(),
         window_end: 1,
         aggregates: vec![greatest],
+        lateness_ms: None,
+        emits_image: true,
     };
-    let error = Window::new(settings, &input_schema(), &output, disk.table())
+    let late = Counter::default();
+    let error = Window::new(settings, &input_schema(), &output, disk.table(), late)
         .err()
         .expect("a maximum is no sum");
     assert!(error.to_string().contains("'revenue'"), "{error}");

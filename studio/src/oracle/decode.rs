@@ -22,7 +22,7 @@ pub enum Reason {
     UnknownType,
     /// A create or an update without the object `data`, or something else in its place.
     MissingData,
-    /// Its time is more than a day ahead of now.
+    /// Its time is more than five minutes ahead of now.
     FarFuture,
 }
 
@@ -43,7 +43,7 @@ impl Reason {
 }
 
 /// How far ahead of now an event may be.
-const MAX_FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
+const MAX_FUTURE_MS: i64 = 5 * 60 * 1000;
 /// Largest DECIMAL(18, 2), in cents.
 const CENTS_MAX: i128 = 999_999_999_999_999_999;
 

@@ -11,7 +11,7 @@ use tidemill_tests_kit::sim::world::{End, World};
 
 const SIM: Connector<'_> = Connector {
     name: "sim",
-    source_options: "watermark.idle-timeout = '100 day'",
+    source_options: "watermark.idle-timeout = '200 ms'",
     sink_options: "",
 };
 
@@ -97,9 +97,10 @@ fn input(
             });
             let records = records.collect();
             *from = to;
+            let idle = record.time.idle.get(&source.name);
             PartitionEpoch {
                 records,
-                idle: false,
+                idle: idle.is_some_and(|idle| idle.contains(&partition)),
             }
         });
         partitions.collect()

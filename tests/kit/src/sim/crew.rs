@@ -40,10 +40,10 @@ impl Crew for SimCrew {
         }
     }
 
-    fn freeze(&mut self, epoch: u64, clock_ms: i64) {
+    fn freeze(&mut self, epoch: u64, oldest_ms: i64) {
         for commands in &self.commands {
             // As above.
-            let _ = commands.send(Command::Freeze { epoch, clock_ms });
+            let _ = commands.send(Command::Freeze { epoch, oldest_ms });
         }
     }
 

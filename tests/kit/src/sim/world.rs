@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidemill_checkpoints::Journal;
 use tidemill_connectors_api::Connector;
-use tidemill_engine::{Error, Settings};
+use tidemill_engine::{Clock, Error, Settings};
 use tidemill_jobs::plan::{JobPlan, SinkMode, SinkPlan};
 use tidemill_types::ErrorKind;
 
@@ -150,15 +150,10 @@ impl<'a> World<'a> {
 
     fn live(&mut self) -> Result<End, String> {
         self.kafka.lock().faults = self.dangers.faults;
-        let (last, before) = self.job.stages.split_last().ok_or("the job has no input")?;
-        for stage in before {
+        for stage in &self.job.stages {
             self.feed_all(stage)?;
             self.settle()?;
         }
-        self.feed_all(last)?;
-        self.dangers = Dangers::NONE;
-        self.kafka.lock().faults = kafka::Faults::NONE;
-        self.settle()?;
         let sinks: Vec<String> = self.upserts().into_keys().collect();
         let history = history::read(&self.kafka.lock(), &self.job.name, &sinks)?;
         for committed in &history {
@@ -200,8 +195,10 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Everything that was written is read and committed.
+    /// Everything that was written is read and committed, while nothing happens.
     fn settle(&mut self) -> Result<(), String> {
+        let dangers = std::mem::replace(&mut self.dangers, Dangers::NONE);
+        self.kafka.lock().faults = kafka::Faults::NONE;
         let mut turns = 0;
         while !self.is_settled() {
             self.turn()?;
@@ -210,6 +207,8 @@ impl<'a> World<'a> {
                 return Err("it is stuck: there is input that is never committed".to_owned());
             }
         }
+        self.dangers = dangers;
+        self.kafka.lock().faults = dangers.faults;
         Ok(())
     }
 
@@ -436,7 +435,7 @@ impl<'a> World<'a> {
             return;
         };
         let mut brokers = self.kafka.lock();
-        brokers.now_ms = i64::try_from(self.clock.now_ms()).unwrap_or(0);
+        brokers.now_ms = self.clock.wall_ms();
         let feed = &mut self.input[at];
         let count = self.rng.random_range(1..=4).min(feed.records.len());
         let records: Vec<_> = feed.records.drain(..count).collect();

@@ -139,6 +139,7 @@ impl Source for SimSource {
             };
             for (offset, record) in log.committed(*position, &brokers.transactions).take(count) {
                 batch.push(offset, record.value.as_deref().unwrap_or_default());
+                batch.timestamps.push(record.timestamp_ms);
             }
             if batch.len() < count {
                 batch.next_offset = end;
