@@ -42,7 +42,7 @@ pub struct PartitionEpoch {
 pub struct Record {
     /// Its offset.
     pub offset: i64,
-    /// Its timestamp, if the source has them.
+    /// When it was written: its timestamp, or the epoch's clock where the source has none.
     pub timestamp_ms: i64,
     /// Its value.
     pub bytes: Vec<u8>,
@@ -76,6 +76,8 @@ pub struct Oracle<'a> {
     held: BTreeMap<usize, state::Held>,
     dead: Vec<Letter>,
     late: Vec<Letter>,
+    /// Of aggregates over windows that end: the rows that came in time.
+    in_time: BTreeMap<usize, Rows>,
     /// How many epochs there were.
     epochs: u64,
     /// The relations after the last epoch.
@@ -93,6 +95,7 @@ impl<'a> Oracle<'a> {
             held: BTreeMap::new(),
             dead: Vec::new(),
             late: Vec::new(),
+            in_time: BTreeMap::new(),
             epochs: 0,
             relations: vec![Rows::new(); job.relations.len()],
         }
@@ -102,7 +105,7 @@ impl<'a> Oracle<'a> {
     pub fn epoch(&mut self, input: &EpochInput) {
         let mut events = Vec::new();
         for (source, partitions) in input.sources.iter().enumerate() {
-            events.push(self.read(source, partitions, input.clock_ms));
+            events.push(self.read(source, partitions));
         }
         self.update(&events);
         self.evaluate();

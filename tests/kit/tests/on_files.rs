@@ -227,7 +227,7 @@ fn input(
             for line in bytes[*from..to].split_inclusive(|&byte| byte == b'\n') {
                 records.push(Record {
                     offset: i64::try_from(offset).unwrap(),
-                    timestamp_ms: 0,
+                    timestamp_ms: record["clock_ms"].as_i64().unwrap(),
                     bytes: line.strip_suffix(b"\n").unwrap_or(line).to_vec(),
                 });
                 offset += line.len();

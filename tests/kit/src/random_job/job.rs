@@ -70,8 +70,10 @@ pub struct Watermark {
     pub column: usize,
     /// The delay in milliseconds.
     pub delay_ms: i64,
-    /// A record further ahead of the clock is a dead letter, in milliseconds.
+    /// A record whose time is so much later than when it was written is a dead letter, in milliseconds.
     pub max_future_ms: i64,
+    /// How long after its end a window of rows that only come takes more of them, in milliseconds.
+    pub allowed_lateness_ms: i64,
 }
 
 /// Rows with a name.

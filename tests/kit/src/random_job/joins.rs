@@ -4,6 +4,7 @@ use rand::RngExt;
 
 use super::Draft;
 use super::job::{Column, JoinKind, Op, Relation, Step};
+use super::relations::{has_windows, is_window};
 use crate::value::Type;
 
 impl Draft {
@@ -22,6 +23,7 @@ impl Draft {
         for _ in 0..wanted {
             let input = match steps.last() {
                 Some(step) if self.chance(35) => step.input,
+                _ if is_window(&relation) && self.chance(40) => self.one_of(has_windows)?,
                 _ => self.other_relation(first)?,
             };
             let other = self.job.relations[input].clone();

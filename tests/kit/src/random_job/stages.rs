@@ -41,6 +41,19 @@ const READABLE: [&str; 17] = [
     "star join",
 ];
 
+/// Three stages behind one another that are known to be hard.
+pub const HARD_CHAINS: [[&str; 3]; 9] = [
+    ["tumble", "join", "window"],
+    ["window", "join", "window"],
+    ["window", "join", "upsert"],
+    ["resequence", "join", "aggregate"],
+    ["union", "distinct", "upsert"],
+    ["dead letters", "aggregate", "upsert"],
+    ["late", "aggregate", "upsert"],
+    ["failing project", "aggregate", "upsert"],
+    ["aggregate", "failing project", "join"],
+];
+
 /// The pairs of stages that stand behind one another in a job.
 #[must_use]
 pub fn pairs(job: &Job) -> BTreeSet<Pair> {
