@@ -1,10 +1,5 @@
 //! The generator, without the engine: its jobs are what the planner takes, its sinks have keys, its stages meet.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
-
 use tidemill_jobs::{Profile, plan_job};
 use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record};
 use tidemill_tests_kit::random_job::stages::{accepted, pairs};

@@ -153,10 +153,13 @@ fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
     tidemill_engine::run(plan, &connectors, &settings, &status, &stop).map_err(|e| words(&e))
 }
 
+/// A record of a sink: topic, key, and value unless it is a tombstone.
+type Output<'a> = (&'a str, Vec<u8>, Option<Vec<u8>>);
+
 /// Compares every committed epoch with the oracle's.
 fn check(case: &Case, data: &Path) -> Result<(), String> {
     let job = &case.job;
-    let mut outputs: BTreeMap<u64, Vec<(&str, Vec<u8>, Option<Vec<u8>>)>> = BTreeMap::new();
+    let mut outputs: BTreeMap<u64, Vec<Output<'_>>> = BTreeMap::new();
     for sink in &job.sinks {
         read_committed(data, &sink.topic, |_, epoch, key, value| {
             let record = (sink.topic.as_str(), key.to_vec(), value.map(<[u8]>::to_vec));

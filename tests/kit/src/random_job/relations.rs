@@ -242,7 +242,7 @@ impl Draft {
         }
         let key = relation.key.as_ref();
         let key = key.and_then(|key| key.iter().map(place).collect::<Option<Vec<_>>>());
-        (!exprs.is_empty()).then(|| Relation {
+        (!exprs.is_empty()).then_some(Relation {
             columns,
             op: Op::Project {
                 input,
