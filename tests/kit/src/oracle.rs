@@ -1,9 +1,11 @@
 //! A slow interpreter of a job, obviously right: what every sink must hold after each epoch.
 //!
-//! It keeps what the contract says depends on the past (ids seen, the rows of tables, events that wait, watermarks), and computes everything
-//! else anew from whole relations in every epoch. It shares no code with the engine and knows nothing of dataflows, batches or workers.
+//! It keeps what the contract says depends on the past (ids seen, the rows of tables, events that wait, watermarks),
+//! and computes everything else anew from whole relations in every epoch. It shares no code with the engine and knows
+//! nothing of dataflows, batches or workers.
 //!
-//! *Does not know* bounds of deduplication and of tombstones: jobs declare them longer than any run. Does not order appended rows.
+//! *Does not know* bounds of deduplication and of tombstones: jobs declare them longer than any run. Does not order
+//! appended rows.
 
 mod aggregate;
 mod evaluate;
@@ -33,7 +35,8 @@ pub struct EpochInput {
 pub struct PartitionEpoch {
     /// Its records, in order.
     pub records: Vec<Record>,
-    /// True if it had nothing more to read when everything before the epoch was read, and so does not hold the watermark back.
+    /// True if it had nothing more to read when everything before the epoch was read, and so does not hold the
+    /// watermark back.
     pub idle: bool,
 }
 

@@ -1,7 +1,8 @@
 //! Random jobs: from a seed a job of stages behind stages, as a tree and as SQL, and the records that it reads.
 //!
-//! Small ranges of keys, so that updates and joins collide; duplicates, disorder, late and malformed records, deletes and NULLs.
-//! Every upsert sink's key is unique in its view by construction. *Does not promise* to reach what [`Shapes`] leaves out.
+//! Small ranges of keys, so that updates and joins collide; duplicates, disorder, late and malformed records, deletes
+//! and NULLs. Every upsert sink's key is unique in its view by construction. *Does not promise* to reach what
+//! [`Shapes`] leaves out.
 
 mod expressions;
 mod input;

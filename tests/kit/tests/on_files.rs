@@ -1,8 +1,9 @@
-//! Random jobs on the real engine, over files, without crashes: after every committed epoch the sinks hold what the oracle says.
+//! Random jobs on the real engine, over files, without crashes: after every committed epoch the sinks hold what the
+//! oracle says.
 //!
-//! The input is fed in parts; between two parts the job is stopped in order and goes on with another number of workers. Which records an epoch
-//! read, and with which clock, its journal record says. *Catches* wrong results of any stage behind any other, and what an orderly restart
-//! loses. *Cannot catch* what a crash does.
+//! The input is fed in parts; between two parts the job is stopped in order and goes on with another number of workers.
+//! Which records an epoch read, and with which clock, its journal record says. *Catches* wrong results of any stage
+//! behind any other, and what an orderly restart loses. *Cannot catch* what a crash does.
 
 #![expect(
     clippy::unwrap_used,

@@ -175,7 +175,8 @@ impl Oracle<'_> {
         groups.into_iter().map(row).collect()
     }
 
-    /// How long after its window's end a row is taken; none for rows that change, or are not of the watermark's source alone: those always are.
+    /// How long after its window's end a row is taken; none for rows that change, or are not of the watermark's source
+    /// alone: those always are.
     fn lateness_ms(&self, input: usize, source: usize) -> Option<i64> {
         let watermark = self.job.sources[source].watermark?;
         let mut lateness_ms = watermark.allowed_lateness_ms;

@@ -1,4 +1,5 @@
-//! What depends on the epochs before: the watermark of a source, the ids seen, the rows of tables, the events that wait.
+//! What depends on the epochs before: the watermark of a source, the ids seen, the rows of tables, the events that
+//! wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +59,8 @@ impl SourceState {
         }
     }
 
-    /// An epoch that brought these times. What is idle was so before the epoch: then its own times do not count yet. It never goes back.
+    /// An epoch that brought these times. What is idle was so before the epoch: then its own times do not count yet. It
+    /// never goes back.
     fn advance(&mut self, partitions: &[PartitionEpoch], times: &[(u32, i64)]) {
         let Some(watermark) = self.watermark else {
             return;
@@ -168,7 +170,8 @@ impl Oracle<'_> {
         }
     }
 
-    /// The first event of each id, ever; within an epoch the one that was written first. All deduplications of a source see the same.
+    /// The first event of each id, ever; within an epoch the one that was written first. All deduplications of a source
+    /// see the same.
     fn first_ones(&mut self, source: usize, events: &[Event]) -> Vec<Event> {
         let uuid = self.job.column_of(source, Origin::Uuid);
         let seen = &mut self.sources[source].seen;
@@ -208,7 +211,8 @@ impl Oracle<'_> {
         }
     }
 
-    /// Events leave when the highest time that every partition has reached is more than so much later; what comes from before that is late.
+    /// Events leave when the highest time that every partition has reached is more than so much later; what comes from
+    /// before that is late.
     fn put_in_order(&mut self, index: usize, source: usize, events: &[Event], within_ms: i64) {
         let spec = &self.job.sources[source];
         let Some(watermark) = spec.watermark else {

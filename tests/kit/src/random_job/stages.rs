@@ -1,4 +1,5 @@
-//! The stages of a job by name, and which stand behind which: what has to have been run before one may say that all of them work together.
+//! The stages of a job by name, and which stand behind which: what has to have been run before one may say that all of
+//! them work together.
 
 use std::collections::BTreeSet;
 
