@@ -14,8 +14,6 @@ mod sources;
 mod sql;
 pub mod stages;
 
-use std::collections::BTreeSet;
-
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -90,32 +88,6 @@ pub fn draw_of(seed: u64, shapes: Shapes) -> Case {
         job: draft.job,
         input,
     }
-}
-
-/// Seeds whose jobs have, together, every pair of stages that is accepted and every chain that is known to be hard.
-///
-/// # Panics
-/// If no seed has one of them: the generator does not make it any more.
-#[must_use]
-pub fn covering(shapes: Shapes) -> Vec<u64> {
-    const SEEDS_MAX: u64 = 20_000;
-    let mut pairs = stages::accepted();
-    let mut chains = BTreeSet::from(stages::HARD_CHAINS);
-    let mut seeds = Vec::new();
-    for seed in 0..SEEDS_MAX {
-        let job = draw_of(seed, shapes).job;
-        let before = pairs.len() + chains.len();
-        let (of_job, chains_of_job) = (stages::pairs(&job), stages::chains(&job));
-        pairs.retain(|pair| !of_job.contains(pair));
-        chains.retain(|chain| !chains_of_job.contains(chain));
-        if pairs.len() + chains.len() < before {
-            seeds.push(seed);
-        }
-        if pairs.is_empty() && chains.is_empty() {
-            return seeds;
-        }
-    }
-    panic!("no seed has {pairs:?} or {chains:?}");
 }
 
 /// A job while it is drawn.

@@ -1,9 +1,10 @@
 //! The generator, without the engine: its jobs are what the planner takes, its sinks have keys, its stages meet.
 
 use tidemill_jobs::{Profile, plan_job};
-use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record};
+use tidemill_tests_kit::coverage::{covering, epochs};
+use tidemill_tests_kit::oracle::Oracle;
 use tidemill_tests_kit::random_job::stages::{accepted, pairs};
-use tidemill_tests_kit::random_job::{Case, Connector, Shapes, covering, draw};
+use tidemill_tests_kit::random_job::{Connector, Shapes, draw};
 
 const FILES: Connector<'_> = Connector {
     name: "files",
@@ -72,32 +73,4 @@ fn the_keys_of_sinks_tell_rows_apart_and_most_relations_have_rows() {
         empty += oracle.sizes().filter(|(_, rows)| *rows == 0).count();
     }
     assert!(empty * 4 < relations, "{empty} of {relations} are empty");
-}
-
-/// The input in so many parts.
-fn epochs(case: &Case, parts: usize) -> Vec<EpochInput> {
-    let part = |part: usize| EpochInput {
-        clock_ms: 1_800_000_000_000,
-        sources: (case.input.iter())
-            .map(|source| {
-                let partitions = source.partitions.iter();
-                partitions
-                    .map(|records| PartitionEpoch {
-                        records: (0i64..)
-                            .zip(records)
-                            .skip(part * records.len() / parts)
-                            .take((part + 1) * records.len() / parts - part * records.len() / parts)
-                            .map(|(offset, record)| Record {
-                                offset,
-                                timestamp_ms: record.timestamp_ms,
-                                bytes: record.bytes.clone(),
-                            })
-                            .collect(),
-                        idle: false,
-                    })
-                    .collect()
-            })
-            .collect(),
-    };
-    (0..parts).map(part).collect()
 }

@@ -59,8 +59,12 @@ impl Draft {
                     && matches!(of_a.ty, Type::Int | Type::Text | Type::Time)
                     && !a.needed.contains(&left)
                     && !b.needed.contains(&right);
-                // Numbers meet more often than texts or times.
-                let times = if of_a.ty == Type::Int { 3 } else { 1 };
+                // Numbers meet more often than texts or times, but for the ends of windows.
+                let times = match (of_a.ty, of_a.bound, of_b.bound) {
+                    (Type::Int, ..) => 6,
+                    (_, Some(_), Some(_)) => 4,
+                    _ => 1,
+                };
                 if fits {
                     pairs.extend(std::iter::repeat_n((left, right), times));
                 }

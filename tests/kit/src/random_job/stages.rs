@@ -58,8 +58,17 @@ pub const HARD_CHAINS: [[&str; 3]; 9] = [
 /// The pairs of stages that stand behind one another in a job.
 #[must_use]
 pub fn pairs(job: &Job) -> BTreeSet<Pair> {
+    pairs_among(job, &vec![true; job.relations.len()])
+}
+
+/// The pairs of stages that stand behind one another in a job, among those relations that are counted.
+#[must_use]
+pub fn pairs_among(job: &Job, counted: &[bool]) -> BTreeSet<Pair> {
     let mut pairs = BTreeSet::new();
-    for relation in &job.relations {
+    for (index, relation) in job.relations.iter().enumerate() {
+        if !counted[index] {
+            continue;
+        }
         let stage = stage(relation);
         match relation.op {
             Op::Table { dedup, .. } => {
@@ -77,12 +86,16 @@ pub fn pairs(job: &Job) -> BTreeSet<Pair> {
                 }
             }
             _ => {
-                let inputs = relation.op.inputs().into_iter();
+                let inputs = relation
+                    .op
+                    .inputs()
+                    .into_iter()
+                    .filter(|&input| counted[input]);
                 pairs.extend(inputs.map(|input| (self::stage(&job.relations[input]), stage)));
             }
         }
     }
-    for sink in &job.sinks {
+    for sink in job.sinks.iter().filter(|sink| counted[sink.input]) {
         let mode = if sink.upsert { "upsert" } else { "append" };
         pairs.insert((stage(&job.relations[sink.input]), mode));
     }
