@@ -1,9 +1,11 @@
 //! A slow interpreter of a job, obviously right: what every sink must hold after each epoch.
 //!
-//! It keeps what the contract says depends on the past (ids seen, the rows of tables, events that wait, watermarks), and computes everything
-//! else anew from whole relations in every epoch. It shares no code with the engine and knows nothing of dataflows, batches or workers.
+//! It keeps what the contract says depends on the past (ids seen, the rows of tables, events that wait, watermarks),
+//! and computes everything else anew from whole relations in every epoch. It shares no code with the engine and knows
+//! nothing of dataflows, batches or workers.
 //!
-//! *Does not know* bounds of deduplication and of tombstones: jobs declare them longer than any run. Does not order appended rows.
+//! *Does not know* bounds of deduplication and of tombstones: jobs declare them longer than any run. Does not order
+//! appended rows.
 
 mod aggregate;
 mod evaluate;
@@ -33,7 +35,8 @@ pub struct EpochInput {
 pub struct PartitionEpoch {
     /// Its records, in order.
     pub records: Vec<Record>,
-    /// True if it had nothing more to read when everything before the epoch was read, and so does not hold the watermark back.
+    /// True if it had nothing more to read when everything before the epoch was read, and so does not hold the
+    /// watermark back.
     pub idle: bool,
 }
 
@@ -42,7 +45,7 @@ pub struct PartitionEpoch {
 pub struct Record {
     /// Its offset.
     pub offset: i64,
-    /// Its timestamp, if the source has them.
+    /// When it was written: its timestamp, or the epoch's clock where the source has none.
     pub timestamp_ms: i64,
     /// Its value.
     pub bytes: Vec<u8>,
@@ -76,6 +79,8 @@ pub struct Oracle<'a> {
     held: BTreeMap<usize, state::Held>,
     dead: Vec<Letter>,
     late: Vec<Letter>,
+    /// Of aggregates over windows that end: the rows that came in time.
+    in_time: BTreeMap<usize, Rows>,
     /// How many epochs there were.
     epochs: u64,
     /// The relations after the last epoch.
@@ -93,6 +98,7 @@ impl<'a> Oracle<'a> {
             held: BTreeMap::new(),
             dead: Vec::new(),
             late: Vec::new(),
+            in_time: BTreeMap::new(),
             epochs: 0,
             relations: vec![Rows::new(); job.relations.len()],
         }
@@ -102,7 +108,7 @@ impl<'a> Oracle<'a> {
     pub fn epoch(&mut self, input: &EpochInput) {
         let mut events = Vec::new();
         for (source, partitions) in input.sources.iter().enumerate() {
-            events.push(self.read(source, partitions, input.clock_ms));
+            events.push(self.read(source, partitions));
         }
         self.update(&events);
         self.evaluate();

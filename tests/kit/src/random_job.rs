@@ -1,7 +1,8 @@
 //! Random jobs: from a seed a job of stages behind stages, as a tree and as SQL, and the records that it reads.
 //!
-//! Small ranges of keys, so that updates and joins collide; duplicates, disorder, late and malformed records, deletes and NULLs.
-//! Every upsert sink's key is unique in its view by construction. *Does not promise* to reach what [`Shapes`] leaves out.
+//! Small ranges of keys, so that updates and joins collide; duplicates, disorder, late and malformed records, deletes
+//! and NULLs. Every upsert sink's key is unique in its view by construction. *Does not promise* to reach what
+//! [`Shapes`] leaves out.
 
 mod expressions;
 mod input;
@@ -29,14 +30,20 @@ pub struct Shapes {
     pub stream_joins: bool,
     /// What is read may fail behind what keeps state, too.
     pub failures_behind_state: bool,
+    /// A resequencing within no time at all: an event at the very time that is reached is in time.
+    pub resequence_at_once: bool,
+    /// Windows of rows that only come are over some time after they were closed, and not for ever corrected.
+    pub windows_that_end: bool,
 }
 
 impl Default for Shapes {
     fn default() -> Self {
         Self {
-            keys_that_move: false,
+            keys_that_move: true,
             stream_joins: false,
             failures_behind_state: true,
+            resequence_at_once: true,
+            windows_that_end: true,
         }
     }
 }

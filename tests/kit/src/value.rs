@@ -1,4 +1,5 @@
-//! Values and rows as the oracle has them: exact, ordered, and written as the sinks write them (`docs/formats/json.md`).
+//! Values and rows as the oracle has them: exact, ordered, and written as the sinks write them
+//! (`docs/formats/json.md`).
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
-//! Random jobs on the real engine, over files, without crashes: after every committed epoch the sinks hold what the oracle says.
+//! Random jobs on the real engine, over files, without crashes: after every committed epoch the sinks hold what the
+//! oracle says.
 //!
-//! The input is fed in parts; between two parts the job is stopped in order and goes on with another number of workers. Which records an epoch
-//! read, and with which clock, its journal record says. *Catches* wrong results of any stage behind any other, and what an orderly restart
-//! loses. *Cannot catch* what a crash does.
+//! The input is fed in parts; between two parts the job is stopped in order and goes on with another number of workers.
+//! Which records an epoch read, and with which clock, its journal record says. *Catches* wrong results of any stage
+//! behind any other, and what an orderly restart loses. *Cannot catch* what a crash does.
 
 #![expect(
     clippy::unwrap_used,
@@ -153,10 +154,13 @@ fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
     tidemill_engine::run(plan, &connectors, &settings, &status, &stop).map_err(|e| words(&e))
 }
 
+/// A record of a sink: topic, key, and value unless it is a tombstone.
+type Output<'a> = (&'a str, Vec<u8>, Option<Vec<u8>>);
+
 /// Compares every committed epoch with the oracle's.
 fn check(case: &Case, data: &Path) -> Result<(), String> {
     let job = &case.job;
-    let mut outputs: BTreeMap<u64, Vec<(&str, Vec<u8>, Option<Vec<u8>>)>> = BTreeMap::new();
+    let mut outputs: BTreeMap<u64, Vec<Output<'_>>> = BTreeMap::new();
     for sink in &job.sinks {
         read_committed(data, &sink.topic, |_, epoch, key, value| {
             let record = (sink.topic.as_str(), key.to_vec(), value.map(<[u8]>::to_vec));
@@ -227,7 +231,7 @@ fn input(
             for line in bytes[*from..to].split_inclusive(|&byte| byte == b'\n') {
                 records.push(Record {
                     offset: i64::try_from(offset).unwrap(),
-                    timestamp_ms: 0,
+                    timestamp_ms: record["clock_ms"].as_i64().unwrap(),
                     bytes: line.strip_suffix(b"\n").unwrap_or(line).to_vec(),
                 });
                 offset += line.len();

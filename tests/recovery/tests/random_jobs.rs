@@ -3,7 +3,8 @@
 //! Catches: what recovery, commits or fencing lose, repeat or tear in any shape that the generator draws, and wrong results on the way. Cannot
 //! catch: what the oracle and the engine get wrong alike, and what needs two threads at the same instant.
 
-use tidemill_tests_kit::random_job::draw;
+use tidemill_tests_kit::coverage::covering;
+use tidemill_tests_kit::random_job::{Shapes, draw};
 use tidemill_tests_kit::sim::scenario::Dangers;
 use tidemill_tests_recovery::{random, seeds};
 
@@ -22,5 +23,27 @@ fn every_epoch_is_what_the_oracle_says_whatever_happens() {
         "every_epoch_is_what_the_oracle_says_whatever_happens",
         300,
         |seed| random::run(&draw(seed), Dangers::draw(seed), seed).map(drop),
+    );
+}
+
+/// Each pair of stages that the planner takes has been crashed, with rows on both sides.
+#[test]
+fn every_stage_behind_every_other_is_crashed() {
+    let covering = covering(Shapes::default());
+    let often = Dangers {
+        crash: 25,
+        ..Dangers::NONE
+    };
+    seeds::each(
+        "every_stage_behind_every_other_is_crashed",
+        covering.len() as u64,
+        |index| {
+            let seed = covering[usize::try_from(index).unwrap()];
+            let end = random::run(&draw(seed), often, seed)?;
+            if end.starts < 2 {
+                return Err("it was never crashed".to_owned());
+            }
+            Ok(())
+        },
     );
 }

@@ -74,7 +74,7 @@ impl Oracle<'_> {
                 let kept = rows.filter(|(row, _)| value(predicate, row) == Some(Value::Bool(true)));
                 kept.map(|(row, count)| (row.clone(), *count)).collect()
             }
-            Op::Aggregate { .. } => self.groups(relation),
+            Op::Aggregate { .. } => self.groups(index, relation, before),
             Op::Join {
                 first,
                 steps,
@@ -114,7 +114,7 @@ impl Oracle<'_> {
         }
     }
 
-    fn groups(&self, relation: &Relation) -> Rows {
+    fn groups(&mut self, index: usize, relation: &Relation, before: &[Rows]) -> Rows {
         let Op::Aggregate {
             input,
             group,
@@ -124,37 +124,101 @@ impl Oracle<'_> {
         else {
             return Rows::new();
         };
+        let bound = window.map(|place| {
+            let column = group[place];
+            let bound = self.job.relations[*input].columns[column].bound;
+            (column, bound.expect("a window is closed by its bound"))
+        });
+        let end_of = |row: &Row| match bound {
+            Some((column, bound)) => match row[column] {
+                Value::Time(time) if bound.is_end => time,
+                Value::Time(time) => time + bound.size_ms,
+                _ => i64::MAX,
+            },
+            None => i64::MIN,
+        };
+        let source = bound.map(|(_, bound)| &self.sources[bound.source]);
+        let (passed_ms, before_ms) = source.map_or((Some(i64::MAX), None), |source| {
+            (source.watermark_ms, source.before_ms)
+        });
+        let lateness_ms = bound.and_then(|(_, bound)| self.lateness_ms(*input, bound.source));
+        let all = &self.relations[*input];
+        let rows = match lateness_ms {
+            Some(lateness_ms) => {
+                let in_time = self.in_time.entry(index).or_default();
+                for (row, count) in all {
+                    let new = count - before[*input].get(row).copied().unwrap_or_default();
+                    let end = end_of(row).saturating_add(lateness_ms);
+                    if new > 0 && before_ms.is_none_or(|watermark| end >= watermark) {
+                        *in_time.entry(row.clone()).or_default() += new;
+                    }
+                }
+                &*in_time
+            }
+            None => all,
+        };
         let mut groups: BTreeMap<Row, Vec<(&Row, i64)>> = BTreeMap::new();
         if group.is_empty() {
             groups.insert(Row::new(), Vec::new());
         }
-        for (row, count) in &self.relations[*input] {
+        let is_closed = |row: &Row| passed_ms.is_some_and(|passed_ms| end_of(row) <= passed_ms);
+        for (row, count) in rows.iter().filter(|(row, _)| is_closed(row)) {
             groups
                 .entry(chosen(row, group))
                 .or_default()
                 .push((row, *count));
         }
-        let is_closed = |key: &Row| {
-            window.is_none_or(|place| {
-                let bound = self.job.relations[*input].columns[group[place]].bound;
-                let (Some(bound), Value::Time(time)) = (bound, &key[place]) else {
-                    return false;
-                };
-                let end = if bound.is_end {
-                    *time
-                } else {
-                    time + bound.size_ms
-                };
-                let passed = self.sources[bound.source].watermark_ms;
-                passed.is_some_and(|watermark| end <= watermark)
-            })
-        };
-        let visible = groups.into_iter().filter(|(key, _)| is_closed(key));
         let row = |(mut key, rows): (Row, Vec<(&Row, i64)>)| {
             key.extend(aggregates.iter().map(|one| aggregate::of(one, &rows)));
             (key, 1)
         };
-        visible.map(row).collect()
+        groups.into_iter().map(row).collect()
+    }
+
+    /// How long after its window's end a row is taken; none for rows that change, or are not of the watermark's source
+    /// alone: those always are.
+    fn lateness_ms(&self, input: usize, source: usize) -> Option<i64> {
+        let watermark = self.job.sources[source].watermark?;
+        let mut lateness_ms = watermark.allowed_lateness_ms;
+        let mut above = vec![input];
+        let mut of_source = false;
+        while let Some(index) = above.pop() {
+            let relation = &self.job.relations[index];
+            if relation.retracts {
+                return None;
+            }
+            match relation.op {
+                Op::Stream {
+                    source: of,
+                    resequence_ms,
+                    ..
+                } if of == source => {
+                    of_source = true;
+                    // What a resequencer holds back for longer than the watermark is no later for it.
+                    let held_ms = resequence_ms.unwrap_or_default() - watermark.delay_ms;
+                    lateness_ms = lateness_ms.max(held_ms);
+                }
+                Op::Stream { .. } => return None,
+                Op::Late => above.extend(self.resequenced()),
+                _ => above.extend(relation.op.inputs()),
+            }
+        }
+        of_source.then_some(lateness_ms)
+    }
+
+    /// The streams that may have late events.
+    fn resequenced(&self) -> impl Iterator<Item = usize> {
+        let relations = self.job.relations.iter().enumerate();
+        let ordered = relations.filter(|(_, relation)| {
+            matches!(
+                relation.op,
+                Op::Stream {
+                    resequence_ms: Some(_),
+                    ..
+                }
+            )
+        });
+        ordered.map(|(index, _)| index)
     }
 
     fn join(&self, first: usize, steps: &[Step], select: &[(usize, usize)]) -> Rows {

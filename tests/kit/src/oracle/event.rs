@@ -25,12 +25,12 @@ pub(super) enum Outcome {
 }
 
 /// Reads a record.
-pub(super) fn read(source: &Source, bytes: &[u8], clock_ms: i64) -> Outcome {
-    decode(source, bytes, clock_ms).unwrap_or(Outcome::Dead)
+pub(super) fn read(source: &Source, bytes: &[u8], written_ms: i64) -> Outcome {
+    decode(source, bytes, written_ms).unwrap_or(Outcome::Dead)
 }
 
 /// None for a record that cannot be read.
-fn decode(source: &Source, bytes: &[u8], clock_ms: i64) -> Option<Outcome> {
+fn decode(source: &Source, bytes: &[u8], written_ms: i64) -> Option<Outcome> {
     let Ok(Json::Object(envelope)) = serde_json::from_slice::<Json>(bytes) else {
         return None;
     };
@@ -68,7 +68,7 @@ fn decode(source: &Source, bytes: &[u8], clock_ms: i64) -> Option<Outcome> {
     }
     if let Some(watermark) = source.watermark
         && let Value::Time(time) = row[watermark.column]
-        && time > clock_ms + watermark.max_future_ms
+        && time > written_ms + watermark.max_future_ms
     {
         return None;
     }

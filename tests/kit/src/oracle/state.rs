@@ -1,4 +1,5 @@
-//! What depends on the epochs before: the watermark of a source, the ids seen, the rows of tables, the events that wait.
+//! What depends on the epochs before: the watermark of a source, the ids seen, the rows of tables, the events that
+//! wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +25,8 @@ pub(super) struct SourceState {
     watermark: Option<Watermark>,
     /// Per partition the highest time seen.
     highest_ms: Vec<Option<i64>>,
-    /// The watermark after the last epoch.
+    /// The watermark before the last epoch, and after it.
+    pub(super) before_ms: Option<i64>,
     pub(super) watermark_ms: Option<i64>,
     /// The ids of events that a deduplication has seen.
     seen: BTreeSet<Value>,
@@ -51,12 +53,14 @@ impl SourceState {
         Self {
             watermark: source.watermark,
             highest_ms: vec![None; source.partitions as usize],
+            before_ms: None,
             watermark_ms: None,
             seen: BTreeSet::new(),
         }
     }
 
-    /// An epoch that brought these times. What is idle was so before the epoch: then its own times do not count yet. It never goes back.
+    /// An epoch that brought these times. What is idle was so before the epoch: then its own times do not count yet. It
+    /// never goes back.
     fn advance(&mut self, partitions: &[PartitionEpoch], times: &[(u32, i64)]) {
         let Some(watermark) = self.watermark else {
             return;
@@ -68,6 +72,7 @@ impl SourceState {
         }
         let reached = before.max(self.reached(&vec![PartitionEpoch::default(); partitions.len()]));
         let next = reached.map(|time| time - watermark.delay_ms);
+        self.before_ms = self.watermark_ms;
         self.watermark_ms = self.watermark_ms.max(next);
     }
 
@@ -86,17 +91,12 @@ impl SourceState {
 
 impl Oracle<'_> {
     /// The events of a source's epoch, in the order of their places; its dead letters and its watermark.
-    pub(super) fn read(
-        &mut self,
-        source: usize,
-        partitions: &[PartitionEpoch],
-        clock_ms: i64,
-    ) -> Vec<Event> {
+    pub(super) fn read(&mut self, source: usize, partitions: &[PartitionEpoch]) -> Vec<Event> {
         let spec = &self.job.sources[source];
         let mut events = Vec::new();
         for (partition, epoch) in (0u32..).zip(partitions) {
             for record in &epoch.records {
-                match read(spec, &record.bytes, clock_ms) {
+                match read(spec, &record.bytes, record.timestamp_ms) {
                     Outcome::Nothing => {}
                     Outcome::Dead => self.dead.push(Letter {
                         origin: spec.topic.clone(),
@@ -118,7 +118,8 @@ impl Oracle<'_> {
         }
         let times: Vec<(u32, i64)> = (events.iter())
             .filter_map(|event| match event.row[spec.watermark?.column] {
-                Value::Time(time) => Some((event.partition, time)),
+                // No event moves it further than the time at which it was written.
+                Value::Time(time) => Some((event.partition, time.min(event.timestamp_ms))),
                 _ => None,
             })
             .collect();
@@ -169,12 +170,15 @@ impl Oracle<'_> {
         }
     }
 
-    /// The first event of each id, ever. All deduplications of a source see the same.
+    /// The first event of each id, ever; within an epoch the one that was written first. All deduplications of a source
+    /// see the same.
     fn first_ones(&mut self, source: usize, events: &[Event]) -> Vec<Event> {
         let uuid = self.job.column_of(source, Origin::Uuid);
         let seen = &mut self.sources[source].seen;
+        let mut written: Vec<&Event> = events.iter().collect();
+        written.sort_by_key(|event| (event.timestamp_ms, event.partition, event.offset));
         let is_first = |event: &&Event| seen.insert(event.row[uuid].clone());
-        events.iter().filter(is_first).cloned().collect()
+        written.into_iter().filter(is_first).cloned().collect()
     }
 
     /// The newest event of each key is its row.
@@ -207,7 +211,8 @@ impl Oracle<'_> {
         }
     }
 
-    /// Events leave when the highest time that every partition has passed is so much later; what comes behind that is late.
+    /// Events leave when the highest time that every partition has reached is more than so much later; what comes from
+    /// before that is late.
     fn put_in_order(&mut self, index: usize, source: usize, events: &[Event], within_ms: i64) {
         let spec = &self.job.sources[source];
         let Some(watermark) = spec.watermark else {
@@ -217,7 +222,7 @@ impl Oracle<'_> {
         let held = self.held.entry(index).or_default();
         for event in events {
             let reason = match (&event.row[watermark.column], held.horizon_ms) {
-                (Value::Time(time), Some(horizon)) if *time <= horizon => {
+                (Value::Time(time), Some(horizon)) if *time < horizon => {
                     let behind = horizon - time;
                     format!("late: '{by}' is {behind} ms behind what was already put in order")
                 }
@@ -243,7 +248,7 @@ impl Oracle<'_> {
                 let Value::Time(time) = event.row[watermark.column] else {
                     return false;
                 };
-                held.horizon_ms.is_some_and(|horizon| time <= horizon)
+                held.horizon_ms.is_some_and(|horizon| time < horizon)
             });
         held.waiting = stays;
         leaves.iter().for_each(|event| add(&mut held.rows, event));

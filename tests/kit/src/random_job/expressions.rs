@@ -148,7 +148,8 @@ impl Draft {
         })
     }
 
-    /// An integer that cannot be computed of every row: a division by what may be zero, or a cast of what may be no number.
+    /// An integer that cannot be computed of every row: a division by what may be zero, or a cast of what may be no
+    /// number.
     pub(super) fn failing(&mut self, columns: &Columns<'_>) -> Option<Expr> {
         let ints = columns.of(|ty| ty == Type::Int);
         let texts = columns.of(|ty| ty == Type::Text);

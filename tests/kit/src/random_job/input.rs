@@ -10,6 +10,8 @@ use crate::value::Type;
 
 /// The first event's time: 2026-01-01T00:00:00Z.
 const START_MS: i64 = 1_767_225_600_000;
+/// How long after it was to be expected an event is written.
+const AHEAD_MS: i64 = 60_000;
 /// Too far ahead of every clock.
 const FUTURE_MS: i64 = 4_102_444_800_000;
 
@@ -23,7 +25,7 @@ pub struct SourceInput {
 /// A record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputRecord {
-    /// Its timestamp; never goes back within a source.
+    /// When it was written; never goes back within a source, and no event's time is later, unless far.
     pub timestamp_ms: i64,
     /// Its value: no line feed is in it.
     pub bytes: Vec<u8>,
@@ -52,7 +54,7 @@ impl Draft {
                 self.rng.random_range(0..count)
             };
             partitions[partition].push(InputRecord {
-                timestamp_ms: now_ms,
+                timestamp_ms: now_ms + AHEAD_MS,
                 bytes,
             });
         }
@@ -66,7 +68,7 @@ impl Draft {
             17 => now_ms - self.rng.random_range(0..7_200_000),
             // The same time again.
             18 => START_MS + 60_000,
-            _ => now_ms + self.rng.random_range(0..60_000),
+            _ => now_ms + self.rng.random_range(0..AHEAD_MS),
         };
         let kind = match self.rng.random_range(0..100) {
             0..=29 => "create",

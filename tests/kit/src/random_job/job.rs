@@ -1,7 +1,7 @@
 //! A job as a tree: what the SQL is written from, and what the oracle interprets.
 //!
-//! A job is a list of relations, each an operator over relations before it. Columns are meant by their place in a relation; their SQL names
-//! are unique in it.
+//! A job is a list of relations, each an operator over relations before it. Columns are meant by their place in a
+//! relation; their SQL names are unique in it.
 
 use crate::value::{Type, Value};
 
@@ -70,8 +70,10 @@ pub struct Watermark {
     pub column: usize,
     /// The delay in milliseconds.
     pub delay_ms: i64,
-    /// A record further ahead of the clock is a dead letter, in milliseconds.
+    /// A record whose time is so much later than when it was written is a dead letter, in milliseconds.
     pub max_future_ms: i64,
+    /// How long after its end a window of rows that only come takes more of them, in milliseconds.
+    pub allowed_lateness_ms: i64,
 }
 
 /// Rows with a name.
@@ -93,7 +95,8 @@ pub struct Relation {
     pub durable: bool,
     /// True if it has every event of a stream, so that it must not be joined with another such.
     pub grows: bool,
-    /// True if a row of it, or of what it reads, may fail to be computed. It has one reader: two would each be told of what fails.
+    /// True if a row of it, or of what it reads, may fail to be computed. It has one reader: two would each be told of
+    /// what fails.
     pub fails: bool,
     /// True if an outer join took the windows from it: a filter could make an inner join of that, and give them back.
     pub lost_windows: bool,
@@ -127,7 +130,8 @@ pub struct Bound {
     pub source: usize,
 }
 
-/// How a relation comes about. Numbers of relations are places in [`Job::relations`], those of columns places in the relation that is read.
+/// How a relation comes about. Numbers of relations are places in [`Job::relations`], those of columns places in the
+/// relation that is read.
 #[derive(Debug, Clone)]
 pub enum Op {
     /// `CREATE TABLE … (PRIMARY KEY (id))`.

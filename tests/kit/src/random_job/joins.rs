@@ -4,6 +4,7 @@ use rand::RngExt;
 
 use super::Draft;
 use super::job::{Column, JoinKind, Op, Relation, Step};
+use super::relations::{has_windows, is_window};
 use crate::value::Type;
 
 impl Draft {
@@ -22,6 +23,7 @@ impl Draft {
         for _ in 0..wanted {
             let input = match steps.last() {
                 Some(step) if self.chance(35) => step.input,
+                _ if is_window(&relation) && self.chance(40) => self.one_of(has_windows)?,
                 _ => self.other_relation(first)?,
             };
             let other = self.job.relations[input].clone();
@@ -57,8 +59,12 @@ impl Draft {
                     && matches!(of_a.ty, Type::Int | Type::Text | Type::Time)
                     && !a.needed.contains(&left)
                     && !b.needed.contains(&right);
-                // Numbers meet more often than texts or times.
-                let times = if of_a.ty == Type::Int { 3 } else { 1 };
+                // Numbers meet more often than texts or times, but for the ends of windows.
+                let times = match (of_a.ty, of_a.bound, of_b.bound) {
+                    (Type::Int, ..) => 6,
+                    (_, Some(_), Some(_)) => 4,
+                    _ => 1,
+                };
                 if fits {
                     pairs.extend(std::iter::repeat_n((left, right), times));
                 }

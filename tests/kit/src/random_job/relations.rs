@@ -75,7 +75,15 @@ impl Draft {
     }
 
     fn relation(&mut self, kind: Kind) -> Option<usize> {
-        let input = self.input_relation()?;
+        // Windows are few, and what stands behind them is what fails most.
+        let input = match kind {
+            Kind::Tumble => self.one_of(is_declared)?,
+            Kind::Aggregate if self.chance(40) => self.one_of(has_windows)?,
+            Kind::Join if self.chance(40) => {
+                self.one_of(|one| is_window(one) || has_windows(one))?
+            }
+            _ => self.input_relation()?,
+        };
         let relation = match kind {
             Kind::Tumble => self.tumble(input)?,
             Kind::Project => self.project(input, false)?,
@@ -109,6 +117,16 @@ impl Draft {
             0
         };
         (!free.is_empty()).then(|| self.pick(&free[from..]))
+    }
+
+    /// One of some relations, none that fails among them.
+    pub(super) fn one_of(&mut self, fits: impl Fn(&Relation) -> bool) -> Option<usize> {
+        let relations = self.job.relations.iter().enumerate();
+        let fitting: Vec<usize> = relations
+            .filter(|(_, relation)| !relation.fails && fits(relation))
+            .map(|(index, _)| index)
+            .collect();
+        (!fitting.is_empty()).then(|| self.pick(&fitting))
     }
 
     pub(super) fn other_relation(&mut self, than: usize) -> Option<usize> {
@@ -224,7 +242,7 @@ impl Draft {
         }
         let key = relation.key.as_ref();
         let key = key.and_then(|key| key.iter().map(place).collect::<Option<Vec<_>>>());
-        (!exprs.is_empty()).then(|| Relation {
+        (!exprs.is_empty()).then_some(Relation {
             columns,
             op: Op::Project {
                 input,
@@ -491,6 +509,27 @@ fn is_stateful(op: &Op) -> bool {
     matches!(
         op,
         Op::Aggregate { .. } | Op::Join { .. } | Op::Distinct { .. } | Op::Union { .. }
+    )
+}
+
+/// True for tables and streams.
+const fn is_declared(relation: &Relation) -> bool {
+    matches!(relation.op, Op::Table { .. } | Op::Stream { .. })
+}
+
+/// True if a column holds an end of a window, so that one can be aggregated.
+pub(super) fn has_windows(relation: &Relation) -> bool {
+    relation.columns.iter().any(|column| column.bound.is_some())
+}
+
+/// True for an aggregate over windows.
+pub(super) const fn is_window(relation: &Relation) -> bool {
+    matches!(
+        relation.op,
+        Op::Aggregate {
+            window: Some(_),
+            ..
+        }
     )
 }
 

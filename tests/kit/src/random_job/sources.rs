@@ -10,8 +10,11 @@ use crate::value::Type;
 pub(super) const KEYS: i64 = 6;
 /// Records that a source has at most.
 pub(super) const RECORDS_MAX: usize = 40;
-/// A record so far ahead of the clock is a dead letter.
-const MAX_FUTURE_MS: i64 = 86_400_000;
+const DAY_MS: i64 = 86_400_000;
+/// A record so far ahead of when it was written is a dead letter.
+const MAX_FUTURE_MS: i64 = DAY_MS;
+/// Longer than any run.
+const FOR_EVER_MS: i64 = 36_500 * DAY_MS;
 
 impl Draft {
     /// True so many times in a hundred.
@@ -94,6 +97,7 @@ impl Draft {
             column: self.pick(&times),
             delay_ms: self.pick(&[0, 5_000, 60_000, 600_000]),
             max_future_ms: MAX_FUTURE_MS,
+            allowed_lateness_ms: self.allowed_lateness_ms(),
         });
         Source {
             name: format!("source{index}"),
@@ -103,6 +107,14 @@ impl Draft {
             columns,
             watermark,
             keys_stay: false,
+        }
+    }
+
+    fn allowed_lateness_ms(&mut self) -> i64 {
+        if self.shapes.windows_that_end && self.chance(60) {
+            self.pick(&[0, 300_000, 1_800_000])
+        } else {
+            FOR_EVER_MS
         }
     }
 
@@ -131,7 +143,12 @@ impl Draft {
     fn stream(&mut self, source: usize) {
         let dedup = self.chance(60);
         let orders = self.job.sources[source].watermark.is_some() && self.chance(55);
-        let resequence_ms = orders.then(|| self.pick(&[0, 60_000, 300_000, 1_200_000]));
+        let within = if self.shapes.resequence_at_once && self.chance(25) {
+            0
+        } else {
+            self.pick(&[60_000, 300_000, 1_200_000])
+        };
+        let resequence_ms = orders.then_some(within);
         let columns = self.source_columns(source, true);
         let op = Op::Stream {
             source,

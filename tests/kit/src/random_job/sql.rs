@@ -248,7 +248,10 @@ fn create_source(source: &Source, connector: &Connector<'_>) -> String {
         let name = &source.columns[watermark.column].name;
         let delay = interval(watermark.delay_ms);
         columns.push(format!("WATERMARK FOR {name} AS {name} - {delay}"));
-        options = format!(", watermark.max-future = '{} ms'", watermark.max_future_ms);
+        options = format!(
+            ", watermark.max-future = '{} ms', watermark.allowed-lateness = '{} ms'",
+            watermark.max_future_ms, watermark.allowed_lateness_ms
+        );
     }
     format!(
         "CREATE SOURCE {} ({}) WITH (connector = '{}'{}, topic = '{}', entity = '{}', format = 'studio-json'{options});\n",

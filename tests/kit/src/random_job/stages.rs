@@ -1,4 +1,5 @@
-//! The stages of a job by name, and which stand behind which: what has to have been run before one may say that all of them work together.
+//! The stages of a job by name, and which stand behind which: what has to have been run before one may say that all of
+//! them work together.
 
 use std::collections::BTreeSet;
 
@@ -41,11 +42,33 @@ const READABLE: [&str; 17] = [
     "star join",
 ];
 
+/// Three stages behind one another that are known to be hard.
+pub const HARD_CHAINS: [[&str; 3]; 9] = [
+    ["tumble", "join", "window"],
+    ["window", "join", "window"],
+    ["window", "join", "upsert"],
+    ["resequence", "join", "aggregate"],
+    ["union", "distinct", "upsert"],
+    ["dead letters", "aggregate", "upsert"],
+    ["late", "aggregate", "upsert"],
+    ["failing project", "aggregate", "upsert"],
+    ["aggregate", "failing project", "join"],
+];
+
 /// The pairs of stages that stand behind one another in a job.
 #[must_use]
 pub fn pairs(job: &Job) -> BTreeSet<Pair> {
+    pairs_among(job, &vec![true; job.relations.len()])
+}
+
+/// The pairs of stages that stand behind one another in a job, among those relations that are counted.
+#[must_use]
+pub fn pairs_among(job: &Job, counted: &[bool]) -> BTreeSet<Pair> {
     let mut pairs = BTreeSet::new();
-    for relation in &job.relations {
+    for (index, relation) in job.relations.iter().enumerate() {
+        if !counted[index] {
+            continue;
+        }
         let stage = stage(relation);
         match relation.op {
             Op::Table { dedup, .. } => {
@@ -63,12 +86,16 @@ pub fn pairs(job: &Job) -> BTreeSet<Pair> {
                 }
             }
             _ => {
-                let inputs = relation.op.inputs().into_iter();
+                let inputs = relation
+                    .op
+                    .inputs()
+                    .into_iter()
+                    .filter(|&input| counted[input]);
                 pairs.extend(inputs.map(|input| (self::stage(&job.relations[input]), stage)));
             }
         }
     }
-    for sink in &job.sinks {
+    for sink in job.sinks.iter().filter(|sink| counted[sink.input]) {
         let mode = if sink.upsert { "upsert" } else { "append" };
         pairs.insert((stage(&job.relations[sink.input]), mode));
     }
