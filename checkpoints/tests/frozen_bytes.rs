@@ -21,7 +21,7 @@ const MANIFEST: &str = concat!(
     r#""clock_ms":1752537600123,"time":{"steady_ms":1752537500000,"oldest_ms":1752537400000,"newest_ms":1752537600100,"idle":{"payments":[2,10]}},"#,
     r#""created_ms":1752537600456,"positions":{"payments":{"0":17}},"incarnations":{"payments":"lJFyXNoGTuuYXCGsR3VXug"},"#,
     r#""files":[{"path":"worker-0/000012.sst","bytes":4096,"crc32":3735928559}],"state_bytes":4096}"#,
-    "\nc70edc67\n"
+    "\naf36f57d\n"
 );
 
 fn times() -> DataTimes {

@@ -77,7 +77,7 @@ fn input(
     record: &Journalled,
     from: &mut BTreeMap<(usize, u32), i64>,
 ) -> EpochInput {
-    let brokers = kafka.lock();
+    let (brokers, clock_ms) = (kafka.lock(), record.clock_ms);
     let sources = case.job.sources.iter().enumerate().map(|(index, source)| {
         let partitions = (0..source.partitions).map(|partition| {
             let from = from.entry((index, partition)).or_default();
@@ -90,10 +90,15 @@ fn input(
                 .committed(&source.topic, partition as usize)
                 .into_iter();
             let read = all.filter(|(offset, _)| (*from..to).contains(offset));
-            let records = read.map(|(offset, record)| Record {
-                offset,
-                timestamp_ms: record.timestamp_ms,
-                bytes: record.value.clone().unwrap_or_default(),
+            // A record counts as written neither after its epoch's clock nor before the one that stands in front of it.
+            let mut written_ms = 0;
+            let records = read.map(|(offset, record)| {
+                written_ms = record.timestamp_ms.min(clock_ms).max(written_ms);
+                Record {
+                    offset,
+                    timestamp_ms: written_ms,
+                    bytes: record.value.clone().unwrap_or_default(),
+                }
             });
             let records = records.collect();
             *from = to;
