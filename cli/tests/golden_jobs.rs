@@ -381,6 +381,7 @@ golden_jobs! {
     outer_joins
     resequenced_audit
     star_joins
+    shared_keys
     streams_into_state
     windows_over_a_stream
     windows_over_a_table

@@ -159,6 +159,14 @@ fn sinks(out: &mut Text, status: &Status) {
 fn topic(name: &str) -> String {
     format!("topic=\"{}\"", escape(name))
 }
+    let mut family = out.family(
+        "key_conflicts_total",
+        "counter",
+        "Rows that are not written because another one with their key is.",
+    );
+    for sink in &status.sinks {
+        family.value(&topic(&sink.topic), sink.conflicts.get());
+    }
 
 struct Text(String);
 

@@ -52,6 +52,7 @@ pub fn run(
             live_dir: state_dir.root().join("live"),
             settings: state_settings(settings),
         },
+        restored_epoch: snapshots.map_or(0, |manifest| manifest.epoch.0),
         suppress_through: opened.start.committed.0,
         status: Arc::clone(status),
         events: events_in.clone(),

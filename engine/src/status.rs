@@ -99,6 +99,8 @@ pub struct SinkStatus {
     pub topic: String,
     /// Records committed, since the process started.
     pub records: Counter,
+    /// Rows that are not written because another one has their key.
+    pub conflicts: Counter,
 }
 
 /// All of it. Shared between the job's threads and whoever shows it.

@@ -28,6 +28,8 @@ pub struct Shared {
     pub partitions: Vec<Vec<u32>>,
     /// What state starts from.
     pub restore: RestoreFrom,
+    /// Epoch of the checkpoint that state starts from; 0 for none.
+    pub restored_epoch: u64,
     /// Outputs up to this epoch are not emitted again.
     pub suppress_through: u64,
     /// Counts.
@@ -61,6 +63,7 @@ fn drive(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>) -> 
                 plan: &shared.plan,
                 partitions: &shared.partitions,
                 store: &store,
+                restored_epoch: shared.restored_epoch,
                 suppress_through: shared.suppress_through,
                 status: &shared.status,
                 events: &shared.events,

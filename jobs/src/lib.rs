@@ -76,11 +76,17 @@ pub fn plan_job(
             "no source reaches a sink; read a table or a stream",
         ));
     }
-    let mut inputs = Vec::with_capacity(plans.len());
+    let mut lowered = Vec::with_capacity(plans.len());
     for (sink, plan) in catalog.sinks.iter().zip(&plans) {
-        inputs.push(lower_sink(&mut graph, &catalog, &stages, sink, plan)?);
+        lowered.push(lower_sink(&mut graph, &catalog, &stages, sink, plan)?);
     }
-    assemble(name, graph, stages, catalog, &inputs, environment)
+    assemble(name, graph, stages, catalog, &lowered, environment)
+}
+
+/// What a sink's query was lowered to.
+struct LoweredSink {
+    input: NodeId,
+    shares_keys: bool,
 }
 
 /// Reads the statements in order: a name must be declared before it is used.
@@ -107,7 +113,7 @@ fn lower_sink(
     stages: &Stages,
     sink: &Sink,
     plan: &LogicalPlan,
-) -> Result<NodeId, Error> {
+) -> Result<LoweredSink, Error> {
     let name = &sink.name.text;
     let node = Lowering {
         graph,
@@ -136,7 +142,13 @@ fn lower_sink(
         SinkMode::Upsert if draft.durable == Durable::Nothing => format!(
             "sink '{name}' upserts by key, but a stream of events has many rows per key; use mode = 'append', or read a TABLE"
         ),
-        _ => return Ok(node),
+        mode => {
+            let shares_keys = mode == SinkMode::Upsert && !graph.is_unique(node, &sink.key);
+            return Ok(LoweredSink {
+                input: node,
+                shares_keys,
+            });
+        }
     };
     Err(Error::contradiction(sink.name.at, message))
 }
@@ -146,17 +158,18 @@ fn assemble(
     graph: Graph,
     stages: Stages,
     catalog: Catalog,
-    inputs: &[NodeId],
+    lowered: &[LoweredSink],
     environment: Environment<'_>,
 ) -> Result<JobPlan, Error> {
-    let (nodes, inputs) = graph.finish(inputs);
+    let inputs: Vec<NodeId> = lowered.iter().map(|sink| sink.input).collect();
+    let (nodes, inputs) = graph.finish(&inputs);
     let mut sources = stages.sources;
     for source in &mut sources {
         resolve(&source.name, &mut source.options, environment)?;
         source.entity = source.options.get("entity").cloned();
     }
     let mut sinks = Vec::with_capacity(inputs.len());
-    for (sink, input) in catalog.sinks.into_iter().zip(inputs) {
+    for ((sink, input), lowered) in catalog.sinks.into_iter().zip(inputs).zip(lowered) {
         let mut options = sink.options;
         resolve(&sink.name.text, &mut options, environment)?;
         let name = sink.name.text;
@@ -172,6 +185,7 @@ fn assemble(
     Ok(JobPlan {
         name: name.to_owned(),
         sources,
+            shares_keys: lowered.shares_keys,
         nodes,
         sinks,
     })

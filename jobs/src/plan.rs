@@ -322,6 +322,8 @@ pub struct SinkPlan {
     /// All `WITH` options, a profile's overrides applied.
     pub options: BTreeMap<String, String>,
 }
+    /// True if it upserts and rows of its input may have one key, or no proof was found that they have not: then the sink keeps the rows.
+    pub shares_keys: bool,
 
 /// How a sink writes changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

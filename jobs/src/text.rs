@@ -78,6 +78,9 @@ impl JobPlan {
         if !sink.key.is_empty() {
             write!(out, " by {}", sink.key.join(", "))?;
         }
+        if sink.shares_keys {
+            write!(out, " (rows may share it)")?;
+        }
         writeln!(out, ", from {}", self.nodes[sink.input].name)
     }
 }

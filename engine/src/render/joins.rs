@@ -12,6 +12,7 @@ use tidemill_operators::join::{Follows, Side};
 use tidemill_operators::lookup::{self, Version};
 use tidemill_operators::stateless::select;
 
+use super::needed::Needed;
 use super::*;
 
 /// What an arrangement indexes, and how.
@@ -364,8 +365,12 @@ impl<'scope> Renderer<'_, 'scope> {
         Ok(arrangement)
     }
 
-    /// Up to which epoch a node's output is of no use: outputs up to there are committed, unless something that keeps state reads it.
+    /// Up to which epoch a node's output is of no use, if it is of none there.
     fn unneeded_through(&self, node: NodeId) -> Option<u64> {
-        (!self.feeds_state(node)).then_some(self.context.suppress_through)
+        match self.needed(node) {
+            Needed::Always => None,
+            Needed::SinceCheckpoint => Some(self.context.restored_epoch),
+            Needed::Uncommitted => Some(self.context.suppress_through),
+        }
     }
 }
