@@ -27,8 +27,8 @@ use tidemill_operators::shell::{Batches, epoch_operator};
 use tidemill_operators::stateless::{Computed, stateless};
 use tidemill_operators::watermark::{self, Fact, Watermark, watermark_ticks};
 use tidemill_operators::{
-    Changes, Counter, Failure, Packet, Tick, Ticks, dedup, image, join, reduce, resequence, route,
-    table, window,
+    Changes, Counter, Failure, Packet, Tick, Ticks, dedup, guard, image, join, reduce, resequence,
+    route, table, window,
 };
 use tidemill_state::Store;
 use tidemill_types::ChangeBatch;
@@ -160,7 +160,9 @@ impl<'scope> Renderer<'_, 'scope> {
                 key,
                 version,
                 tombstone_ms,
+                may_lack,
             } => {
+                let guard = self.guard(node, *input, [key, version.as_slice()], may_lack)?;
                 let settings = table::Settings {
                     name: node.name.clone(),
                     key: key.clone(),
@@ -168,7 +170,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     tombstone_ms: *tombstone_ms,
                     emits_image: self.feeds_state(id),
                 };
-                self.table(node, *input, settings)
+                self.table(node, *input, settings, guard)
             }
             NodeOp::Resequence {
                 input,

@@ -28,7 +28,7 @@ use arrow_buffer::Buffer;
 use arrow_schema::{Field, Schema, SchemaRef};
 use tidemill_types::{DeadLetter, system_columns};
 
-pub use spec::{Column, METADATA, Origin, Spec, TimeLimit};
+pub use spec::{Column, METADATA, MetadataField, Origin, Spec, TimeLimit};
 
 use crate::Error;
 use columns::ColumnBuffer;

@@ -8,10 +8,11 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_expr::LogicalPlan;
 
 use crate::dialect::{
-    ColumnStatement, DeduplicateClause, Name, OptionStatement, QueryText, SinkStatement,
-    SourceStatement, StreamStatement, TableStatement,
+    DeduplicateClause, Name, OptionStatement, QueryText, SinkStatement, SourceStatement,
+    StreamStatement, TableStatement,
 };
 use crate::error::{Error, Location};
+use crate::event;
 use crate::options::{self, Options};
 use crate::plan::{ColumnOrigin, SinkMode, SourceColumn, WatermarkPlan};
 use crate::profile::Profile;
@@ -202,7 +203,7 @@ impl Catalog {
         }
         refuse_twice(&statement.key)?;
         if let Some(version) = &statement.version {
-            column(columns, version)?;
+            event::check_version(column(columns, version)?, version.at)?;
         }
         let table = Table {
             name: statement.name,
@@ -215,6 +216,12 @@ impl Catalog {
         self.declare(&table.name, Object::Table(self.tables.len()))?;
         self.tables.push(table);
         Ok(())
+    }
+
+    /// Those of a table's key and version columns that an event may lack.
+    pub fn may_lack(&self, table: &Table) -> Vec<String> {
+        let of_table = table.key.iter().chain(&table.version);
+        event::may_lack(&self.sources[table.source].columns, of_table)
     }
 
     /// Declares a stream.
@@ -354,7 +361,7 @@ fn source(statement: SourceStatement, profile: &Profile) -> Result<Source, Error
     let columns: Vec<_> = statement
         .columns
         .into_iter()
-        .map(source_column)
+        .map(event::source_column)
         .collect::<Result<_, _>>()?;
     if columns.is_empty() {
         return Err(Error::contradiction(
@@ -394,74 +401,6 @@ fn source(statement: SourceStatement, profile: &Profile) -> Result<Source, Error
         watermark,
         options,
     })
-}
-
-fn source_column(statement: ColumnStatement) -> Result<SourceColumn, Error> {
-    let name = statement.name;
-    if name.text.starts_with("__") {
-        let message = format!(
-            "column '{}': names that begin with '__' are taken; choose another",
-            name.text
-        );
-        return Err(Error::contradiction(name.at, message));
-    }
-    let from = match statement.metadata {
-        None => ColumnOrigin::Data(name.text.clone()),
-        Some(field) => {
-            check_metadata(&field, &statement.data_type)?;
-            ColumnOrigin::Metadata(field.text)
-        }
-    };
-    Ok(SourceColumn {
-        name: name.text,
-        data_type: statement.data_type,
-        nullable: !statement.not_null,
-        from,
-    })
-}
-
-/// Which types each field of the envelope can be read as.
-fn check_metadata(field: &Name, data_type: &DataType) -> Result<(), Error> {
-    const FIELDS: [&str; 7] = ["uuid", "type", "ts", "entity", "id", "partition", "offset"];
-    let (fits, types) = match field.text.as_str() {
-        "uuid" => (
-            matches!(data_type, DataType::FixedSizeBinary(16) | DataType::Utf8),
-            "UUID or VARCHAR",
-        ),
-        "type" | "entity" => (*data_type == DataType::Utf8, "VARCHAR"),
-        "ts" => (*data_type == TIMESTAMP, "TIMESTAMP"),
-        "id" => (
-            matches!(
-                data_type,
-                DataType::Int64 | DataType::Int32 | DataType::Utf8 | DataType::FixedSizeBinary(16)
-            ),
-            "BIGINT, INT, VARCHAR or UUID",
-        ),
-        "partition" => (
-            matches!(data_type, DataType::Int32 | DataType::Int64),
-            "INT or BIGINT",
-        ),
-        "offset" => (*data_type == DataType::Int64, "BIGINT"),
-        _ => {
-            let hint = format!("; use '{}'", FIELDS.join("', '"));
-            return Err(Error::Unknown {
-                at: field.at,
-                what: "metadata field",
-                name: field.text.clone(),
-                hint,
-            });
-        }
-    };
-    if fits {
-        return Ok(());
-    }
-    Err(Error::contradiction(
-        field.at,
-        format!(
-            "the metadata field '{}' can be read as {types} only",
-            field.text
-        ),
-    ))
 }
 
 fn sink(statement: SinkStatement, profile: &Profile) -> Result<Sink, Error> {

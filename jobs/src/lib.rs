@@ -11,6 +11,7 @@
 mod catalog;
 mod dialect;
 mod error;
+mod event;
 mod lower;
 pub mod options;
 pub mod plan;

@@ -36,7 +36,7 @@ pub struct SourcePlan {
     pub format: String,
     /// The columns that the job uses, in order of declaration, and where each comes from.
     pub columns: Vec<SourceColumn>,
-    /// True if the record's bytes travel along (`__bytes`), for the late ledger.
+    /// True if the record's bytes travel along (`__bytes`), for the late ledger or the dead letters.
     pub keep_bytes: bool,
     /// The watermark, if declared.
     pub watermark: Option<WatermarkPlan>,
@@ -119,6 +119,9 @@ pub enum NodeOp {
         version: Option<String>,
         /// How long a tombstone guards against older updates, by the epoch clock.
         tombstone_ms: i64,
+        /// Those of the key and version columns that an event may lack. One without its key, and a delete without its version, is a dead
+        /// letter: a row could be neither found nor put in order by it.
+        may_lack: Vec<String>,
     },
     /// Emits a key's events in order of `by`, once the watermark has passed them; what comes later goes to the late ledger.
     /// Output: as its input (system columns included), without `__bytes`.
@@ -319,11 +322,11 @@ pub struct SinkPlan {
     pub key: Vec<String>,
     /// Upserts with tombstones, or an append-only stream.
     pub mode: SinkMode,
+    /// True if it upserts and rows of its input may have one key, or no proof was found that they have not: then the sink keeps the rows.
+    pub shares_keys: bool,
     /// All `WITH` options, a profile's overrides applied.
     pub options: BTreeMap<String, String>,
 }
-    /// True if it upserts and rows of its input may have one key, or no proof was found that they have not: then the sink keeps the rows.
-    pub shares_keys: bool,
 
 /// How a sink writes changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

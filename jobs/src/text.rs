@@ -225,12 +225,19 @@ pub fn operation(
             key,
             version,
             tombstone_ms,
+            may_lack,
             ..
-        } => format!(
-            "table of {read} by {}, version {}, tombstones for {tombstone_ms} ms",
-            key.join(", "),
-            version.as_deref().unwrap_or("position")
-        ),
+        } => {
+            let text = format!(
+                "table of {read} by {}, version {}, tombstones for {tombstone_ms} ms",
+                key.join(", "),
+                version.as_deref().unwrap_or("position")
+            );
+            match may_lack.as_slice() {
+                [] => text,
+                columns => format!("{text}, dead letters without {}", columns.join(", ")),
+            }
+        }
         NodeOp::Resequence {
             by,
             per,

@@ -309,11 +309,15 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SOURCE s (a BIGINT METADATA FROM 'key') WITH (connector = 'x')",
-        "1:41: unknown metadata field 'key'; use 'uuid', 'type', 'ts', 'entity', 'id', 'partition', 'offset'",
+        "1:41: unknown metadata field 'key'; use 'uuid', 'type', 'ts', 'entity', 'id', 'partition', 'offset', 'topic'",
     ),
     (
         "CREATE SOURCE s (a BIGINT METADATA FROM 'uuid') WITH (connector = 'x')",
-        "1:41: the metadata field 'uuid' can be read as UUID or VARCHAR only",
+        "1:41: the metadata field 'uuid' can be read as UUID or VARCHAR only; declare it so, and cast it in the query",
+    ),
+    (
+        "CREATE SOURCE s (a VARCHAR METADATA FROM 'id') WITH (connector = 'x')",
+        "1:42: the metadata field 'id' can be read as BIGINT or INT only; declare it so, and cast it in the query",
     ),
     (
         "CREATE SOURCE s (a BIGINT)",
@@ -356,6 +360,18 @@ const STATEMENTS: &[(&str, &str)] = &[
         "2:41: expected DEDUPLICATE BY, VERSION BY, TOMBSTONES FOR or the end of the statement, found 'ORDER'",
     ),
     (
+    (
+        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR a AS a) WITH (connector = 'x', watermark.idle-timout = '1 s')",
+        "1:76: unknown option 'watermark.idle-timout'; did you mean 'watermark.idle-timeout'?",
+    ),
+    (
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', watermark.x = '1 s')",
+        "1:51: unknown option 'watermark.x'; there are 'watermark.max-future', 'watermark.idle-timeout'",
+    ),
+    (
+        "CREATE SOURCE s (a BIGINT, v VARCHAR) WITH (connector = 'x');\nCREATE TABLE t (PRIMARY KEY (a)) FROM s VERSION BY v",
+        "2:52: the version 'v' must be a BIGINT, INT, DATE or TIMESTAMP",
+    ),
         "CREATE SOURCE s (a BIGINT) WITH (connector = 'x');\nCREATE TABLE s (PRIMARY KEY (a)) FROM s",
         "2:14: 's' is declared twice",
     ),

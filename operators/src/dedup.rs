@@ -1,9 +1,10 @@
 //! Dedup: the first event with an id passes; later ones within the window are counted and dropped.
 //!
 //! "First" within an epoch is the lowest source position; the window is measured by the epoch clock from the first event on. State: id → expiry.
+//! An event without an id equals no other, and passes: what cannot be told apart is not dropped.
 //! Does not promise to remember an id longer than its window, nor to forget it sooner.
 
-use arrow_array::{BooleanArray, RecordBatch};
+use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use hashbrown::HashMap;
@@ -91,7 +92,9 @@ impl Dedup {
             .codec
             .encode(&[rows.column(self.id).clone()], rows.num_rows())
             .of(name)?;
-        let mut keep = vec![false; rows.num_rows()];
+        let mut keep: Vec<bool> = (0..rows.num_rows())
+            .map(|row| rows.column(self.id).is_null(row))
+            .collect();
         let mut firsts: Vec<usize> = self.first_per_id(&rows, &ids);
         firsts.sort_unstable_by(|&a, &b| ids.bytes(a).cmp(ids.bytes(b)));
 
@@ -122,7 +125,7 @@ impl Dedup {
         Ok((passed > 0).then(|| ChangeBatch::inserts(rows)))
     }
 
-    /// The row with the lowest position of each id.
+    /// The row with the lowest position of each id; rows without one are left out.
     fn first_per_id(
         &self,
         rows: &RecordBatch,
@@ -132,7 +135,8 @@ impl Dedup {
         let offsets = columns::offsets(rows.column(self.offset));
         let position = |row: usize| (partitions[row], offsets[row]);
         let mut firsts: HashMap<&[u8], usize> = HashMap::with_capacity(rows.num_rows());
-        for row in 0..rows.num_rows() {
+        let has_id = |row: &usize| rows.column(self.id).is_valid(*row);
+        for row in (0..rows.num_rows()).filter(has_id) {
             firsts
                 .entry(ids.bytes(row))
                 .and_modify(|first| {

@@ -9,14 +9,14 @@ pub const OP: &str = "__op";
 pub const PARTITION: &str = "__partition";
 /// Offset in the partition (`Int64`, not null).
 pub const OFFSET: &str = "__offset";
-/// The record as read (`Binary`, not null); only present where a later stage needs it (the late ledger).
+/// The record as read (`Binary`, not null); only present where a later stage needs it (for a ledger).
 pub const BYTES: &str = "__bytes";
 
 /// An entity appeared.
 pub const OP_CREATE: u8 = 0;
 /// An entity has a new state.
 pub const OP_UPDATE: u8 = 1;
-/// An entity is gone. All columns but the key, the version and the metadata may be null.
+/// An entity is gone. All columns but the metadata may be null.
 pub const OP_DELETE: u8 = 2;
 
 /// The system columns as fields, in order; `with_bytes` adds [`BYTES`].

@@ -93,6 +93,28 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// True if a stage may send events of a source to a ledger that is read: a resequencer those that are late, a table those that it cannot
+    /// apply.
+    fn keeps_bytes(&self, source: usize, catalog: &Catalog) -> bool {
+        self.origins.iter().any(|origin| match origin {
+            Origin::Stream(stream) => {
+                let stream = &catalog.streams[*stream];
+                stream.source == source
+                    && stream.resequencing.is_some()
+                    && self.origins.contains(&Origin::Late)
+            }
+            Origin::Table(table) => {
+                let table = &catalog.tables[*table];
+                table.source == source
+                    && !catalog.may_lack(table).is_empty()
+                    && self.origins.contains(&Origin::DeadLetters)
+            }
+            Origin::DeadLetters | Origin::Late => false,
+        })
+    }
+}
+
 fn source_of(origin: &Origin, catalog: &Catalog) -> Option<usize> {
     match origin {
         Origin::Table(index) => Some(catalog.tables[*index].source),
@@ -125,14 +147,7 @@ impl Stages {
         usage.add_stages(catalog);
         let mut stages = Self::default();
         for (index, used) in &usage.columns {
-            let keep_bytes = usage.origins.contains(&Origin::Late)
-                && usage.origins.iter().any(|origin| match origin {
-                    Origin::Stream(stream) => {
-                        let stream = &catalog.streams[*stream];
-                        stream.source == *index && stream.resequencing.is_some()
-                    }
-                    _ => false,
-                });
+            let keep_bytes = usage.keeps_bytes(*index, catalog);
             stages.indices.insert(*index, stages.sources.len());
             stages
                 .sources
@@ -205,11 +220,13 @@ impl Stages {
     fn table(&self, graph: &mut Graph, catalog: &Catalog, index: usize) -> NodeId {
         let table = &catalog.tables[index];
         let (source, input, _) = self.events(graph, table.source, table.deduplication.as_ref());
+        let may_lack = catalog.may_lack(table);
         let op = NodeOp::Table {
             input,
             key: table.key.clone(),
             version: table.version.clone(),
             tombstone_ms: table.tombstone_ms,
+            may_lack,
         };
         graph.add(
             &table.name.text,

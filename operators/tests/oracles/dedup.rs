@@ -1,6 +1,6 @@
 //! Dedup against a map from id to expiry.
 //!
-//! Catches: a duplicate that passes within its window, a first event that does not, a window measured from anything but the first event
+//! Catches: an event without an id that does not pass, a duplicate that passes within its window, a first event that does not, a window measured from anything but the first event
 //! or by anything but the epoch clock, a choice that depends on the order within an epoch or on batches, an id forgotten or a window
 //! renewed by a restart. Cannot catch: ids that collide in state (the state crate's keys), expired entries that stay on disk.
 
@@ -51,9 +51,14 @@ fn input_schema() -> SchemaRef {
     with_system_columns(&schema(&[("uuid", DataType::FixedSizeBinary(16))]), false)
 }
 
+/// The event with id 0 has none.
 fn event(id: u8, partition: u32, offset: i64) -> Values {
+    let uuid = match id {
+        0 => Value::Null,
+        id => Value::Bytes(vec![id; 16]),
+    };
     vec![
-        Value::Bytes(vec![id; 16]),
+        uuid,
         Value::int(0),
         Value::int(partition),
         Value::int(offset),
@@ -83,6 +88,9 @@ fn oracle(
             .map(|event| ((event[2].clone(), event[3].clone()), event)),
     );
     let passes = |event: &&Values| {
+        if event[0] == Value::Null {
+            return true;
+        }
         let is_first = expiries
             .get(&event[0])
             .is_none_or(|&expiry| expiry <= clock_ms);
