@@ -18,6 +18,7 @@ pub mod plan;
 mod profile;
 mod query;
 mod text;
+mod with;
 
 pub use error::{Error, Location};
 pub use plan::JobPlan;
@@ -44,7 +45,7 @@ pub fn plan_job(
     environment: Environment<'_>,
 ) -> Result<JobPlan, Error> {
     let functions = Functions::default();
-    let catalog = declare(sql, profile, &functions)?;
+    let catalog = declare(sql, profile, environment, &functions)?;
     let mut plans = Vec::with_capacity(catalog.sinks.len());
     let mut usage = Usage::default();
     for sink in &catalog.sinks {
@@ -91,18 +92,23 @@ struct LoweredSink {
 }
 
 /// Reads the statements in order: a name must be declared before it is used.
-fn declare(sql: &str, profile: &Profile, functions: &Functions) -> Result<Catalog, Error> {
+fn declare(
+    sql: &str,
+    profile: &Profile,
+    environment: Environment<'_>,
+    functions: &Functions,
+) -> Result<Catalog, Error> {
     let mut catalog = Catalog::default();
     for statement in dialect::statements::parse(sql)? {
         match statement {
-            Statement::Source(source) => catalog.add_source(source, profile)?,
+            Statement::Source(source) => catalog.add_source(source, profile, environment)?,
             Statement::Table(table) => catalog.add_table(table)?,
             Statement::Stream(stream) => catalog.add_stream(stream)?,
             Statement::View(view) => {
                 let plan = query::bind(&view.query, &catalog, functions)?;
                 catalog.add_view(&view.name, plan)?;
             }
-            Statement::Sink(sink) => catalog.add_sink(sink, profile)?,
+            Statement::Sink(sink) => catalog.add_sink(sink, profile, environment)?,
         }
     }
     Ok(catalog)
@@ -167,7 +173,6 @@ fn assemble(
     let mut sources = stages.sources;
     for source in &mut sources {
         resolve(&source.name, &mut source.options, environment)?;
-        source.entity = source.options.get("entity").cloned();
     }
     let mut sinks = Vec::with_capacity(inputs.len());
     for ((sink, input), lowered) in catalog.sinks.into_iter().zip(inputs).zip(lowered) {
@@ -180,13 +185,13 @@ fn assemble(
             format: sink.format,
             key: sink.key,
             mode: sink.mode,
+            shares_keys: lowered.shares_keys,
             options,
         });
     }
     Ok(JobPlan {
         name: name.to_owned(),
         sources,
-            shares_keys: lowered.shares_keys,
         nodes,
         sinks,
     })

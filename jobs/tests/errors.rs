@@ -439,3 +439,11 @@ const SINKS: &[(&str, &str)] = &[
         "q:13: 'orders' is declared twice",
     ),
 ];
+    (
+        "CREATE SINK o WITH (connector = 'files', key = 'id', watermark.idle-timeout = '1 s') AS SELECT id FROM orders",
+        "q:54: a sink has no option 'watermark.idle-timeout'; leave it out",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'files', path = 'd/', topic = 't', key = 'id') AS SELECT id FROM orders; CREATE SINK p WITH (connector = 'files', path = 'd', topic = '${TOPIC:-t}') AS SELECT id FROM order_changes",
+        "q:118: sinks 'o' and 'p' write to one topic, 't'; give each its own, or UNION ALL their queries in one",
+    ),
