@@ -79,6 +79,11 @@ fn job(out: &mut Text, status: &Status) {
             status.failed_rows.get(),
         ),
         (
+            "untimed_rows_total",
+            "Rows left out of windows because they have no time.",
+            status.untimed.get(),
+        ),
+        (
             "backpressure_waits_total",
             "Times that admission waited for epochs in flight.",
             status.backpressure_waits.get(),
@@ -154,11 +159,6 @@ fn sinks(out: &mut Text, status: &Status) {
     for sink in &status.sinks {
         family.value(&topic(&sink.topic), sink.records.get());
     }
-}
-
-fn topic(name: &str) -> String {
-    format!("topic=\"{}\"", escape(name))
-}
     let mut family = out.family(
         "key_conflicts_total",
         "counter",
@@ -167,6 +167,11 @@ fn topic(name: &str) -> String {
     for sink in &status.sinks {
         family.value(&topic(&sink.topic), sink.conflicts.get());
     }
+}
+
+fn topic(name: &str) -> String {
+    format!("topic=\"{}\"", escape(name))
+}
 
 struct Text(String);
 

@@ -37,7 +37,7 @@ use timely::dataflow::InputHandle as Handle;
 use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::vec::ToStream;
-use timely::dataflow::operators::{Concatenate, Input, probe};
+use timely::dataflow::operators::{Concatenate, Input, Inspect, probe};
 
 use crate::event::Event;
 use crate::{Error, Status, expressions};
@@ -220,6 +220,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     .schema(*input)
                     .index_of(time)
                     .map_err(|error| self.plan_error(&node.name, error))?;
+                self.count_untimed(*input, time);
                 let (size_ms, output) = (*size_ms, node.schema.clone());
                 Ok(self.stateless(node, *input, move |rows| {
                     expressions::tumble(time, size_ms, &output, rows)
@@ -333,6 +334,17 @@ impl<'scope> Renderer<'_, 'scope> {
         );
         self.dead.push(dead);
         output
+    }
+
+    /// Counts the rows that a window over `time` leaves out.
+    fn count_untimed(&self, input: NodeId, time: usize) {
+        if self.schema(input).field(time).is_nullable() {
+            let untimed = self.context.status.untimed.clone();
+            let rows = self.streams[&input].clone();
+            let count =
+                move |packet: &Packet| untimed.add(expressions::untimed(time, &packet.changes));
+            drop(rows.inspect(count));
+        }
     }
 
     fn concat(&self, streams: Vec<Changes<'scope>>) -> Changes<'scope> {
