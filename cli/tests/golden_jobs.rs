@@ -376,10 +376,12 @@ golden_jobs! {
     exact_decimals
     filter_and_expressions
     global_aggregates
+    incomplete_events
     inner_joins
     july_june_july
     outer_joins
     resequenced_audit
+    shared_keys
     star_joins
     streams_into_state
     windows_over_a_stream

@@ -15,6 +15,7 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use tidemill_operators::columns;
 use tidemill_operators::stateless::Computed;
+use tidemill_types::ChangeBatch;
 
 use crate::Error;
 
@@ -120,6 +121,15 @@ pub fn tumble(
         rows: columns::batch(output, arrays, indices.len())?,
         kept: Some(kept),
     })
+}
+
+/// How many rows come without a time; those that go again are not counted a second time.
+pub fn untimed(time: usize, changes: &ChangeBatch) -> u64 {
+    let Some(times) = changes.rows.column(time).nulls() else {
+        return 0;
+    };
+    let comes = |&row: &usize| times.is_null(row) && changes.diff(row) > 0;
+    (0..changes.len()).filter(comes).count() as u64
 }
 
 fn to_arrow(error: datafusion_common::DataFusionError) -> ArrowError {

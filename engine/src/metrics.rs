@@ -83,6 +83,11 @@ fn job(out: &mut Text, status: &Status) {
             status.failed_rows.get(),
         ),
         (
+            "untimed_rows_total",
+            "Rows left out of windows because they have no time.",
+            status.untimed.get(),
+        ),
+        (
             "backpressure_waits_total",
             "Times that admission waited for epochs in flight.",
             status.backpressure_waits.get(),
@@ -157,6 +162,14 @@ fn sinks(out: &mut Text, status: &Status) {
     let mut family = out.family("records_committed_total", "counter", "Records committed.");
     for sink in &status.sinks {
         family.value(&topic(&sink.topic), sink.records.get());
+    }
+    let mut family = out.family(
+        "key_conflicts_total",
+        "counter",
+        "Rows that are not written because another one with their key is.",
+    );
+    for sink in &status.sinks {
+        family.value(&topic(&sink.topic), sink.conflicts.get());
     }
 }
 

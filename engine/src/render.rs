@@ -4,10 +4,12 @@
 
 mod aggregates;
 mod joins;
+mod needed;
+mod sinks;
 mod sources;
 mod stateful;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
@@ -15,7 +17,7 @@ use crossbeam_channel::Sender;
 use datafusion_expr::Expr;
 use tidemill_formats::studio_json::{self, Decoder, TimeLimit};
 use tidemill_jobs::plan::{
-    self, ColumnOrigin, JobPlan, JoinKind, Node, NodeId, NodeOp, SinkMode, SourcePlan,
+    self, ColumnOrigin, JobPlan, JoinKind, Node, NodeId, NodeOp, SourcePlan,
 };
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::arrange::{Arrangement, arrange};
@@ -25,17 +27,17 @@ use tidemill_operators::shell::{Batches, epoch_operator};
 use tidemill_operators::stateless::{Computed, stateless};
 use tidemill_operators::watermark::{self, Fact, Watermark, watermark_ticks};
 use tidemill_operators::{
-    Changes, Counter, Failure, Packet, Tick, Ticks, dedup, image, join, reduce, resequence, route,
-    sink, table, window,
+    Changes, Counter, Failure, Packet, Tick, Ticks, dedup, guard, image, join, reduce, resequence,
+    route, table, window,
 };
 use tidemill_state::Store;
-use tidemill_types::{ChangeBatch, OutputRecords};
+use tidemill_types::ChangeBatch;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle as Handle;
 use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::vec::ToStream;
-use timely::dataflow::operators::{Concatenate, Input, Probe, probe};
+use timely::dataflow::operators::{Concatenate, Input, Inspect, probe};
 
 use crate::event::Event;
 use crate::{Error, Status, expressions};
@@ -61,10 +63,10 @@ pub struct Context<'a> {
     pub partitions: &'a [Vec<u32>],
     /// This worker's state.
     pub store: &'a Store,
+    /// Epoch of the checkpoint that state is restored from; 0 for none.
+    pub restored_epoch: u64,
     /// Outputs up to this epoch are not emitted again.
     pub suppress_through: u64,
-    /// State is as of the end of this epoch; 0 for none.
-    pub restored: u64,
     /// Counts.
     pub status: &'a Arc<Status>,
     /// Where outputs go.
@@ -124,18 +126,6 @@ fn order(plan: &JobPlan) -> Vec<NodeId> {
         .collect()
 }
 
-/// What is needed of a node's output when epochs are done again after a restore. What was committed is not written again; but whatever state
-/// lies behind the node is as of the checkpoint, and has to hear of all that came after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Need {
-    /// Only sinks read it: nothing of what was committed.
-    Nothing,
-    /// What reads it has its own state from the checkpoint: what changed since.
-    Changes,
-    /// What reads it is rebuilt from it: all of it.
-    Everything,
-}
-
 struct Renderer<'a, 'scope> {
     context: &'a Context<'a>,
     scope: Scope<'scope, u64>,
@@ -170,15 +160,17 @@ impl<'scope> Renderer<'_, 'scope> {
                 key,
                 version,
                 tombstone_ms,
+                may_lack,
             } => {
+                let guard = self.guard(node, *input, [key, version.as_slice()], may_lack)?;
                 let settings = table::Settings {
                     name: node.name.clone(),
                     key: key.clone(),
                     version: version.clone(),
                     tombstone_ms: *tombstone_ms,
-                    emits_image: self.need_of(id) == Need::Everything,
+                    emits_image: self.feeds_state(id),
                 };
-                self.table(node, *input, settings)
+                self.table(node, *input, settings, guard)
             }
             NodeOp::Resequence {
                 input,
@@ -228,6 +220,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     .schema(*input)
                     .index_of(time)
                     .map_err(|error| self.plan_error(&node.name, error))?;
+                self.count_untimed(*input, time);
                 let (size_ms, output) = (*size_ms, node.schema.clone());
                 Ok(self.stateless(node, *input, move |rows| {
                     expressions::tumble(time, size_ms, &output, rows)
@@ -281,7 +274,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     })?,
                     aggregates: self.aggregates(*input, aggregates, node)?,
                     lateness_ms: self.lateness_ms(*input, *source),
-                    emits_image: self.need_of(id) == Need::Everything,
+                    emits_image: self.feeds_state(id),
                 };
                 self.window(node, *input, *source, settings)
             }
@@ -345,140 +338,14 @@ impl<'scope> Renderer<'_, 'scope> {
         output
     }
 
-    fn sink(&self, index: usize, probe: &probe::Handle<u64>) -> Result<(), Error> {
-        let plan = &self.context.plan.sinks[index];
-        let schema = self.schema(plan.input);
-        let mode = if plan.mode == SinkMode::Upsert {
-            sink::Mode::Upsert
-        } else if self.keeps_origin(plan.input) {
-            sink::Mode::Append(sink::Order::Arrival)
-        } else if self.keeps_order(plan.input, plan.key.clone()) {
-            sink::Mode::Append(sink::Order::Keys)
-        } else {
-            sink::Mode::Append(sink::Order::Rows)
-        };
-        let settings = sink::Settings {
-            name: plan.name.clone(),
-            key: plan.key.clone(),
-            mode,
-        };
-        let mut sink = sink::Sink::new(settings, schema, Counter::default())?;
-        let input = self.streams[&plan.input].clone();
-        let stays = mode == sink::Mode::Append(sink::Order::Arrival);
-        let input = if plan.key.is_empty() || stays {
-            input
-        } else {
-            route::by_key(
-                input,
-                &plan.name,
-                schema,
-                sink.key_columns().to_vec(),
-                self.context.failure.clone(),
-            )?
-        };
-        let (events, suppress_through) =
-            (self.context.events.clone(), self.context.suppress_through);
-        // What stays in its source's order stays on its worker, too.
-        let here = self.scope.index() as u64;
-        let pact = Exchange::new(move |packet: &Packet| if stays { here } else { packet.worker });
-        let (output, _) = epoch_operator::<_, Packet, (), _, _>(
-            input,
-            pact,
-            self.ticks.clone(),
-            &plan.name,
-            self.context.failure.clone(),
-            move |epoch, _, input, _, _| {
-                if epoch <= suppress_through {
-                    return Ok(());
-                }
-                for (partition, changes) in parts(input, stays) {
-                    let records: OutputRecords = sink.on_epoch(&changes)?;
-                    if !records.is_empty() {
-                        // Nobody listens any more only if the run is over.
-                        let _ = events.send(Event::Output {
-                            epoch,
-                            sink: index,
-                            partition,
-                            records,
-                        });
-                    }
-                }
-                Ok(())
-            },
-        );
-        output.probe_with(probe);
-        Ok(())
-    }
-
-    /// True if the rows at a node are what stateless stages make of one source.
-    fn keeps_origin(&self, node: NodeId) -> bool {
-        match &self.context.plan.nodes[node].op {
-            NodeOp::Source { .. } => true,
-            NodeOp::Filter { input, .. }
-            | NodeOp::Project { input, .. }
-            | NodeOp::Tumble { input, .. } => self.keeps_origin(*input),
-            _ => false,
-        }
-    }
-
-    /// True if the rows of one `key` at a node come from a resequencer by columns of that key, through stateless stages only.
-    fn keeps_order(&self, node: NodeId, key: Vec<String>) -> bool {
-        match &self.context.plan.nodes[node].op {
-            NodeOp::Resequence { per, .. } => per.iter().all(|column| key.contains(column)),
-            NodeOp::Filter { input, .. } => self.keeps_order(*input, key),
-            NodeOp::Project { input, columns } => {
-                let origin = |(expression, name): &(Expr, String)| match expression {
-                    Expr::Column(column) if key.contains(name) => Some(column.name.clone()),
-                    _ => None,
-                };
-                self.keeps_order(*input, columns.iter().filter_map(origin).collect())
-            }
-            _ => false,
-        }
-    }
-
-    /// What is needed of a node's output in epochs that were committed before, over all that reads it.
-    fn need_of(&self, node: NodeId) -> Need {
-        let nodes = self.context.plan.nodes.iter().enumerate();
-        let readers = nodes.filter(|(_, reader)| reader.op.inputs().contains(&node));
-        let need = |(id, reader): (NodeId, &Node)| match &reader.op {
-            NodeOp::Tumble { .. } | NodeOp::UnionAll { .. } | NodeOp::Late { .. } => {
-                self.need_of(id)
-            }
-            NodeOp::Project { .. } | NodeOp::Filter { .. } => self.need_of_computed(id),
-            NodeOp::Join { .. }
-            | NodeOp::StarJoin { .. }
-            | NodeOp::Aggregate { .. }
-            | NodeOp::Distinct { .. } => Need::Everything,
-            NodeOp::Dedup { .. }
-            | NodeOp::Table { .. }
-            | NodeOp::Resequence { .. }
-            | NodeOp::WindowAggregate { .. }
-            | NodeOp::Image { .. } => Need::Changes,
-            // These read no node.
-            NodeOp::Source { .. } | NodeOp::DeadLetters => Need::Nothing,
-        };
-        readers.map(need).max().unwrap_or(Need::Nothing)
-    }
-
-    /// Rows that cannot be computed leave as dead letters, which somebody may read; unless the rows come from those.
-    fn need_of_computed(&self, node: NodeId) -> Need {
-        let mut nodes = self.context.plan.nodes.iter();
-        let dead_letters = nodes.position(|node| matches!(node.op, NodeOp::DeadLetters));
-        match dead_letters {
-            Some(dead_letters) if !reads(self.context.plan, node, dead_letters) => {
-                self.need_of(node).max(self.need_of(dead_letters))
-            }
-            _ => self.need_of(node),
-        }
-    }
-
-    /// Up to which epoch a node's output is of no use; none if all of it is.
-    fn unneeded_through(&self, node: NodeId) -> Option<u64> {
-        match self.need_of(node) {
-            Need::Nothing => Some(self.context.suppress_through),
-            Need::Changes => Some(self.context.restored),
-            Need::Everything => None,
+    /// Counts the rows that a window over `time` leaves out.
+    fn count_untimed(&self, input: NodeId, time: usize) {
+        if self.schema(input).field(time).is_nullable() {
+            let untimed = self.context.status.untimed.clone();
+            let rows = self.streams[&input].clone();
+            let count =
+                move |packet: &Packet| untimed.add(expressions::untimed(time, &packet.changes));
+            drop(rows.inspect(count));
         }
     }
 
@@ -510,57 +377,5 @@ impl<'scope> Renderer<'_, 'scope> {
             node: node.to_owned(),
             reason: reason.to_string(),
         }
-    }
-}
-
-/// True if a node is another one or reads it, if only through others.
-fn reads(plan: &JobPlan, node: NodeId, other: NodeId) -> bool {
-    let mut inputs = plan.nodes[node].op.inputs().into_iter();
-    node == other || inputs.any(|input| reads(plan, input, other))
-}
-
-/// An epoch's changes as a sink takes them: all together, or by the source's partition that they come from and in the order of the source.
-fn parts(mut packets: Vec<Packet>, by_origin: bool) -> BTreeMap<Option<u32>, Vec<ChangeBatch>> {
-    if by_origin {
-        packets.sort_by_key(|packet| packet.origin);
-    }
-    let mut parts: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for packet in packets {
-        let origin = packet.origin.filter(|_| by_origin);
-        parts
-            .entry(origin.map(|origin| origin.partition))
-            .or_default()
-            .push(packet.changes);
-    }
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow_array::RecordBatch;
-    use tidemill_operators::Origin;
-
-    fn packet(partition: u32, offset: i64) -> Packet {
-        let rows = RecordBatch::new_empty(plan::ledger_schema());
-        let changes = ChangeBatch::inserts(rows);
-        Packet {
-            worker: 0,
-            changes,
-            origin: Some(Origin { partition, offset }),
-        }
-    }
-
-    #[test]
-    fn a_sink_in_the_order_of_its_source_takes_an_epoch_by_partition() {
-        let packets = vec![packet(3, 9), packet(1, 5), packet(3, 2)];
-        let counts = |by_origin| -> Vec<(Option<u32>, usize)> {
-            parts(packets.clone(), by_origin)
-                .into_iter()
-                .map(|(partition, changes)| (partition, changes.len()))
-                .collect()
-        };
-        assert_eq!(counts(true), [(Some(1), 1), (Some(3), 2)]);
-        assert_eq!(counts(false), [(None, 3)]);
     }
 }

@@ -86,7 +86,7 @@ impl Opened {
                 settings: state_settings(settings),
             },
             suppress_through: edges.start.committed.0,
-            restored: checkpoint.map_or(0, |manifest| manifest.epoch.0),
+            restored_epoch: checkpoint.map_or(0, |manifest| manifest.epoch.0),
             status: Arc::clone(status),
             clock: Arc::clone(clock),
             frozen: FrozenStates::new(settings.workers),

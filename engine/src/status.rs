@@ -128,6 +128,8 @@ pub struct SinkStatus {
     pub topic: String,
     /// Records committed, since the process started.
     pub records: Counter,
+    /// Rows that are not written because another one has their key.
+    pub conflicts: Counter,
 }
 
 /// All of it. Shared between the job's threads and whoever shows it.
@@ -155,6 +157,8 @@ pub struct Status {
     pub late: Counter,
     /// Rows that an expression could not be computed for.
     pub failed_rows: Counter,
+    /// Rows that fall in no window because they have no time.
+    pub untimed: Counter,
     /// From an epoch's last input to its commit.
     pub commit_seconds: Histogram,
     /// From a checkpoint's epoch to its manifest.

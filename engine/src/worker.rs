@@ -33,7 +33,7 @@ pub struct Shared {
     /// Outputs up to this epoch are not emitted again.
     pub suppress_through: u64,
     /// State is as of the end of this epoch; 0 for none.
-    pub restored: u64,
+    pub restored_epoch: u64,
     /// Counts.
     pub status: Arc<Status>,
     /// The clocks.
@@ -81,7 +81,7 @@ impl<'a> Driver<'a> {
                     partitions: &shared.partitions,
                     store: &store,
                     suppress_through: shared.suppress_through,
-                    restored: shared.restored,
+                    restored_epoch: shared.restored_epoch,
                     status: &shared.status,
                     events: &events,
                     failure: &failure,

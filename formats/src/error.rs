@@ -30,7 +30,7 @@ pub enum Error {
         /// The field asked for.
         field: String,
         /// The fields that exist.
-        known: &'static str,
+        known: String,
     },
     /// The metadata field has another type.
     #[error(

@@ -29,7 +29,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use tidemill_types::DeadLetter;
 use tidemill_types::system_columns::{self, Kept};
 
-pub use spec::{Column, METADATA, Origin, Spec, TimeLimit};
+pub use spec::{Column, METADATA, MetadataField, Origin, Spec, TimeLimit};
 
 use crate::Error;
 use columns::ColumnBuffer;

@@ -2,19 +2,22 @@
 //! or as text (sinks).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_expr::LogicalPlan;
 
 use crate::dialect::{
-    ColumnStatement, DeduplicateClause, Name, OptionStatement, QueryText, SinkStatement,
-    SourceStatement, StreamStatement, TableStatement,
+    DeduplicateClause, Name, QueryText, SinkStatement, SourceStatement, StreamStatement,
+    TableStatement,
 };
 use crate::error::{Error, Location};
-use crate::options::{self, Options};
+use crate::event;
+use crate::options::{self, Environment, Options};
 use crate::plan::{ColumnOrigin, SinkMode, SourceColumn, WatermarkPlan};
 use crate::profile::Profile;
+use crate::with::{self, With};
 
 /// The change that an event of a stream is: `create`, `update` or `delete`.
 pub const CHANGE_TYPE: &str = "change_type";
@@ -30,6 +33,10 @@ const IDLE_TIMEOUT_MS: i64 = 30_000;
 const LATENESS_MS: i64 = 3_600_000;
 /// How far clocks that are looked after may differ: five minutes, as in Kerberos (RFC 4120).
 const MAX_FUTURE_MS: i64 = 300_000;
+const MAX_FUTURE: &str = "watermark.max-future";
+const IDLE_TIMEOUT: &str = "watermark.idle-timeout";
+const LATENESS: &str = "watermark.allowed-lateness";
+const WATERMARK_OPTIONS: [&str; 3] = [MAX_FUTURE, IDLE_TIMEOUT, LATENESS];
 
 /// The type of `TIMESTAMP`.
 pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -114,10 +121,20 @@ pub struct Sink {
     pub mode: SinkMode,
     /// The format's name.
     pub format: String,
+    /// Where it writes.
+    pub target: Target,
     /// The options, the profile's overrides applied.
     pub options: Options,
     /// What it writes.
     pub query: QueryText,
+}
+
+/// Where a sink writes: no two sinks of a job to the same. A path is the same however it is spelt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    connector: String,
+    path: Option<PathBuf>,
+    topic: Option<String>,
 }
 
 /// What a name stands for; the numbers are indices in the [`Catalog`].
@@ -188,8 +205,9 @@ impl Catalog {
         &mut self,
         statement: SourceStatement,
         profile: &Profile,
+        environment: Environment<'_>,
     ) -> Result<(), Error> {
-        let source = source(statement, profile)?;
+        let source = source(statement, profile, environment)?;
         self.declare(&source.name, Object::Source(self.sources.len()))?;
         self.sources.push(source);
         Ok(())
@@ -205,7 +223,7 @@ impl Catalog {
         }
         refuse_twice(&statement.key)?;
         if let Some(version) = &statement.version {
-            column(columns, version)?;
+            event::check_version(column(columns, version)?, version.at)?;
         }
         let table = Table {
             name: statement.name,
@@ -218,6 +236,12 @@ impl Catalog {
         self.declare(&table.name, Object::Table(self.tables.len()))?;
         self.tables.push(table);
         Ok(())
+    }
+
+    /// Those of a table's key and version columns that an event may lack.
+    pub fn may_lack(&self, table: &Table) -> Vec<String> {
+        let of_table = table.key.iter().chain(&table.version);
+        event::may_lack(&self.sources[table.source].columns, of_table)
     }
 
     /// Declares a stream.
@@ -269,11 +293,32 @@ impl Catalog {
     }
 
     /// Declares a sink.
-    pub fn add_sink(&mut self, statement: SinkStatement, profile: &Profile) -> Result<(), Error> {
-        let sink = sink(statement, profile)?;
+    pub fn add_sink(
+        &mut self,
+        statement: SinkStatement,
+        profile: &Profile,
+        environment: Environment<'_>,
+    ) -> Result<(), Error> {
+        let sink = sink(statement, profile, environment)?;
         self.declare(&sink.name, Object::Sink)?;
+        self.refuse_second_writer(&sink)?;
         self.sinks.push(sink);
         Ok(())
+    }
+
+    fn refuse_second_writer(&self, sink: &Sink) -> Result<(), Error> {
+        let Some(topic) = &sink.target.topic else {
+            return Ok(());
+        };
+        let mut sinks = self.sinks.iter();
+        let Some(other) = sinks.find(|other| other.target == sink.target) else {
+            return Ok(());
+        };
+        let message = format!(
+            "sinks '{}' and '{}' write to one topic, '{topic}'; give each its own, or UNION ALL their queries in one",
+            other.name.text, sink.name.text
+        );
+        Err(Error::contradiction(sink.name.at, message))
     }
 
     /// Fails unless the source's watermark is on this column.
@@ -350,14 +395,20 @@ pub fn stream_schema(columns: &[SourceColumn]) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn source(statement: SourceStatement, profile: &Profile) -> Result<Source, Error> {
+fn source(
+    statement: SourceStatement,
+    profile: &Profile,
+    environment: Environment<'_>,
+) -> Result<Source, Error> {
     let name = statement.name;
-    let options = profile.source_options(&name.text, declared(&statement.options));
-    required(&options, "connector", &name, "source")?;
+    let options = profile.source_options(&name.text, with::declared(&statement.options));
+    let with = With::new("source", &name, &statement.options, &options, environment);
+    with.required("connector")?;
+    with.refuse_unknown("watermark.", &WATERMARK_OPTIONS)?;
     let columns: Vec<_> = statement
         .columns
         .into_iter()
-        .map(source_column)
+        .map(event::source_column)
         .collect::<Result<_, _>>()?;
     if columns.is_empty() {
         return Err(Error::contradiction(
@@ -365,8 +416,7 @@ fn source(statement: SourceStatement, profile: &Profile) -> Result<Source, Error
             format!("source '{}' has no column", name.text),
         ));
     }
-    let format = format(&options, SOURCE_FORMAT, &name, "source")?;
-    let invalid = |message| Error::contradiction(name.at, message);
+    let format = with.only("format", SOURCE_FORMAT)?;
     let watermark = match statement.watermark {
         None => None,
         Some(watermark) => {
@@ -378,29 +428,14 @@ fn source(statement: SourceStatement, profile: &Profile) -> Result<Source, Error
             Some(WatermarkPlan {
                 column: time.name.clone(),
                 delay_ms: watermark.delay_ms,
-                max_future_ms: options::milliseconds(
-                    &options,
-                    "watermark.max-future",
-                    MAX_FUTURE_MS,
-                )
-                .map_err(invalid)?,
-                idle_timeout_ms: options::milliseconds(
-                    &options,
-                    "watermark.idle-timeout",
-                    IDLE_TIMEOUT_MS,
-                )
-                .map_err(invalid)?,
-                lateness_ms: options::milliseconds(
-                    &options,
-                    "watermark.allowed-lateness",
-                    LATENESS_MS,
-                )
-                .map_err(invalid)?,
+                max_future_ms: with.milliseconds(MAX_FUTURE, MAX_FUTURE_MS)?,
+                idle_timeout_ms: with.milliseconds(IDLE_TIMEOUT, IDLE_TIMEOUT_MS)?,
+                lateness_ms: with.milliseconds(LATENESS, LATENESS_MS)?,
             })
         }
     };
     Ok(Source {
-        entity: options.get("entity").cloned(),
+        entity: with.get("entity")?,
         name,
         format,
         columns,
@@ -409,88 +444,21 @@ fn source(statement: SourceStatement, profile: &Profile) -> Result<Source, Error
     })
 }
 
-fn source_column(statement: ColumnStatement) -> Result<SourceColumn, Error> {
+fn sink(
+    statement: SinkStatement,
+    profile: &Profile,
+    environment: Environment<'_>,
+) -> Result<Sink, Error> {
     let name = statement.name;
-    if name.text.starts_with("__") {
-        let message = format!(
-            "column '{}': names that begin with '__' are taken; choose another",
-            name.text
-        );
-        return Err(Error::contradiction(name.at, message));
-    }
-    let from = match statement.metadata {
-        None => ColumnOrigin::Data(name.text.clone()),
-        Some(field) => {
-            check_metadata(&field, &statement.data_type)?;
-            ColumnOrigin::Metadata(field.text)
-        }
-    };
-    Ok(SourceColumn {
-        name: name.text,
-        data_type: statement.data_type,
-        nullable: !statement.not_null,
-        from,
-    })
-}
-
-/// Which types each field of the envelope can be read as.
-fn check_metadata(field: &Name, data_type: &DataType) -> Result<(), Error> {
-    const FIELDS: [&str; 7] = ["uuid", "type", "ts", "entity", "id", "partition", "offset"];
-    let (fits, types) = match field.text.as_str() {
-        "uuid" => (
-            matches!(data_type, DataType::FixedSizeBinary(16) | DataType::Utf8),
-            "UUID or VARCHAR",
-        ),
-        "type" | "entity" => (*data_type == DataType::Utf8, "VARCHAR"),
-        "ts" => (*data_type == TIMESTAMP, "TIMESTAMP"),
-        "id" => (
-            matches!(
-                data_type,
-                DataType::Int64 | DataType::Int32 | DataType::Utf8 | DataType::FixedSizeBinary(16)
-            ),
-            "BIGINT, INT, VARCHAR or UUID",
-        ),
-        "partition" => (
-            matches!(data_type, DataType::Int32 | DataType::Int64),
-            "INT or BIGINT",
-        ),
-        "offset" => (*data_type == DataType::Int64, "BIGINT"),
-        _ => {
-            let hint = format!("; use '{}'", FIELDS.join("', '"));
-            return Err(Error::Unknown {
-                at: field.at,
-                what: "metadata field",
-                name: field.text.clone(),
-                hint,
-            });
-        }
-    };
-    if fits {
-        return Ok(());
-    }
-    Err(Error::contradiction(
-        field.at,
-        format!(
-            "the metadata field '{}' can be read as {types} only",
-            field.text
-        ),
-    ))
-}
-
-fn sink(statement: SinkStatement, profile: &Profile) -> Result<Sink, Error> {
-    let name = statement.name;
-    let key_at = statement
-        .options
-        .iter()
-        .find(|option| option.name.text == "key");
-    let key_at = key_at.map_or(name.at, |option| option.name.at);
-    let options = profile.sink_options(&name.text, declared(&statement.options));
-    required(&options, "connector", &name, "sink")?;
-    let format = format(&options, SINK_FORMAT, &name, "sink")?;
-    let key = options
-        .get("key")
-        .map_or_else(Vec::new, |key| options::list(key));
-    let mode = match options.get("mode").map(String::as_str) {
+    let options = profile.sink_options(&name.text, with::declared(&statement.options));
+    let with = With::new("sink", &name, &statement.options, &options, environment);
+    let connector = with.required("connector")?;
+    with.refuse_unknown("watermark.", &[])?;
+    let format = with.only("format", SINK_FORMAT)?;
+    let key = with
+        .get("key")?
+        .map_or_else(Vec::new, |key| options::list(&key));
+    let mode = match with.get("mode")?.as_deref() {
         Some("append") => SinkMode::Append,
         Some("upsert") => SinkMode::Upsert,
         None if key.is_empty() => SinkMode::Append,
@@ -511,45 +479,19 @@ fn sink(statement: SinkStatement, profile: &Profile) -> Result<Sink, Error> {
         return Err(Error::contradiction(name.at, message));
     }
     Ok(Sink {
+        key_at: with.place("key"),
+        target: Target {
+            connector,
+            path: with.get("path")?.map(PathBuf::from),
+            topic: with.get("topic")?,
+        },
         name,
-        key_at,
         key,
         mode,
         format,
         options,
         query: statement.query,
     })
-}
-
-fn declared(options: &[OptionStatement]) -> Options {
-    options
-        .iter()
-        .map(|option| (option.name.text.clone(), option.value.clone()))
-        .collect()
-}
-
-fn required(options: &Options, option: &str, name: &Name, what: &str) -> Result<(), Error> {
-    if options.get(option).is_some_and(|value| !value.is_empty()) {
-        return Ok(());
-    }
-    let message = format!(
-        "{what} '{}' has no {option}; add {option} = '…' to its WITH",
-        name.text
-    );
-    Err(Error::contradiction(name.at, message))
-}
-
-fn format(options: &Options, known: &str, name: &Name, what: &str) -> Result<String, Error> {
-    match options.get("format") {
-        Some(format) if format != known => {
-            let message = format!(
-                "{what} '{}' has format '{format}'; the formats of a {what} are: '{known}'",
-                name.text
-            );
-            Err(Error::contradiction(name.at, message))
-        }
-        _ => Ok(known.to_owned()),
-    }
 }
 
 /// Looks a column up.

@@ -11,12 +11,14 @@
 mod catalog;
 mod dialect;
 mod error;
+mod event;
 mod lower;
 pub mod options;
 pub mod plan;
 mod profile;
 mod query;
 mod text;
+mod with;
 
 pub use error::{Error, Location};
 pub use plan::JobPlan;
@@ -43,7 +45,7 @@ pub fn plan_job(
     environment: Environment<'_>,
 ) -> Result<JobPlan, Error> {
     let functions = Functions::default();
-    let catalog = declare(sql, profile, &functions)?;
+    let catalog = declare(sql, profile, environment, &functions)?;
     let mut plans = Vec::with_capacity(catalog.sinks.len());
     let mut usage = Usage::default();
     for sink in &catalog.sinks {
@@ -76,26 +78,37 @@ pub fn plan_job(
             "no source reaches a sink; read a table or a stream",
         ));
     }
-    let mut inputs = Vec::with_capacity(plans.len());
+    let mut lowered = Vec::with_capacity(plans.len());
     for (sink, plan) in catalog.sinks.iter().zip(&plans) {
-        inputs.push(lower_sink(&mut graph, &catalog, &stages, sink, plan)?);
+        lowered.push(lower_sink(&mut graph, &catalog, &stages, sink, plan)?);
     }
-    assemble(name, graph, stages, catalog, &inputs, environment)
+    assemble(name, graph, stages, catalog, &lowered, environment)
+}
+
+/// What a sink's query was lowered to.
+struct LoweredSink {
+    input: NodeId,
+    shares_keys: bool,
 }
 
 /// Reads the statements in order: a name must be declared before it is used.
-fn declare(sql: &str, profile: &Profile, functions: &Functions) -> Result<Catalog, Error> {
+fn declare(
+    sql: &str,
+    profile: &Profile,
+    environment: Environment<'_>,
+    functions: &Functions,
+) -> Result<Catalog, Error> {
     let mut catalog = Catalog::default();
     for statement in dialect::statements::parse(sql)? {
         match statement {
-            Statement::Source(source) => catalog.add_source(source, profile)?,
+            Statement::Source(source) => catalog.add_source(source, profile, environment)?,
             Statement::Table(table) => catalog.add_table(table)?,
             Statement::Stream(stream) => catalog.add_stream(stream)?,
             Statement::View(view) => {
                 let plan = query::bind(&view.query, &catalog, functions)?;
                 catalog.add_view(&view.name, plan)?;
             }
-            Statement::Sink(sink) => catalog.add_sink(sink, profile)?,
+            Statement::Sink(sink) => catalog.add_sink(sink, profile, environment)?,
         }
     }
     Ok(catalog)
@@ -107,7 +120,7 @@ fn lower_sink(
     stages: &Stages,
     sink: &Sink,
     plan: &LogicalPlan,
-) -> Result<NodeId, Error> {
+) -> Result<LoweredSink, Error> {
     let name = &sink.name.text;
     let node = Lowering {
         graph,
@@ -136,7 +149,13 @@ fn lower_sink(
         SinkMode::Upsert if draft.durable == Durable::Nothing => format!(
             "sink '{name}' upserts by key, but a stream of events has many rows per key; use mode = 'append', or read a TABLE"
         ),
-        _ => return Ok(node),
+        mode => {
+            let shares_keys = mode == SinkMode::Upsert && !graph.is_unique(node, &sink.key);
+            return Ok(LoweredSink {
+                input: node,
+                shares_keys,
+            });
+        }
     };
     Err(Error::contradiction(sink.name.at, message))
 }
@@ -146,17 +165,17 @@ fn assemble(
     graph: Graph,
     stages: Stages,
     catalog: Catalog,
-    inputs: &[NodeId],
+    lowered: &[LoweredSink],
     environment: Environment<'_>,
 ) -> Result<JobPlan, Error> {
-    let (nodes, inputs) = graph.finish(inputs);
+    let inputs: Vec<NodeId> = lowered.iter().map(|sink| sink.input).collect();
+    let (nodes, inputs) = graph.finish(&inputs);
     let mut sources = stages.sources;
     for source in &mut sources {
         resolve(&source.name, &mut source.options, environment)?;
-        source.entity = source.options.get("entity").cloned();
     }
     let mut sinks = Vec::with_capacity(inputs.len());
-    for (sink, input) in catalog.sinks.into_iter().zip(inputs) {
+    for ((sink, input), lowered) in catalog.sinks.into_iter().zip(inputs).zip(lowered) {
         let mut options = sink.options;
         resolve(&sink.name.text, &mut options, environment)?;
         let name = sink.name.text;
@@ -166,6 +185,7 @@ fn assemble(
             format: sink.format,
             key: sink.key,
             mode: sink.mode,
+            shares_keys: lowered.shares_keys,
             options,
         });
     }

@@ -79,11 +79,8 @@ pub fn list(value: &str) -> Vec<String> {
         .collect()
 }
 
-/// Milliseconds of an option such as `30 s`; the error says what is expected.
-pub fn milliseconds(options: &Options, name: &str, default_ms: i64) -> Result<i64, String> {
-    let Some(text) = options.get(name) else {
-        return Ok(default_ms);
-    };
+/// Milliseconds of an option's text such as `30 s`; the error says what is expected.
+pub fn milliseconds(name: &str, text: &str) -> Result<i64, String> {
     duration::milliseconds(text, None).ok_or_else(|| {
         format!(
             "option '{name}' is '{text}'; expected {}",

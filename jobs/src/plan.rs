@@ -38,7 +38,7 @@ pub struct SourcePlan {
     /// The columns that the job uses, in order of declaration, and where each comes from.
     pub columns: Vec<SourceColumn>,
     /// Whether the record's time travels along (`__time`), for deduplication and for tables without a version, and its bytes (`__bytes`), for
-    /// the late ledger.
+    /// the late ledger or the dead letters.
     pub kept: Kept,
     /// The watermark, if declared.
     pub watermark: Option<WatermarkPlan>,
@@ -125,6 +125,9 @@ pub enum NodeOp {
         version: Option<String>,
         /// How long a tombstone guards against older updates, by the records' times.
         tombstone_ms: i64,
+        /// Those of the key and version columns that an event may lack. One without its key, and a delete without its version, is a dead
+        /// letter: a row could be neither found nor put in order by it.
+        may_lack: Vec<String>,
     },
     /// Emits a key's events in order of `by`, once the watermark has passed them; what comes later goes to the late ledger.
     /// Output: as its input (system columns included), without `__bytes`.
@@ -325,6 +328,8 @@ pub struct SinkPlan {
     pub key: Vec<String>,
     /// Upserts with tombstones, or an append-only stream.
     pub mode: SinkMode,
+    /// True if it upserts and rows of its input may have one key, or no proof was found that they have not: then the sink keeps the rows.
+    pub shares_keys: bool,
     /// All `WITH` options, a profile's overrides applied.
     pub options: BTreeMap<String, String>,
 }

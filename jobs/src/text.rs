@@ -78,6 +78,9 @@ impl JobPlan {
         if !sink.key.is_empty() {
             write!(out, " by {}", sink.key.join(", "))?;
         }
+        if sink.shares_keys {
+            write!(out, " (rows may share it)")?;
+        }
         writeln!(out, ", from {}", self.nodes[sink.input].name)
     }
 }
@@ -223,12 +226,19 @@ pub fn operation(
             key,
             version,
             tombstone_ms,
+            may_lack,
             ..
-        } => format!(
-            "table of {read} by {}, version {}, tombstones for {tombstone_ms} ms",
-            key.join(", "),
-            version.as_deref().unwrap_or("position")
-        ),
+        } => {
+            let text = format!(
+                "table of {read} by {}, version {}, tombstones for {tombstone_ms} ms",
+                key.join(", "),
+                version.as_deref().unwrap_or("position")
+            );
+            match may_lack.as_slice() {
+                [] => text,
+                columns => format!("{text}, dead letters without {}", columns.join(", ")),
+            }
+        }
         NodeOp::Resequence {
             by,
             per,

@@ -273,6 +273,19 @@ const QUERIES: &[(&str, &str)] = &[
         "q:41: DISTINCT in an aggregate over a window is not supported; select DISTINCT rows before the window",
     ),
     (
+        "SELECT s.id FROM order_changes s JOIN customer_changes c ON c.id = s.customer_id",
+        "q:68: a join of two streams, which must keep every event of both for ever, is not supported; join a TABLE, or what GROUP BY makes of one of the streams",
+    ),
+    (
+        "SELECT s.id FROM order_changes s JOIN customers c ON c.id = s.customer_id LEFT JOIN tidemill_dead_letters d ON d.topic = c.name",
+        "q:122: a join of two streams, which must keep every event of both for ever, is not supported; join a TABLE, or what GROUP BY makes of one of the streams",
+    ),
+    (
+        "SELECT a.id FROM TABLE(TUMBLE(TABLE order_changes, DESCRIPTOR(ts), INTERVAL '1' DAY)) AS a
+         JOIN (SELECT id FROM orders UNION ALL SELECT id FROM customer_changes) AS b ON a.id = b.id",
+        "q+1:89: a join of two streams, which must keep every event of both for ever, is not supported; join a TABLE, or what GROUP BY makes of one of the streams",
+    ),
+    (
         "SELECT * FROM tidemill_late",
         "q:15: 'tidemill_late' is empty: no stream with RESEQUENCE BY reaches a sink of this job",
     ),
@@ -309,11 +322,15 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SOURCE s (a BIGINT METADATA FROM 'key') WITH (connector = 'x')",
-        "1:41: unknown metadata field 'key'; use 'uuid', 'type', 'ts', 'entity', 'id', 'partition', 'offset'",
+        "1:41: unknown metadata field 'key'; use 'uuid', 'type', 'ts', 'entity', 'id', 'partition', 'offset', 'topic'",
     ),
     (
         "CREATE SOURCE s (a BIGINT METADATA FROM 'uuid') WITH (connector = 'x')",
-        "1:41: the metadata field 'uuid' can be read as UUID or VARCHAR only",
+        "1:41: the metadata field 'uuid' can be read as UUID or VARCHAR only; declare it so, and cast it in the query",
+    ),
+    (
+        "CREATE SOURCE s (a VARCHAR METADATA FROM 'id') WITH (connector = 'x')",
+        "1:42: the metadata field 'id' can be read as BIGINT or INT only; declare it so, and cast it in the query",
     ),
     (
         "CREATE SOURCE s (a BIGINT)",
@@ -342,6 +359,18 @@ const STATEMENTS: &[(&str, &str)] = &[
     (
         "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR a AS a) WITH (connector = 'x', watermark.idle-timeout = 'long')",
         "1:15: option 'watermark.idle-timeout' is 'long'; expected a whole number and a unit of millisecond, second, minute, hour, day or week, such as '5 second'",
+    ),
+    (
+        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR a AS a) WITH (connector = 'x', watermark.idle-timout = '1 s')",
+        "1:76: unknown option 'watermark.idle-timout'; did you mean 'watermark.idle-timeout'?",
+    ),
+    (
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', watermark.x = '1 s')",
+        "1:51: unknown option 'watermark.x'; there are 'watermark.max-future', 'watermark.idle-timeout'",
+    ),
+    (
+        "CREATE SOURCE s (a BIGINT, v VARCHAR) WITH (connector = 'x');\nCREATE TABLE t (PRIMARY KEY (a)) FROM s VERSION BY v",
+        "2:52: the version 'v' must be a BIGINT, INT, DATE or TIMESTAMP",
     ),
     (
         "CREATE SOURCE s (a BIGINT) WITH (connector = 'x');\nCREATE TABLE t (PRIMARY KEY (b)) FROM s",
@@ -417,6 +446,14 @@ const SINKS: &[(&str, &str)] = &[
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', format = 'avro') AS SELECT id FROM orders",
         "q:13: sink 'o' has format 'avro'; the formats of a sink are: 'json'",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'files', key = 'id', watermark.idle-timeout = '1 s') AS SELECT id FROM orders",
+        "q:54: a sink has no option 'watermark.idle-timeout'; leave it out",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'files', path = 'd/', topic = 't', key = 'id') AS SELECT id FROM orders; CREATE SINK p WITH (connector = 'files', path = 'd', topic = '${TOPIC:-t}') AS SELECT id FROM order_changes",
+        "q:118: sinks 'o' and 'p' write to one topic, 't'; give each its own, or UNION ALL their queries in one",
     ),
     (
         "CREATE SINK orders WITH (connector = 'files', key = 'id') AS SELECT id FROM orders",

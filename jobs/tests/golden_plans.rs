@@ -256,6 +256,39 @@ fn secrets_never_reach_the_text() {
 }
 
 #[test]
+fn what_the_planner_reads_may_stand_in_the_environment() {
+    let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id', ts TIMESTAMP METADATA FROM 'ts', WATERMARK FOR ts AS ts)
+                   WITH (connector = 'x', topic = 't', entity = '${ENTITY}', format = '${FORMAT:-studio-json}',
+                         watermark.idle-timeout = '${IDLE}', watermark.max-future = '${FUTURE:-2 s}');
+               CREATE TABLE t (PRIMARY KEY (id)) FROM e;
+               CREATE SINK o WITH (connector = 'x', topic = 'u', key = '${KEY}', mode = '${MODE:-upsert}') AS SELECT id FROM t;";
+    let environment = |name: &str| {
+        let value = match name {
+            "ENTITY" => "order",
+            "IDLE" => "7 s",
+            "KEY" => "id",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    let plan = plan_job("job", sql, &Profile::default(), &environment).expect("valid");
+    let source = &plan.sources[0];
+    let watermark = source.watermark.as_ref().expect("declared");
+    assert_eq!(source.entity.as_deref(), Some("order"));
+    assert_eq!(
+        (watermark.idle_timeout_ms, watermark.max_future_ms),
+        (7_000, 2_000)
+    );
+    assert_eq!(plan.sinks[0].key, ["id"]);
+    let without = |name: &str| environment(name).filter(|value| value != "7 s");
+    let error = plan_job("job", sql, &Profile::default(), &without).expect_err("no IDLE");
+    assert_eq!(
+        error.to_string(),
+        "option 'watermark.idle-timeout' of 'e': the environment has no 'IDLE'; set it, or give a default: ${IDLE:-default}"
+    );
+}
+
+#[test]
 fn a_missing_variable_is_named() {
     let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id') WITH (connector = 'kafka', topic = '${TOPIC}');
                CREATE STREAM s FROM e;

@@ -9,8 +9,10 @@
 //!
 //! State: id → until when it counts as seen (i64, big endian); where it passed more than once and the earlier time still counts, the latest of
 //! these first, then the others.
+//!
+//! An event without an id equals no other, and passes: what cannot be told apart is not dropped.
 
-use arrow_array::{BooleanArray, RecordBatch};
+use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use tidemill_state::Change;
@@ -95,7 +97,8 @@ impl Dedup {
             .codec
             .encode(&[rows.column(self.id).clone()], rows.num_rows())
             .of(name)?;
-        let mut keep = vec![false; rows.num_rows()];
+        let is_null = |row| rows.column(self.id).is_null(row);
+        let mut keep: Vec<bool> = (0..rows.num_rows()).map(is_null).collect();
         let (order, times) = self.in_order(&rows, &ids);
         let keys: Vec<(u16, &[u8])> = order
             .iter()
@@ -132,7 +135,7 @@ impl Dedup {
         Ok((passed > 0).then(|| ChangeBatch::inserts(rows)))
     }
 
-    /// The rows by id, those of one id in order of time and position, and the times.
+    /// The rows by id, those of one id in order of time and position, and the times; rows without an id are left out.
     fn in_order<'a>(
         &self,
         rows: &'a RecordBatch,
@@ -142,7 +145,8 @@ impl Dedup {
         let partitions = columns::partitions(rows.column(self.partition));
         let offsets = columns::offsets(rows.column(self.offset));
         let place = |row: usize| (times[row], partitions[row], offsets[row]);
-        let mut order: Vec<usize> = (0..rows.num_rows()).collect();
+        let has_id = |row: &usize| rows.column(self.id).is_valid(*row);
+        let mut order: Vec<usize> = (0..rows.num_rows()).filter(has_id).collect();
         order.sort_unstable_by(|&a, &b| {
             let by_id = ids.bytes(a).cmp(ids.bytes(b));
             by_id.then_with(|| place(a).cmp(&place(b)))

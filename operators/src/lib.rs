@@ -20,6 +20,7 @@ pub mod decode;
 pub mod dedup;
 pub mod error;
 pub mod gather;
+pub mod guard;
 pub mod image;
 pub mod join;
 pub mod keyed;

@@ -5,15 +5,21 @@
 //! the order that a resequencer gave them, else by row; what comes straight from a source stays in its order. So the bytes of an epoch do
 //! not depend on the number of workers.
 //!
-//! Does not promise anything about two rows with one key in a view: the greater row is written, and it is counted.
+//! Where rows may share a key, the sink keeps the rows ([`Sink::keeping_rows`]) and writes the least row of each key, counting those that it
+//! does not write. Does not promise anything about rows that share a key in a sink that keeps none, but that they are counted: give it only
+//! rows whose key is known to tell them apart.
+
+mod kept;
 
 use arrow_schema::SchemaRef;
 use tidemill_formats::json::{Encoder, KeyEncoder};
+use tidemill_types::row::EncodedRows;
 use tidemill_types::{ChangeBatch, OutputRecords};
 
 use crate::error::Context;
-use crate::keyed::KeyedLayout;
+use crate::keyed::{KeyedLayout, RowBuffer};
 use crate::{Counter, Error, columns};
+use kept::{KeptRows, Net};
 
 /// Settings of a sink.
 #[derive(Debug)]
@@ -54,6 +60,7 @@ pub struct Sink {
     layout: KeyedLayout,
     values: Encoder,
     keys: Option<KeyEncoder>,
+    kept: Option<KeptRows>,
     conflicts: Counter,
     /// How large a record was lately.
     record_bytes: usize,
@@ -67,14 +74,14 @@ struct Change<'a> {
     diff: i64,
 }
 
-/// What an epoch leaves of a key.
-enum Net {
+/// What an epoch leaves of a key: the number of a row that has it.
+enum Left {
     Upsert(u32),
     Tombstone(u32),
 }
 
 impl Sink {
-    /// A sink for rows of `schema`.
+    /// A sink for rows of `schema`; counts the rows that are not written because another one with their key is.
     ///
     /// # Errors
     /// If a key column is missing, or a type cannot be encoded.
@@ -107,10 +114,18 @@ impl Sink {
             layout,
             values,
             keys,
+            kept: None,
             conflicts,
             name,
             record_bytes: 0,
         })
+    }
+
+    /// Keeps the rows of each key in a table of its own, so that rows may share a key. For upserts.
+    #[must_use]
+    pub fn keeping_rows(mut self, state: tidemill_state::Table) -> Self {
+        self.kept = Some(KeptRows::new(state));
+        self
     }
 
     /// Positions of the key columns; rows are to be routed by them.
@@ -122,7 +137,7 @@ impl Sink {
     /// One epoch: its records.
     ///
     /// # Errors
-    /// If rows are not of the sink's schema.
+    /// If rows are not of the sink's schema, or state cannot be read or written.
     pub fn on_epoch(&mut self, input: &[ChangeBatch]) -> Result<OutputRecords, Error> {
         let mut records = OutputRecords::default();
         if input.is_empty() {
@@ -143,12 +158,19 @@ impl Sink {
                 let rows = rows.into_iter().map(|row| (row as usize, true));
                 self.write(&changes, rows, &mut records)?;
             }
+            Mode::Upsert if self.kept.is_some() => {
+                let changes = columns::concat(&self.schema, input).of(&self.name)?;
+                if let Some(shown) = self.shown(&changes)? {
+                    let rows = (0..shown.len()).map(|row| (row, shown.diff(row) > 0));
+                    self.write(&shown, rows, &mut records)?;
+                }
+            }
             Mode::Upsert => {
                 let changes = columns::concat(&self.schema, input).of(&self.name)?;
-                let nets = self.consolidate(&changes)?;
-                let rows = nets.into_iter().map(|net| match net {
-                    Net::Upsert(row) => (row as usize, true),
-                    Net::Tombstone(row) => (row as usize, false),
+                let left = self.consolidate(&changes)?;
+                let rows = left.into_iter().map(|left| match left {
+                    Left::Upsert(row) => (row as usize, true),
+                    Left::Tombstone(row) => (row as usize, false),
                 });
                 self.write(&changes, rows, &mut records)?;
             }
@@ -189,37 +211,60 @@ impl Sink {
     }
 
     /// Per key the net effect of the epoch, ordered by key.
-    fn consolidate(&self, changes: &ChangeBatch) -> Result<Vec<Net>, Error> {
+    fn consolidate(&self, changes: &ChangeBatch) -> Result<Vec<Left>, Error> {
         let keys = self.layout.encode_keys(&changes.rows).of(&self.name)?;
         let values = self.layout.encode_values(&changes.rows).of(&self.name)?;
-        let mut sorted: Vec<Change<'_>> = (0u32..)
-            .zip(0..changes.len())
-            .map(|(row, i)| Change {
-                key: keys.bytes(i),
-                value: values.bytes(i),
-                row,
-                diff: changes.diff(i),
-            })
-            .collect();
-        sorted.sort_unstable_by(|a, b| (a.key, a.value).cmp(&(b.key, b.value)));
-        let mut nets = Vec::new();
-        for of_key in sorted.chunk_by(|a, b| a.key == b.key) {
-            let mut net = None;
+        let mut all_left = Vec::new();
+        for of_key in sorted(changes, &keys, &values).chunk_by(|a, b| a.key == b.key) {
+            let mut left = None;
             for of_row in of_key.chunk_by(|a, b| a.value == b.value) {
+                let row = of_row[0].row;
                 match of_row.iter().map(|change| change.diff).sum::<i64>() {
                     0 => {}
                     diff if diff > 0 => {
-                        if matches!(net, Some(Net::Upsert(_))) || diff > 1 {
+                        if matches!(left, Some(Left::Upsert(_))) || diff > 1 {
                             self.conflicts.add(1);
                         }
-                        net = Some(Net::Upsert(of_row[0].row));
+                        left = match left {
+                            Some(least @ Left::Upsert(_)) => Some(least),
+                            _ => Some(Left::Upsert(row)),
+                        };
                     }
-                    _ => net = net.or(Some(Net::Tombstone(of_row[0].row))),
+                    _ => left = left.or(Some(Left::Tombstone(row))),
                 }
             }
-            nets.extend(net);
+            all_left.extend(left);
         }
-        Ok(nets)
+        Ok(all_left)
+    }
+
+    /// Of each key whose shown row changed the row that is shown now, with diff 1, or the one that is no longer, with -1. Ordered by key.
+    fn shown(&mut self, changes: &ChangeBatch) -> Result<Option<ChangeBatch>, Error> {
+        let Some(kept) = &mut self.kept else {
+            return Ok(None);
+        };
+        let keys = self.layout.encode_keys(&changes.rows).of(&self.name)?;
+        let values = self.layout.encode_values(&changes.rows).of(&self.name)?;
+        let sorted = sorted(changes, &keys, &values);
+        let nets: Vec<Net<'_>> = sorted
+            .chunk_by(|a, b| (a.key, a.value) == (b.key, b.value))
+            .map(|of_row| Net {
+                key: of_row[0].key,
+                value: of_row[0].value,
+                diff: of_row.iter().map(|change| change.diff).sum(),
+            })
+            .filter(|net| net.diff != 0)
+            .collect();
+        let mut shown = RowBuffer::default();
+        let conflicts = kept.apply(&self.name, &nets, |key, before, after| {
+            if let Some(value) = after {
+                shown.push(key, value, 1);
+            } else if let Some(value) = before {
+                shown.push(key, value, -1);
+            }
+        })?;
+        self.conflicts.add(conflicts);
+        shown.take(&self.layout).of(&self.name)
     }
 
     /// Every row, as often as it was added, by key; rows of one key in their own order if they have one, else by row. Without a key, by row.
@@ -243,4 +288,23 @@ impl Sink {
             .flat_map(|(_, _, row)| std::iter::repeat_n(row, times(row)))
             .collect())
     }
+}
+
+/// The changes of an epoch in order of key and value.
+fn sorted<'a>(
+    changes: &ChangeBatch,
+    keys: &'a EncodedRows,
+    values: &'a EncodedRows,
+) -> Vec<Change<'a>> {
+    let mut sorted: Vec<Change<'_>> = (0u32..)
+        .zip(0..changes.len())
+        .map(|(row, i)| Change {
+            key: keys.bytes(i),
+            value: values.bytes(i),
+            row,
+            diff: changes.diff(i),
+        })
+        .collect();
+    sorted.sort_unstable_by(|a, b| (a.key, a.value).cmp(&(b.key, b.value)));
+    sorted
 }

@@ -127,7 +127,7 @@ where
 }
 
 /// A row as text, for a person.
-fn describe(row: &RecordBatch) -> String {
+pub fn describe(row: &RecordBatch) -> String {
     let schema = row.schema();
     let show = |(field, column): (&FieldRef, &ArrayRef)| {
         let value = array_value_to_string(column, 0).unwrap_or_else(|error| error.to_string());

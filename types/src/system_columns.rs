@@ -12,14 +12,14 @@ pub const OFFSET: &str = "__offset";
 /// When the record was written, in milliseconds since 1970 (`Int64`, not null), never earlier than a record before it in the same epoch and
 /// partition; only present where a later stage needs it (deduplication, a table without a version).
 pub const TIME: &str = "__time";
-/// The record as read (`Binary`, not null); only present where a later stage needs it (the late ledger).
+/// The record as read (`Binary`, not null); only present where a later stage needs it (for a ledger).
 pub const BYTES: &str = "__bytes";
 
 /// An entity appeared.
 pub const OP_CREATE: u8 = 0;
 /// An entity has a new state.
 pub const OP_UPDATE: u8 = 1;
-/// An entity is gone. All columns but the key, the version and the metadata may be null.
+/// An entity is gone. All columns but the metadata may be null.
 pub const OP_DELETE: u8 = 2;
 
 /// Which of the columns are there that not every job needs.

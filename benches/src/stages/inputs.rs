@@ -70,7 +70,7 @@ impl Inputs {
     pub fn clock_ms(&self, epoch: usize) -> i64 {
         self.epochs[epoch]
             .first()
-            .map_or(0, |(_, batch)| batch.clock_ms)
+            .map_or(0, |(_, batch)| batch.clocks.wall_ms)
     }
 }
 

@@ -168,6 +168,7 @@ impl Stages<'_> {
                 key,
                 version,
                 tombstone_ms,
+                ..
             } => {
                 let settings = table::Settings {
                     name: node.name.clone(),

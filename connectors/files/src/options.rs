@@ -1,7 +1,7 @@
 //! The `WITH` options that this connector knows.
 //!
-//! Names with a dot belong to the planner or to another connector (`watermark.idle-timeout`, `bootstrap.servers`) and are ignored, so that a
-//! profile can move an object here from elsewhere. Every other unknown name is an error: it is most likely misspelt.
+//! Every unknown name is an error: it is most likely misspelt. Names of the planner's (`watermark.…`) are checked there. A profile that moves
+//! an object here from elsewhere leaves behind what spoke to the connector that it had.
 
 use std::path::PathBuf;
 
@@ -103,16 +103,22 @@ fn required<'a>(what: &str, options: &'a Options, name: &str) -> Result<&'a str,
 }
 
 fn refuse_unknown(what: &str, options: &Options, known: &[&str]) -> Result<(), Error> {
+    let names = [known, &SHARED].concat();
     for name in options.keys() {
-        if !name.contains('.')
-            && !known.contains(&name.as_str())
-            && !SHARED.contains(&name.as_str())
-        {
-            return Err(invalid(format!(
-                "{what} has the unknown option '{name}'; connector 'files' knows '{}'",
-                [known, &SHARED].concat().join("', '")
-            )));
+        if names.contains(&name.as_str()) || name.starts_with("watermark.") {
+            continue;
         }
+        let nearest = names
+            .iter()
+            .map(|known| (strsim::damerau_levenshtein(name, known), known))
+            .min();
+        let hint = match nearest {
+            Some((distance, known)) if distance <= 3 => format!("did you mean '{known}'?"),
+            _ => format!("connector 'files' knows '{}'", names.join("', '")),
+        };
+        return Err(invalid(format!(
+            "{what} has the unknown option '{name}'; {hint}"
+        )));
     }
     Ok(())
 }

@@ -268,6 +268,13 @@ fn wrong_options_are_named() {
         .options
         .insert("partition".to_owned(), "1".to_owned());
     assert!(message(&[misspelt]).contains("unknown option 'partition'"));
+    let mut options = source_options(folder.path(), "a");
+    options.insert("fetch.min.bytes".to_owned(), "1".to_owned());
+    let error = Files.source("reader", "a", &options).err().unwrap();
+    assert_eq!(
+        error.message,
+        "source 'a' has the unknown option 'fetch.min.bytes'; connector 'files' knows 'path', 'topic', 'connector', 'format', 'key', 'mode', 'entity'"
+    );
     let elsewhere = sink(Path::new("/elsewhere"), "b", 1);
     assert!(
         message(&[sink(folder.path(), "a", 1), elsewhere])

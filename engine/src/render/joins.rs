@@ -12,6 +12,7 @@ use tidemill_operators::join::{Follows, Side};
 use tidemill_operators::lookup::{self, Version};
 use tidemill_operators::stateless::select;
 
+use super::needed::Needed;
 use super::*;
 
 /// What an arrangement indexes, and how.
@@ -362,5 +363,14 @@ impl<'scope> Renderer<'_, 'scope> {
         };
         self.arrangements.insert(index, arrangement.clone());
         Ok(arrangement)
+    }
+
+    /// Up to which epoch a node's output is of no use, if it is of none there.
+    fn unneeded_through(&self, node: NodeId) -> Option<u64> {
+        match self.needed(node) {
+            Needed::Always => None,
+            Needed::SinceCheckpoint => Some(self.context.restored_epoch),
+            Needed::Uncommitted => Some(self.context.suppress_through),
+        }
     }
 }

@@ -48,10 +48,12 @@ impl<'scope> Renderer<'_, 'scope> {
         node: &Node,
         input: NodeId,
         settings: table::Settings,
+        guard: Option<guard::Guard>,
     ) -> Result<Changes<'scope>, Error> {
         let key = self.columns(input, &settings.key, node)?;
         let state = self.context.store.expiring_table(&node.name)?;
-        let (rows, schema) = self.narrow(input, settings.version.is_none(), node)?;
+        let keep_time = settings.version.is_none() || guard.is_some();
+        let (narrow, schema) = self.narrow(input, keep_time, node)?;
         let mut table = table::Table::new(
             settings,
             &schema,
@@ -60,15 +62,61 @@ impl<'scope> Renderer<'_, 'scope> {
             self.context.status.stale.clone(),
         )?;
         let failure = self.context.failure.clone();
-        let input = route::by_key(rows, &node.name, &schema, key, failure)?;
-        Ok(self
-            .keyed(
+        let Some(guard) = guard else {
+            let input = route::by_key(narrow, &node.name, &schema, key, failure)?;
+            let keyed = self.keyed(
                 input,
                 self.ticks.clone(),
                 &node.name,
                 move |tick, input, output, _| table.on_epoch(tick, &input, output),
-            )
-            .0)
+            );
+            return Ok(keyed.0);
+        };
+        // The guard takes the records' bytes away.
+        let input = self.routed(input, key, node)?;
+        let (output, dead) = self.keyed(
+            input,
+            self.ticks.clone(),
+            &node.name,
+            move |tick, input, output, dead| {
+                let mut passed = Vec::with_capacity(input.len());
+                for changes in input {
+                    passed.push(guard.on_batch(&changes, dead)?);
+                }
+                table.on_epoch(tick, &passed, output)
+            },
+        );
+        self.dead.push(dead);
+        Ok(output)
+    }
+
+    /// What keeps events from a table that cannot be applied, if there may be such.
+    pub(super) fn guard(
+        &self,
+        node: &Node,
+        input: NodeId,
+        [key, version]: [&[String]; 2],
+        may_lack: &[String],
+    ) -> Result<Option<guard::Guard>, Error> {
+        let lacking = |columns: &[String]| -> Vec<String> {
+            let lacking = columns.iter().filter(|column| may_lack.contains(column));
+            lacking.cloned().collect()
+        };
+        let Some(source) = self.source_of(input).filter(|_| !may_lack.is_empty()) else {
+            return Ok(None);
+        };
+        let status = &self.context.status.sources[source];
+        let settings = guard::Settings {
+            name: node.name.clone(),
+            table: node.name.split('/').next().unwrap_or_default().to_owned(),
+            topic: status.topic.clone(),
+            key: lacking(key),
+            version: lacking(version).into_iter().next(),
+            ledger: self.ledger.clone(),
+        };
+        let dead_letters = status.dead_letters.clone();
+        let guard = guard::Guard::new(settings, self.schema(input), dead_letters)?;
+        Ok(Some(guard))
     }
 
     /// A node's rows without what a table does not need: the records' bytes, and unless it ranks by them, their times.

@@ -6,10 +6,62 @@ use tidemill_types::system_columns::Kept;
 use super::fields::FieldNames;
 use crate::Error;
 
-/// The metadata fields that a column can be declared from.
-pub const METADATA: &str = "uuid, type, ts, entity, id, partition, offset, topic";
+/// The metadata fields that a column can be declared from: those of the envelope, and of the record's position. Every event has all of them,
+/// also a delete that has nothing else.
+pub static METADATA: [MetadataField; 8] = [
+    field("uuid", Source::Uuid, is_uuid, "UUID or VARCHAR"),
+    field("type", Source::Type, is_text, "VARCHAR"),
+    field("ts", Source::Ts, is_instant, "TIMESTAMP or BIGINT"),
+    field("entity", Source::Entity, is_text, "VARCHAR"),
+    field("id", Source::Id, is_integer, "BIGINT or INT"),
+    field("partition", Source::Partition, is_integer, "INT or BIGINT"),
+    field("offset", Source::Offset, is_integer, "BIGINT or INT"),
+    field("topic", Source::Topic, is_text, "VARCHAR"),
+];
+
+/// The member of `data` that falls back to the envelope's member of that name.
+const ID: &str = "id";
 
 const SUPPORTED: &str = "one of BOOLEAN, INTEGER, BIGINT, DOUBLE, DECIMAL(p, s), VARCHAR, DATE, TIMESTAMP (in milliseconds, without time zone), UUID";
+
+/// A field of the envelope or of the position, and what it can be read as.
+#[derive(Debug, Clone, Copy)]
+pub struct MetadataField {
+    /// Its name.
+    pub name: &'static str,
+    /// The types that it can be read as, in words.
+    pub types: &'static str,
+    source: Source,
+    fits: fn(&DataType) -> bool,
+}
+
+impl MetadataField {
+    /// The field of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        METADATA.iter().find(|field| field.name == name)
+    }
+
+    /// True if it can be read as a type.
+    #[must_use]
+    pub fn fits(&self, data_type: &DataType) -> bool {
+        (self.fits)(data_type)
+    }
+}
+
+const fn field(
+    name: &'static str,
+    source: Source,
+    fits: fn(&DataType) -> bool,
+    types: &'static str,
+) -> MetadataField {
+    MetadataField {
+        name,
+        types,
+        source,
+        fits,
+    }
+}
 
 /// A source of envelopes.
 #[derive(Debug, Clone)]
@@ -54,6 +106,15 @@ impl Origin {
     pub fn field(&self) -> &str {
         let (Self::Data(field) | Self::Metadata(field)) = self;
         field
+    }
+
+    /// True if every event has a value for it; a delete may come without `data`.
+    #[must_use]
+    pub fn is_in_every_event(&self) -> bool {
+        match self {
+            Self::Data(field) => field == ID,
+            Self::Metadata(_) => true,
+        }
     }
 }
 
@@ -108,58 +169,36 @@ pub(super) enum Source {
 
 /// Resolves a column's origin and checks that its type fits.
 pub(super) fn source(column: &Column, fields: &mut FieldNames) -> Result<Source, Error> {
-    let field = match &column.origin {
-        Origin::Data(field) if field == "id" => return Ok(Source::FieldOrId(fields.add(field))),
+    let name = match &column.origin {
+        Origin::Data(field) if field == ID => return Ok(Source::FieldOrId(fields.add(field))),
         Origin::Data(field) => return Ok(Source::Field(fields.add(field))),
         Origin::Metadata(field) => field,
     };
-    let (source, fits, supported) = match field.as_str() {
-        "uuid" => (
-            Source::Uuid,
-            is_text(&column.data_type) || column.data_type == DataType::FixedSizeBinary(16),
-            "UUID or VARCHAR",
-        ),
-        "type" => (Source::Type, is_text(&column.data_type), "VARCHAR"),
-        "ts" => (
-            Source::Ts,
-            is_time(&column.data_type) || column.data_type == DataType::Int64,
-            "TIMESTAMP or BIGINT",
-        ),
-        "entity" => (Source::Entity, is_text(&column.data_type), "VARCHAR"),
-        "id" => (
-            Source::Id,
-            is_integer(&column.data_type),
-            "BIGINT or INTEGER",
-        ),
-        "partition" => (
-            Source::Partition,
-            is_integer(&column.data_type),
-            "INTEGER or BIGINT",
-        ),
-        "offset" => (
-            Source::Offset,
-            is_integer(&column.data_type),
-            "BIGINT or INTEGER",
-        ),
-        "topic" => (Source::Topic, is_text(&column.data_type), "VARCHAR"),
-        _ => {
-            return Err(Error::UnknownMetadata {
-                column: column.name.clone(),
-                field: field.clone(),
-                known: METADATA,
-            });
-        }
+    let Some(field) = MetadataField::named(name) else {
+        return Err(Error::UnknownMetadata {
+            column: column.name.clone(),
+            field: name.clone(),
+            known: METADATA.map(|field| field.name).join(", "),
+        });
     };
-    if fits {
-        Ok(source)
+    if field.fits(&column.data_type) {
+        Ok(field.source)
     } else {
         Err(Error::MetadataType {
             column: column.name.clone(),
-            field: field.clone(),
+            field: name.clone(),
             data_type: column.data_type.clone(),
-            supported,
+            supported: field.types,
         })
     }
+}
+
+fn is_uuid(data_type: &DataType) -> bool {
+    is_text(data_type) || *data_type == DataType::FixedSizeBinary(16)
+}
+
+fn is_instant(data_type: &DataType) -> bool {
+    is_time(data_type) || *data_type == DataType::Int64
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -562,7 +562,7 @@ fn a_declaration_that_cannot_work_is_refused_with_the_column() {
         ),
         (
             spec(vec![metadata("id", DataType::Utf8)]),
-            "declare it as BIGINT or INTEGER",
+            "declare it as BIGINT or INT",
         ),
         (
             Spec {

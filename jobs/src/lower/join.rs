@@ -29,6 +29,16 @@ impl Lowering<'_> {
         let mut taken = BTreeSet::new();
         let left = self.side(scope, &join.left, &left_keys, &mut taken)?;
         let right = self.side(scope, &join.right, &right_keys, &mut taken)?;
+        if [left.node, right.node]
+            .iter()
+            .all(|side| self.only_grows(*side))
+        {
+            return Err(Error::unsupported(
+                self.at(&left_keys),
+                "a join of two streams, which must keep every event of both for ever, is",
+                "join a TABLE, or what GROUP BY makes of one of the streams",
+            ));
+        }
         let on: Vec<_> = left.keys.into_iter().zip(right.keys).collect();
         let nodes = [left.node, right.node].map(|node| self.graph.durably(scope, node));
         let [left_schema, right_schema] =
@@ -138,6 +148,31 @@ impl Lowering<'_> {
             ));
         }
         Ok(kind)
+    }
+
+    /// True if a node has rows of a stream of events: they only become more.
+    fn only_grows(&self, id: NodeId) -> bool {
+        match &self.graph.node(id).op {
+            NodeOp::Source { .. }
+            | NodeOp::Dedup { .. }
+            | NodeOp::Resequence { .. }
+            | NodeOp::Late { .. }
+            | NodeOp::DeadLetters => true,
+            NodeOp::Table { .. }
+            | NodeOp::Aggregate { .. }
+            | NodeOp::WindowAggregate { .. }
+            | NodeOp::Distinct { .. } => false,
+            op @ (NodeOp::Project { .. }
+            | NodeOp::Filter { .. }
+            | NodeOp::Tumble { .. }
+            | NodeOp::UnionAll { .. }
+            | NodeOp::Image { .. }
+            | NodeOp::Join { .. }
+            | NodeOp::StarJoin { .. }) => {
+                let mut inputs = op.inputs().into_iter();
+                inputs.any(|input| self.only_grows(input))
+            }
+        }
     }
 
     /// Where a plan's table stands in the text.

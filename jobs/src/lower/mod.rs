@@ -10,6 +10,7 @@ mod join;
 mod query;
 pub mod stages;
 mod star;
+mod unique;
 
 use std::collections::BTreeSet;
 

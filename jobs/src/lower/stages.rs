@@ -196,11 +196,13 @@ impl Stages {
     fn table(&self, graph: &mut Graph, catalog: &Catalog, index: usize) -> NodeId {
         let table = &catalog.tables[index];
         let (source, input, _) = self.events(graph, table.source, table.deduplication.as_ref());
+        let may_lack = catalog.may_lack(table);
         let op = NodeOp::Table {
             input,
             key: table.key.clone(),
             version: table.version.clone(),
             tombstone_ms: table.tombstone_ms,
+            may_lack,
         };
         graph.add(
             &table.name.text,
@@ -246,21 +248,22 @@ impl Stages {
 /// What travels along with the records of a source beside their columns.
 fn kept(catalog: &Catalog, usage: &Usage, source: usize) -> Kept {
     let mut kept = Kept::default();
+    let reads = |ledger| usage.origins.contains(ledger);
     for origin in &usage.origins {
         match origin {
             Origin::Table(table) if catalog.tables[*table].source == source => {
                 let table = &catalog.tables[*table];
                 kept.time |= table.deduplication.is_some() || table.version.is_none();
+                kept.bytes |= reads(&Origin::DeadLetters) && !catalog.may_lack(table).is_empty();
             }
             Origin::Stream(stream) if catalog.streams[*stream].source == source => {
                 let stream = &catalog.streams[*stream];
                 kept.time |= stream.deduplication.is_some();
-                kept.bytes |= stream.resequencing.is_some();
+                kept.bytes |= reads(&Origin::Late) && stream.resequencing.is_some();
             }
             _ => {}
         }
     }
-    kept.bytes &= usage.origins.contains(&Origin::Late);
     kept
 }
 

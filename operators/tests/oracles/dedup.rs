@@ -1,6 +1,6 @@
 //! Dedup against a list of the times at which an id passed.
 //!
-//! Catches: a duplicate that passes within the bound, a first event that does not, a bound measured from anything but the first event, by
+//! Catches: an event without an id that does not pass, a duplicate that passes within the bound, a first event that does not, a bound measured from anything but the first event, by
 //! anything but the records' times, or to one side only; a choice that depends on the order within an epoch, on how events are cut into
 //! epochs, on batches, or on how long the job was down; an id forgotten before the data's clock has passed it, or a bound renewed, by a
 //! restart. Cannot catch: ids that collide in state (the state crate's keys), expired entries that stay on disk.
@@ -66,9 +66,14 @@ fn input_schema() -> SchemaRef {
     with_system_columns(&schema(&[("uuid", DataType::FixedSizeBinary(16))]), kept)
 }
 
+/// The event with id 0 has none.
 fn event(id: u8, partition: u32, offset: i64, written_ms: i64) -> Values {
+    let uuid = match id {
+        0 => Value::Null,
+        id => Value::Bytes(vec![id; 16]),
+    };
     vec![
-        Value::Bytes(vec![id; 16]),
+        uuid,
         Value::int(0),
         Value::int(partition),
         Value::int(offset),
@@ -105,6 +110,9 @@ fn oracle(passed: &mut Passed, oldest_ms: i64, events: &[Values]) -> BTreeSet<Va
     let mut in_order: Vec<&Values> = events.iter().collect();
     in_order.sort_by_key(|event| [WRITTEN, PARTITION, OFFSET].map(|i| event[i].clone()));
     let passes = |event: &&&Values| {
+        if event[0] == Value::Null {
+            return true;
+        }
         let time = event[WRITTEN]
             .as_int()
             .expect("not null")

@@ -6,6 +6,7 @@
 mod common;
 
 mod dedup;
+mod guard;
 mod image;
 mod joins;
 mod key_order;

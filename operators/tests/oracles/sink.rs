@@ -1,8 +1,11 @@
-//! Sink against a map of the rows before and after the epoch.
+//! Sink against a map of the rows before and after the epoch; where rows share keys, against all rows, sorted, of which
+//! the first of each key is looked up.
 //!
-//! Catches: a key written that did not change or not written that did, a tombstone for a row that is there, records out of key order, keys
-//! and values that are not each other's, bytes that depend on the order or on the batches of an epoch. Cannot catch: a wrong JSON form of a
-//! value (see the formats crate: the oracle writes with the same encoders, row by row).
+//! Catches: a key written that did not change or not written that did, a tombstone for a row that is there, records out
+//! of key order, keys and values that are not each other's, bytes that depend on the order or on the batches of an
+//! epoch; a row that stays hidden when the one before it has gone, also when a restart or epochs whose output nobody
+//! wants lie between; a conflict that is not counted. Cannot catch: a wrong JSON form of a value (see the formats
+//! crate: the oracle writes with the same encoders, row by row), rows that are routed to two workers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +16,10 @@ use tidemill_operators::Counter;
 use tidemill_operators::sink::{Mode, Order, Settings, Sink};
 use tidemill_types::{ChangeBatch, OutputRecords};
 
-use crate::common::{MONEY, Value, Values, batches, record_batch, schema, shuffle};
+use crate::common::{
+    Disk, MONEY, Multiset, Value, Values, accumulated, batches, history, ops, record_batch, schema,
+    shuffle,
+};
 
 /// The key is `(region, id)`, in another order than the columns.
 fn columns() -> SchemaRef {
@@ -201,6 +207,57 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_sink_that_keeps_rows_shows_the_first_of_each_key_whatever_came_before(
+        epochs in ops((key(), state()).prop_map(|(key, state)| row(&key, &state)), 1..8, 8),
+        restarts in prop::collection::vec(any::<bool>(), 8), order: u64, batch_rows in 1..4_usize, roomy: bool,
+    ) {
+        let mut disk = Disk::new(roomy);
+        let counted = Counter::default();
+        let start = |disk: &Disk| sink(&KEY, true, &counted).keeping_rows(disk.table());
+        let mut operator = start(&disk);
+        let mut changes = history(&epochs);
+        let contents = accumulated(&changes);
+        let mut before = Multiset::new();
+        for ((changes, after), restart) in changes.iter_mut().zip(contents).zip(restarts) {
+            shuffle(changes, order);
+            let counted_before = counted.get();
+            let written = write(&mut operator, &batches(&columns(), changes, batch_rows));
+            assert_eq!(written, oracle(&first_of_each_key(&before), &first_of_each_key(&after)));
+            assert_eq!(counted.get() - counted_before, conflicts(&before, &after));
+            if restart {
+                disk.restart();
+                operator = start(&disk);
+            }
+            before = after;
+        }
+    }
+}
+
+#[test]
+fn a_row_that_was_hidden_is_written_when_the_one_that_was_shown_has_gone() {
+    let disk = Disk::new(true);
+    let counted = Counter::default();
+    let mut sink = sink(&KEY, true, &counted).keeping_rows(disk.table());
+    let mut written = |changes: &[(Values, i64)]| {
+        let records = write(&mut sink, &batches(&columns(), changes, 8));
+        records
+            .into_iter()
+            .map(|(_, value)| value)
+            .collect::<Vec<_>>()
+    };
+    let value = |name| Some(value_bytes(&eu(name)));
+    assert_eq!(written(&[(eu("b"), 1)]), [value("b")]);
+    assert_eq!(written(&[(eu("a"), 1), (eu("c"), 1)]), [value("a")]);
+    assert_eq!(written(&[(eu("c"), -1)]), []);
+    assert_eq!(written(&[(eu("a"), -1)]), [value("b")]);
+    assert_eq!(written(&[(eu("b"), -1)]), [None]);
+    assert_eq!(counted.get(), 2);
+}
+
 fn eu(name: &str) -> Values {
     row(
         &(Value::text("EU"), Value::int(1)),
@@ -208,15 +265,49 @@ fn eu(name: &str) -> Values {
     )
 }
 
+/// The row of each key that is shown: the first of all that are there.
+fn first_of_each_key(rows: &Multiset) -> BTreeMap<Key, State> {
+    let mut shown: BTreeMap<Key, State> = BTreeMap::new();
+    for row in rows.keys() {
+        let state = (row[1].clone(), row[3].clone());
+        shown
+            .entry((row[2].clone(), row[0].clone()))
+            .and_modify(|least| {
+                if state < *least {
+                    *least = state.clone();
+                }
+            })
+            .or_insert(state);
+    }
+    shown
+}
+
+/// By how many the rows of each key that are not shown became more.
+fn conflicts(before: &Multiset, after: &Multiset) -> u64 {
+    let hidden = |rows: &Multiset| {
+        let mut counts: BTreeMap<[Value; 2], i64> = BTreeMap::new();
+        for (row, count) in rows {
+            *counts.entry([row[2].clone(), row[0].clone()]).or_default() += count;
+        }
+        counts
+    };
+    let before = hidden(before);
+    let more = hidden(after).into_iter().map(|(key, count)| {
+        let before = before.get(&key).map_or(0, |count| count - 1);
+        u64::try_from(count - 1 - before).unwrap_or(0)
+    });
+    more.sum()
+}
+
 #[test]
-fn of_two_rows_with_one_key_the_greater_is_written_and_the_conflict_counted() {
+fn of_two_rows_with_one_key_the_least_is_written_and_the_conflict_counted() {
     let conflicts = Counter::default();
     let mut sink = sink(&KEY, true, &conflicts);
     for changes in [[(eu("a"), 1), (eu("b"), 1)], [(eu("b"), 1), (eu("a"), 1)]] {
         let written = write(&mut sink, &batches(&columns(), &changes, 1));
         assert_eq!(
             written,
-            [(key_bytes(&eu("b")), Some(value_bytes(&eu("b"))))]
+            [(key_bytes(&eu("a")), Some(value_bytes(&eu("a"))))]
         );
     }
     assert_eq!(conflicts.get(), 2);

@@ -1,0 +1,72 @@
+//! What is needed after a restart: epochs that are committed already are done again, but not all that they brought has
+//! to be computed again.
+
+use tidemill_jobs::plan::{NodeId, NodeOp};
+
+use super::Renderer;
+
+/// Which epochs of a node's output somebody needs after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needed {
+    /// Those that are not committed: it is written, and no more.
+    Uncommitted,
+    /// Those after the checkpoint: a table of the state store has what came before.
+    SinceCheckpoint,
+    /// All, and first of all the image of what was before the checkpoint.
+    Always,
+}
+
+impl Renderer<'_, '_> {
+    /// True if something that keeps state, and gets it from here after a restart, reads this node's output.
+    pub(super) fn feeds_state(&self, node: NodeId) -> bool {
+        self.needed(node) == Needed::Always
+    }
+
+    /// Which epochs of a node's output somebody needs after a restart.
+    pub(super) fn needed(&self, node: NodeId) -> Needed {
+        let mut nodes = self.context.plan.nodes.iter();
+        let dead_letters = nodes.position(|node| matches!(node.op, NodeOp::DeadLetters));
+        let of_dead_letters = dead_letters.map_or(Needed::Uncommitted, |dead_letters| {
+            self.needed_by_readers(dead_letters, Needed::Uncommitted)
+        });
+        self.needed_by_readers(node, of_dead_letters)
+    }
+
+    /// As [`Self::needed`]; every stateless stage may add to the dead letters, of which some are needed as well.
+    fn needed_by_readers(&self, node: NodeId, of_dead_letters: Needed) -> Needed {
+        let plan = self.context.plan;
+        let sinks = plan.sinks.iter().filter(|sink| sink.input == node);
+        let by_sinks = sinks.map(|sink| {
+            if sink.shares_keys {
+                Needed::SinceCheckpoint
+            } else {
+                Needed::Uncommitted
+            }
+        });
+        let nodes = plan.nodes.iter().enumerate();
+        let readers = nodes.filter(|(_, reader)| reader.op.inputs().contains(&node));
+        let by_nodes = readers.map(|(id, reader)| match &reader.op {
+            NodeOp::Project { .. } | NodeOp::Filter { .. } | NodeOp::Tumble { .. } => self
+                .needed_by_readers(id, of_dead_letters)
+                .max(of_dead_letters),
+            NodeOp::UnionAll { .. } | NodeOp::Late { .. } | NodeOp::DeadLetters => {
+                self.needed_by_readers(id, of_dead_letters)
+            }
+            NodeOp::Join { .. }
+            | NodeOp::StarJoin { .. }
+            | NodeOp::Aggregate { .. }
+            | NodeOp::Distinct { .. } => Needed::Always,
+            // These have their state from their own tables.
+            NodeOp::Source { .. }
+            | NodeOp::Dedup { .. }
+            | NodeOp::Table { .. }
+            | NodeOp::Resequence { .. }
+            | NodeOp::WindowAggregate { .. }
+            | NodeOp::Image { .. } => Needed::SinceCheckpoint,
+        });
+        by_sinks
+            .chain(by_nodes)
+            .max()
+            .unwrap_or(Needed::Uncommitted)
+    }
+}

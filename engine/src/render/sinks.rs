@@ -1,0 +1,167 @@
+//! Where rows leave: in what order a sink writes them, and whether it keeps them.
+
+use std::collections::BTreeMap;
+
+use datafusion_expr::Expr;
+use tidemill_jobs::plan::{NodeId, NodeOp, SinkMode};
+use tidemill_operators::shell::epoch_operator;
+use tidemill_operators::{Packet, route, sink};
+use tidemill_types::{ChangeBatch, OutputRecords};
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::{Probe, probe};
+
+use super::Renderer;
+use crate::Error;
+use crate::event::Event;
+
+impl Renderer<'_, '_> {
+    pub(super) fn sink(&self, index: usize, probe: &probe::Handle<u64>) -> Result<(), Error> {
+        let plan = &self.context.plan.sinks[index];
+        let schema = self.schema(plan.input);
+        let mode = if plan.mode == SinkMode::Upsert {
+            sink::Mode::Upsert
+        } else if self.keeps_origin(plan.input) {
+            sink::Mode::Append(sink::Order::Arrival)
+        } else if self.keeps_order(plan.input, plan.key.clone()) {
+            sink::Mode::Append(sink::Order::Keys)
+        } else {
+            sink::Mode::Append(sink::Order::Rows)
+        };
+        let settings = sink::Settings {
+            name: plan.name.clone(),
+            key: plan.key.clone(),
+            mode,
+        };
+        let conflicts = self.context.status.sinks[index].conflicts.clone();
+        let mut sink = sink::Sink::new(settings, schema, conflicts)?;
+        let keeps_rows = plan.shares_keys;
+        if keeps_rows {
+            let state = self.context.store.table(&format!("{}/sink", plan.name))?;
+            sink = sink.keeping_rows(state);
+        }
+        let input = self.streams[&plan.input].clone();
+        let stays = mode == sink::Mode::Append(sink::Order::Arrival);
+        let input = if plan.key.is_empty() || stays {
+            input
+        } else {
+            route::by_key(
+                input,
+                &plan.name,
+                schema,
+                sink.key_columns().to_vec(),
+                self.context.failure.clone(),
+            )?
+        };
+        let (events, suppress_through) =
+            (self.context.events.clone(), self.context.suppress_through);
+        // What stays in its source's order stays on its worker, too.
+        let here = self.scope.index() as u64;
+        let pact = Exchange::new(move |packet: &Packet| if stays { here } else { packet.worker });
+        let (output, _) = epoch_operator::<_, Packet, (), _, _>(
+            input,
+            pact,
+            self.ticks.clone(),
+            &plan.name,
+            self.context.failure.clone(),
+            move |epoch, tick, input, _, _| {
+                // What a restore brings is committed, and the rows of it are kept already. What is replayed is
+                // committed, too, but not kept.
+                let is_committed = epoch <= suppress_through;
+                if tick.restored || (is_committed && !keeps_rows) {
+                    return Ok(());
+                }
+                for (partition, changes) in parts(input, stays) {
+                    let records: OutputRecords = sink.on_epoch(&changes)?;
+                    if !records.is_empty() && !is_committed {
+                        // Nobody listens any more only if the run is over.
+                        let _ = events.send(Event::Output {
+                            epoch,
+                            sink: index,
+                            partition,
+                            records,
+                        });
+                    }
+                }
+                Ok(())
+            },
+        );
+        output.probe_with(probe);
+        Ok(())
+    }
+
+    /// True if the rows at a node are what stateless stages make of one source.
+    fn keeps_origin(&self, node: NodeId) -> bool {
+        match &self.context.plan.nodes[node].op {
+            NodeOp::Source { .. } => true,
+            NodeOp::Filter { input, .. }
+            | NodeOp::Project { input, .. }
+            | NodeOp::Tumble { input, .. } => self.keeps_origin(*input),
+            _ => false,
+        }
+    }
+
+    /// True if the rows of one `key` at a node come from a resequencer by columns of that key, through stateless stages
+    /// only.
+    fn keeps_order(&self, node: NodeId, key: Vec<String>) -> bool {
+        match &self.context.plan.nodes[node].op {
+            NodeOp::Resequence { per, .. } => per.iter().all(|column| key.contains(column)),
+            NodeOp::Filter { input, .. } => self.keeps_order(*input, key),
+            NodeOp::Project { input, columns } => {
+                let origin = |(expression, name): &(Expr, String)| match expression {
+                    Expr::Column(column) if key.contains(name) => Some(column.name.clone()),
+                    _ => None,
+                };
+                self.keeps_order(*input, columns.iter().filter_map(origin).collect())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// An epoch's changes as a sink takes them: all together, or by the source's partition that they come from and in the
+/// order of the source.
+fn parts(mut packets: Vec<Packet>, by_origin: bool) -> BTreeMap<Option<u32>, Vec<ChangeBatch>> {
+    if by_origin {
+        packets.sort_by_key(|packet| packet.origin);
+    }
+    let mut parts: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for packet in packets {
+        let origin = packet.origin.filter(|_| by_origin);
+        parts
+            .entry(origin.map(|origin| origin.partition))
+            .or_default()
+            .push(packet.changes);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ChangeBatch, Packet, parts};
+    use arrow_array::RecordBatch;
+    use tidemill_jobs::plan;
+    use tidemill_operators::Origin;
+
+    fn packet(partition: u32, offset: i64) -> Packet {
+        let rows = RecordBatch::new_empty(plan::ledger_schema());
+        let changes = ChangeBatch::inserts(rows);
+        Packet {
+            worker: 0,
+            changes,
+            origin: Some(Origin { partition, offset }),
+        }
+    }
+
+    #[test]
+    fn a_sink_in_the_order_of_its_source_takes_an_epoch_by_partition() {
+        let packets = vec![packet(3, 9), packet(1, 5), packet(3, 2)];
+        let counts = |by_origin| -> Vec<(Option<u32>, usize)> {
+            parts(packets.clone(), by_origin)
+                .into_iter()
+                .map(|(partition, changes)| (partition, changes.len()))
+                .collect()
+        };
+        assert_eq!(counts(true), [(Some(1), 1), (Some(3), 2)]);
+        assert_eq!(counts(false), [(None, 3)]);
+    }
+}
