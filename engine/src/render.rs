@@ -23,6 +23,7 @@ use tidemill_operators::decode::{self, DecodeCounters, Observer, RawBatch};
 use tidemill_operators::keyed::KeyedLayout;
 use tidemill_operators::shell::{Batches, epoch_operator};
 use tidemill_operators::stateless::{Computed, stateless};
+use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::watermark::{self, Fact, Watermark, watermark_ticks};
 use tidemill_operators::{
     Changes, Counter, Failure, Packet, Tick, Ticks, dedup, image, join, reduce, resequence, route,
@@ -240,16 +241,19 @@ impl<'scope> Renderer<'_, 'scope> {
                     name: node.name.clone(),
                     group: self.columns(*input, group, node)?,
                     aggregates: self.aggregates(*input, aggregates, node)?,
+                    uncomputed: self.uncomputed(),
                 };
                 let input = self.streams[input].clone();
-                Ok(reduce::aggregate(
+                let (rows, dead) = reduce::aggregate(
                     input,
                     self.ticks.clone(),
                     settings,
                     &schema,
                     &node.schema,
                     self.context.failure,
-                )?)
+                )?;
+                self.dead.push(dead);
+                Ok(rows)
             }
             NodeOp::WindowAggregate {
                 input,
@@ -266,6 +270,7 @@ impl<'scope> Renderer<'_, 'scope> {
                         self.plan_error(&node.name, "the end of the window is not grouped by")
                     })?,
                     aggregates: self.aggregates(*input, aggregates, node)?,
+                    uncomputed: self.uncomputed(),
                 };
                 self.window(node, *input, *source, settings)
             }
@@ -320,13 +325,20 @@ impl<'scope> Renderer<'_, 'scope> {
         let (output, dead) = stateless(
             self.streams[&input].clone(),
             &node.name,
-            self.ledger.clone(),
-            context.status.failed_rows.clone(),
+            self.uncomputed(),
             context.failure.clone(),
             compute,
         );
         self.dead.push(dead);
         output
+    }
+
+    /// Where rows go that cannot be computed.
+    fn uncomputed(&self) -> Uncomputed {
+        Uncomputed {
+            ledger: self.ledger.clone(),
+            failed: self.context.status.failed_rows.clone(),
+        }
     }
 
     fn sink(&self, index: usize, probe: &probe::Handle<u64>) -> Result<(), Error> {

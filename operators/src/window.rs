@@ -12,6 +12,8 @@ use tidemill_types::{ChangeBatch, Row, RowCodec, key_group};
 
 use crate::accumulators::{AccumulatorPlan, Accumulators, AggregateSpec};
 use crate::error::Context;
+use crate::group_rows::GroupRows;
+use crate::uncomputed::Uncomputed;
 use crate::{Error, Tick, columns};
 
 /// Settings of a windowed aggregate.
@@ -25,6 +27,8 @@ pub struct Settings {
     pub window_end: usize,
     /// The aggregates, all accumulable.
     pub aggregates: Vec<AggregateSpec>,
+    /// Where groups go that have a sum beyond its type.
+    pub uncomputed: Uncomputed,
 }
 
 /// The state and logic of one worker's windows.
@@ -33,9 +37,9 @@ pub struct Window {
     group: Vec<usize>,
     window_end: usize,
     input: SchemaRef,
-    output: SchemaRef,
     keys: RowCodec,
     plan: AccumulatorPlan,
+    groups: GroupRows,
     open: BTreeMap<i64, BTreeSet<Row>>,
     watermark_ms: Option<i64>,
     state: tidemill_state::Table,
@@ -63,6 +67,7 @@ impl Window {
             group,
             window_end,
             aggregates,
+            uncomputed,
         } = settings;
         if !aggregates.iter().all(AggregateSpec::is_accumulable) {
             return Err(Error::Plan {
@@ -72,26 +77,23 @@ impl Window {
             });
         }
         let keys = RowCodec::new(group.iter().map(|&i| input.field(i).data_type())).of(&name)?;
-        let (input, output, plan) = (
-            input.clone(),
-            output.clone(),
-            AccumulatorPlan::new(aggregates),
-        );
+        let groups = GroupRows::new(&name, &aggregates, input, output, uncomputed);
+        let (input, plan) = (input.clone(), AccumulatorPlan::new(aggregates));
         Ok(Self {
             name,
             group,
             window_end,
             input,
-            output,
             keys,
             plan,
+            groups,
             open: BTreeMap::new(),
             watermark_ms: None,
             state,
         })
     }
 
-    /// One epoch: rows of windows that close, and corrections of closed ones.
+    /// One epoch: rows of windows that close, and corrections of closed ones. Groups with a sum beyond its type are dead letters.
     ///
     /// # Errors
     /// If state cannot be read or written.
@@ -100,10 +102,11 @@ impl Window {
         tick: &Tick,
         input: &[ChangeBatch],
         output: &mut Vec<ChangeBatch>,
+        dead: &mut Vec<ChangeBatch>,
     ) -> Result<(), Error> {
         if tick.restored {
             self.watermark_ms = tick.watermark;
-            return self.emit_image(output);
+            return self.emit_image(output, dead);
         }
         let mut changes = Changed::default();
         if !input.is_empty() {
@@ -114,8 +117,7 @@ impl Window {
             self.watermark_ms = tick.watermark;
             self.close(&mut changes)?;
         }
-        output.extend(self.rows(&changes)?);
-        Ok(())
+        self.emit(&changes, output, dead)
     }
 
     fn is_closed(&self, window_end_ms: i64) -> bool {
@@ -205,7 +207,11 @@ impl Window {
         Ok(())
     }
 
-    fn emit_image(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+    fn emit_image(
+        &mut self,
+        output: &mut Vec<ChangeBatch>,
+        dead: &mut Vec<ChangeBatch>,
+    ) -> Result<(), Error> {
         let (name, slots) = (self.name.clone(), self.plan.slots());
         let mut groups = Vec::new();
         let mut broken = false;
@@ -235,25 +241,30 @@ impl Window {
                 self.open.entry(end).or_default().insert(key);
             }
         }
-        output.extend(self.rows(&changes)?);
-        Ok(())
+        self.emit(&changes, output, dead)
     }
 
-    fn rows(&self, changes: &Changed) -> Result<Option<ChangeBatch>, Error> {
+    fn emit(
+        &self,
+        changes: &Changed,
+        output: &mut Vec<ChangeBatch>,
+        dead: &mut Vec<ChangeBatch>,
+    ) -> Result<(), Error> {
         if changes.diffs.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        let mut arrays = self
+        let keys = self
             .keys
             .decode(changes.keys.iter().map(Row::as_bytes))
             .of(&self.name)?;
-        arrays.extend(
-            self.plan
-                .finish(&changes.sums.iter().collect::<Vec<_>>())
-                .of(&self.name)?,
-        );
-        let rows = columns::batch(&self.output, arrays, changes.diffs.len()).of(&self.name)?;
-        Ok(Some(ChangeBatch::new(rows, changes.diffs.clone())))
+        let sums: Vec<_> = changes.sums.iter().collect();
+        let finished = self.plan.finish(&sums).of(&self.name)?;
+        let (rows, letters) = self
+            .groups
+            .assemble(keys, finished, changes.diffs.clone())?;
+        output.extend(Some(rows).filter(|rows| !rows.is_empty()));
+        dead.extend(letters);
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use tidemill_types::ChangeBatch;
 use super::cost::{Cost, Costs, bytes, count};
 use super::dataflow::Epochs;
 use super::inputs::Inputs;
-use super::planned::{columns, decoder_spec, resequence_settings, specs};
+use super::planned::{columns, decoder_spec, resequence_settings, specs, uncomputed};
 use super::projections::{fact, windowed, without_bytes};
 use super::section::measured;
 
@@ -282,6 +282,7 @@ impl Stages<'_> {
                 .position(|name| name == window_end)
                 .context("the end of the window is grouped by")?,
             aggregates: specs(&schema, aggregates)?,
+            uncomputed: uncomputed(),
         };
         let mut operator = window::Window::new(
             settings,
@@ -290,7 +291,7 @@ impl Stages<'_> {
             self.store.table(&node.name)?,
         )?;
         self.epochs("window", id, &rows, Some(*source), |tick, input, output| {
-            Ok(operator.on_epoch(tick, input, output)?)
+            Ok(operator.on_epoch(tick, input, output, &mut Vec::new())?)
         })
     }
 

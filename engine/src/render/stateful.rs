@@ -134,11 +134,14 @@ impl<'scope> Renderer<'_, 'scope> {
         )?;
         let routed = self.routed(input, columns, node)?;
         let ticks = self.watermark_of(source, node)?;
-        Ok(self
-            .keyed(routed, ticks, &node.name, move |tick, input, output, _| {
-                window.on_epoch(tick, &input, output)
-            })
-            .0)
+        let (rows, dead) = self.keyed(
+            routed,
+            ticks,
+            &node.name,
+            move |tick, input, output, dead| window.on_epoch(tick, &input, output, dead),
+        );
+        self.dead.push(dead);
+        Ok(rows)
     }
 
     /// An operator that is keyed: packets go to the worker they are addressed to.

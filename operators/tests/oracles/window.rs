@@ -1,8 +1,8 @@
 //! Window against a GROUP BY over everything so far, of which the groups of closed windows are visible.
 //!
 //! Catches: a group seen before its window closes or not at all after, a correction lost or doubled, a group without rows that stays, sums
-//! that retractions leave wrong, an image that is not exactly the visible groups, an open window forgotten by a restart. Cannot catch: a
-//! sum beyond the range of its type (documented as null).
+//! that retractions leave wrong, an image that is not exactly the visible groups, an open window forgotten by a restart. A sum
+//! beyond its type has tests of its own.
 
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use tidemill_operators::window::{Settings, Window};
 use crate::common::{
     Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add_batches, aggregate_schema,
     batches, consolidated, history, naive_group_by, ops, restored_tick, schema, shuffle, spec,
-    tick,
+    tick, uncomputed,
 };
 
 fn input_schema() -> SchemaRef {
@@ -65,6 +65,7 @@ fn window(disk: &Disk) -> Window {
         group: GROUP.to_vec(),
         window_end: 1,
         aggregates: specs(),
+        uncomputed: uncomputed(),
     };
     Window::new(
         settings,
@@ -108,7 +109,7 @@ fn run(epochs: &[Ops], beats: &[Beat], batch_rows: usize, roomy: bool) {
         shuffle(&mut changes, order);
         let (mut output, input) = (Vec::new(), batches(&input_schema(), &changes, batch_rows));
         operator
-            .on_epoch(&tick(0, watermark), &input, &mut output)
+            .on_epoch(&tick(0, watermark), &input, &mut output, &mut Vec::new())
             .expect("state is usable");
         add_batches(&mut rows, &output);
         assert_eq!(rows, visible(&contents, watermark));
@@ -117,7 +118,12 @@ fn run(epochs: &[Ops], beats: &[Beat], batch_rows: usize, roomy: bool) {
             operator = window(&disk);
             let mut image = Vec::new();
             operator
-                .on_epoch(&restored_tick(0, watermark), &input, &mut image)
+                .on_epoch(
+                    &restored_tick(0, watermark),
+                    &input,
+                    &mut image,
+                    &mut Vec::new(),
+                )
                 .expect("state is readable");
             assert_eq!(
                 consolidated(&image),
@@ -163,6 +169,7 @@ fn an_aggregate_that_cannot_be_retracted_is_refused() {
         group: GROUP.to_vec(),
         window_end: 1,
         aggregates: vec![greatest],
+        uncomputed: uncomputed(),
     };
     let error = Window::new(settings, &input_schema(), &output, disk.table())
         .err()
