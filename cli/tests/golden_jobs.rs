@@ -370,6 +370,7 @@ macro_rules! golden_jobs {
 
 golden_jobs! {
     aggregates
+    dates_beyond_nanoseconds
     deletes_and_tombstones
     distinct_and_unions
     duplicates_and_dead_letters
@@ -379,6 +380,7 @@ golden_jobs! {
     inner_joins
     july_june_july
     outer_joins
+    overflow_is_an_error
     resequenced_audit
     star_joins
     streams_into_state

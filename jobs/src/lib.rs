@@ -11,6 +11,7 @@
 mod catalog;
 mod dialect;
 mod error;
+pub mod exact;
 mod lower;
 pub mod options;
 pub mod plan;
