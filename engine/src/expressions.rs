@@ -1,7 +1,8 @@
 //! Evaluates the plan's expressions on Arrow batches.
 //!
-//! An expression that cannot be computed for a row (an overflow, a division by zero, a cast that does not fit, a date outside the years 1 to
-//! 9999) is an error of the batch, which names the expression and the reason; the stage finds the rows at fault.
+//! An expression that cannot be computed for a row (an overflow, a division by zero, a cast that does not fit, a date
+//! outside the years 1 to 9999) is an error of the batch, which names the expression and the reason; the stage finds
+//! the rows at fault.
 
 use std::sync::Arc;
 
@@ -93,8 +94,8 @@ pub fn filter(predicate: &Bound, rows: &RecordBatch) -> Result<Computed, ArrowEr
     })
 }
 
-/// Appends the start and the end of the tumbling window that a row's time falls in; rows without a time are left out. A window that is not
-/// within the years 1 to 9999 has no start or no end, so that its rows cannot be computed.
+/// Appends the start and the end of the tumbling window that a row's time falls in; rows without a time are left out. A
+/// window that is not within the years 1 to 9999 has no start or no end, so that its rows cannot be computed.
 pub fn tumble(
     time: usize,
     size_ms: i64,

@@ -1,10 +1,11 @@
 //! Aggregates that are sums: count, sum and average of exact numbers. They are kept as such, never as lists of values, and can be
 //! retracted by subtracting.
 //!
-//! Slot 0 counts the rows of the group; then each aggregate has the sum of its non-null arguments and their number, as far as it needs them.
-//! A slot has 128 bits. The sum of decimals of so many digits that it could pass them has two slots, for the lower 64 bits and for those above:
-//! so a sum that fits its type is exact whatever the sums on the way to it were, and one that does not fit is never taken for another:
-//! it is [`Beyond`] its type, and the group has no row for as long as it is.
+//! Slot 0 counts the rows of the group; then each aggregate has the sum of its non-null arguments and their number, as
+//! far as it needs them. A slot has 128 bits. The sum of decimals of so many digits that it could pass them has two
+//! slots, for the lower 64 bits and for those above: so a sum that fits its type is exact whatever the sums on the way
+//! to it were, and one that does not fit is never taken for another: it is [`Beyond`] its type, and the group has no
+//! row for as long as it is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

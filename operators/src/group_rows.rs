@@ -1,7 +1,7 @@
 //! The rows of groups: the columns that are grouped by, then the aggregates.
 //!
-//! A group with an aggregate that does not fit its type has no row for as long as that is so: the row is left out wherever it would be
-//! added and wherever it would be taken away, and a dead letter names the aggregate and the group.
+//! A group with an aggregate that does not fit its type has no row for as long as that is so: the row is left out
+//! wherever it would be added and wherever it would be taken away, and a dead letter names the aggregate and the group.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
-//! Aggregates that are computed anew from all argument rows of their group: least, greatest, distinct, floating-point sums.
+//! Aggregates that are computed anew from all argument rows of their group: least, greatest, distinct, floating-point
+//! sums.
 //!
-//! A group's results travel as one encoded row: a byte that says whether all of them fit their types, then the results, or which aggregate
-//! does not fit. Sums of floating-point numbers are added in sorted order, so that they depend on the rows alone; one that is not a number
-//! any more, or infinite, does not fit.
+//! A group's results travel as one encoded row: a byte that says whether all of them fit their types, then the results,
+//! or which aggregate does not fit. Sums of floating-point numbers are added in sorted order, so that they depend on
+//! the rows alone; one that is not a number any more, or infinite, does not fit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +44,8 @@ pub fn row(
     Ok(Row::from(row.as_slice()))
 }
 
-/// The results of groups from their encoded rows. Those of a group that does not fit are those of the first that does, or null.
+/// The results of groups from their encoded rows. Those of a group that does not fit are those of the first that does,
+/// or null.
 ///
 /// # Errors
 /// If bytes are not such a row.

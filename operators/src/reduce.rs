@@ -39,8 +39,8 @@ pub struct Settings {
     pub uncomputed: Uncomputed,
 }
 
-/// Groups and aggregates. Output: the group columns, then the aggregates, named by `output`; and the dead letters of groups with an
-/// aggregate that does not fit its type.
+/// Groups and aggregates. Output: the group columns, then the aggregates, named by `output`; and the dead letters of
+/// groups with an aggregate that does not fit its type.
 ///
 /// # Errors
 /// If a type has no encoding.

@@ -1,8 +1,9 @@
 //! Stateless stages: projections and filters, column-wise, batch by batch.
 //!
-//! What a row does to its stage stays with that row: a batch that cannot be evaluated is halved until the rows at fault stand alone. They
-//! leave on the side stream as dead letters ([`crate::uncomputed`]), and all others go on. A row comes out the same in any batch, and in
-//! its insertion as in its retraction, because a batch is only taken as a whole if none of its rows is at fault.
+//! What a row does to its stage stays with that row: a batch that cannot be evaluated is halved until the rows at fault
+//! stand alone. They leave on the side stream as dead letters ([`crate::uncomputed`]), and all others go on. A row
+//! comes out the same in any batch, and in its insertion as in its retraction, because a batch is only taken as a whole
+//! if none of its rows is at fault.
 
 use arrow_array::RecordBatch;
 use arrow_buffer::BooleanBuffer;

@@ -1,7 +1,8 @@
 //! Rows that cannot be computed: an overflow, a division by zero, a cast that does not fit, a sum beyond its type.
 //!
-//! Such a row is data, not an error of the job: it does not leave its stage, and a dead letter says which expression failed, and why, with
-//! the row in words. A row that is taken away again was never there, so that nothing is reported for it.
+//! Such a row is data, not an error of the job: it does not leave its stage, and a dead letter says which expression
+//! failed, and why, with the row in words. A row that is taken away again was never there, so that nothing is reported
+//! for it.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt32Type};

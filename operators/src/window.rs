@@ -93,7 +93,8 @@ impl Window {
         })
     }
 
-    /// One epoch: rows of windows that close, and corrections of closed ones. Groups with a sum beyond its type are dead letters.
+    /// One epoch: rows of windows that close, and corrections of closed ones. Groups with a sum beyond its type are
+    /// dead letters.
     ///
     /// # Errors
     /// If state cannot be read or written.

@@ -1,4 +1,5 @@
-//! An operation whose result is right, or an error that names it. As a function it can stand in a plan in the place of the operation.
+//! An operation whose result is right, or an error that names it. As a function it can stand in a plan in the place of
+//! the operation.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

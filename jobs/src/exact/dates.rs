@@ -1,5 +1,5 @@
-//! The functions of dates and times that DataFusion computes in nanoseconds, or with another unit than the dialect's: here on
-//! milliseconds, over all years of a `TIMESTAMP`.
+//! The functions of dates and times that DataFusion computes in nanoseconds, or with another unit than the dialect's:
+//! here on milliseconds, over all years of a `TIMESTAMP`.
 
 use std::sync::Arc;
 

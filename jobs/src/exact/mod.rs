@@ -1,10 +1,12 @@
-//! Expressions that never lie: over the whole domain of its arguments an expression gives the right value, or an error that names it.
+//! Expressions that never lie: over the whole domain of its arguments an expression gives the right value, or an error
+//! that names it.
 //!
-//! DataFusion wraps integers that overflow, computes dates in nanoseconds (so only the years 1677 to 2262), and lets numbers that are not
-//! finite pass. Here every operation that can fail becomes a call of [`checked::Checked`], which computes it without wrapping and holds the
-//! result to the values of its type: a `TIMESTAMP` or `DATE` of the years 1 to 9999, a finite `DOUBLE`, a `DECIMAL` of its digits.
-//! The planner does so while constants are folded ([`guarded`], undone by [`plain`], so that a plan reads as it was written), and
-//! [`compile`] does so for what the engine runs: one meaning in both places.
+//! DataFusion wraps integers that overflow, computes dates in nanoseconds (so only the years 1677 to 2262), and lets
+//! numbers that are not finite pass. Here every operation that can fail becomes a call of [`checked::Checked`], which
+//! computes it without wrapping and holds the result to the values of its type: a `TIMESTAMP` or `DATE` of the years 1
+//! to 9999, a finite `DOUBLE`, a `DECIMAL` of its digits. The planner does so while constants are folded ([`guarded`],
+//! undone by [`plain`], so that a plan reads as it was written), and [`compile`] does so for what the engine runs: one
+//! meaning in both places.
 //!
 //! Does not promise an order of evaluation beyond SQL's: `CASE`, `AND` and `OR` compute of a row only what decides it.
 

@@ -138,8 +138,8 @@ fn at_midnight(date: NaiveDate) -> Option<i64> {
     (i64::from(date.num_days_from_ce()) - EPOCH_FROM_CE).checked_mul(MS_PER_DAY)
 }
 
-/// A text in one of the formats of [chrono](https://docs.rs/chrono/latest/chrono/format/strftime/index.html), the first that fits.
-/// Without a zone it is UTC.
+/// A text in one of the formats of [chrono](https://docs.rs/chrono/latest/chrono/format/strftime/index.html), the first
+/// that fits. Without a zone it is UTC.
 #[must_use]
 pub fn parse<'a>(text: &str, formats: impl Iterator<Item = &'a str>) -> Option<i64> {
     let in_format = |format: &str| {

@@ -1,6 +1,6 @@
-//! The functions that queries can call: those of DataFusion's scalar functions whose result depends on their arguments alone and is of a
-//! type of the dialect, and the aggregates that can follow a changing input. Each is held to the values of its type
-//! ([`Checked`]); the functions of dates are our own.
+//! The functions that queries can call: those of DataFusion's scalar functions whose result depends on their arguments
+//! alone and is of a type of the dialect, and the aggregates that can follow a changing input. Each is held to the
+//! values of its type ([`Checked`]); the functions of dates are our own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

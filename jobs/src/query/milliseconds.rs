@@ -1,5 +1,5 @@
-//! Timestamps have milliseconds: what DataFusion compares, unites or subtracts in finer units, because a date or a text is on the other
-//! side, is done in milliseconds instead. In nanoseconds only the years 1677 to 2262 exist.
+//! Timestamps have milliseconds: what DataFusion compares, unites or subtracts in finer units, because a date or a text
+//! is on the other side, is done in milliseconds instead. In nanoseconds only the years 1677 to 2262 exist.
 
 use arrow_schema::{DataType, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TreeNode};

@@ -1,6 +1,6 @@
-//! Which of DataFusion's rules run. Left out are those that make what is not lowered (semi joins, empty relations, limits), and common
-//! subexpressions, which the engine's expressions share by themselves or not at all. While they run, arithmetic is in the keeping of
-//! [`crate::exact`], so that no constant is folded to what it is not.
+//! Which of DataFusion's rules run. Left out are those that make what is not lowered (semi joins, empty relations,
+//! limits), and common subexpressions, which the engine's expressions share by themselves or not at all. While they
+//! run, arithmetic is in the keeping of [`crate::exact`], so that no constant is folded to what it is not.
 
 use std::sync::Arc;
 

@@ -91,7 +91,8 @@ impl Function {
             .map_err(|error| Fault::of(&self.text, &error).to_string())
     }
 
-    /// Evaluates row by row, and asserts that a batch says the same: it fails if a row does, and else gives the rows' values.
+    /// Evaluates row by row, and asserts that a batch says the same: it fails if a row does, and else gives the rows'
+    /// values.
     pub fn outcomes(&self, columns: &[(&str, ArrayRef)]) -> Vec<Outcome> {
         let rows = self.rows(columns);
         let outcomes: Vec<Outcome> = (0..rows.num_rows())
@@ -291,8 +292,8 @@ pub fn days() -> Vec<Option<i32>> {
     moments().into_iter().map(|ms| ms.map(day)).collect()
 }
 
-/// Columns of all combinations of the limits of some types, named by letter and position. With three or more types, of each type only
-/// every third limit is taken.
+/// Columns of all combinations of the limits of some types, named by letter and position. With three or more types, of
+/// each type only every third limit is taken.
 pub fn combinations(letters: &[char]) -> Vec<(String, ArrayRef)> {
     let step = if letters.len() > 2 { 3 } else { 1 };
     let pools: Vec<ArrayRef> = letters.iter().map(|letter| limits(*letter)).collect();

@@ -1,6 +1,7 @@
 //! Sums that leave their type, and come back: their group has no row in between, and a dead letter says so.
 //!
-//! Catches: a sum that wraps or is null, a row that stays or is taken away twice, a group that is lost for good, an operator that fails.
+//! Catches: a sum that wraps or is null, a row that stays or is taken away twice, a group that is lost for good, an
+//! operator that fails.
 
 use arrow_array::cast::AsArray;
 use arrow_schema::{DataType, SchemaRef};

@@ -1,9 +1,9 @@
 //! Reductions through a real timely dataflow against lists of rows, grouped and aggregated by definition after each epoch.
 //!
-//! Catches: a group that stays without rows, an aggregate that retractions leave wrong (least and greatest above all), nulls counted or
-//! summed, a distinct value counted twice, a global aggregate with no row or two, results that depend on the number of workers or on how
-//! rows are batched. Cannot catch: rounding of floating-point sums (the numbers here are exact). Results beyond their type have
-//! tests of their own.
+//! Catches: a group that stays without rows, an aggregate that retractions leave wrong (least and greatest above all),
+//! nulls counted or summed, a distinct value counted twice, a global aggregate with no row or two, results that depend
+//! on the number of workers or on how rows are batched. Cannot catch: rounding of floating-point sums (the numbers here
+//! are exact). Results beyond their type have tests of their own.
 
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;

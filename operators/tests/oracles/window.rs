@@ -1,8 +1,8 @@
 //! Window against a GROUP BY over everything so far, of which the groups of closed windows are visible.
 //!
-//! Catches: a group seen before its window closes or not at all after, a correction lost or doubled, a group without rows that stays, sums
-//! that retractions leave wrong, an image that is not exactly the visible groups, an open window forgotten by a restart. A sum
-//! beyond its type has tests of its own.
+//! Catches: a group seen before its window closes or not at all after, a correction lost or doubled, a group without
+//! rows that stays, sums that retractions leave wrong, an image that is not exactly the visible groups, an open window
+//! forgotten by a restart. A sum beyond its type has tests of its own.
 
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
