@@ -44,7 +44,7 @@ fn row(region: &str, big: i64, unsigned: u64, weight: f64) -> Values {
 /// The rows and the dead letters of an aggregation by region, after each epoch.
 fn grouped(specs: &[AggregateSpec], epochs: Vec<Vec<(Values, i64)>>, workers: usize) -> Contents {
     let specs = specs.to_vec();
-    let build = move |mut inputs: Vec<Changes<'_>>, ticks: Ticks<'_>, failure: &Failure| {
+    let build = shaped(move |mut inputs, ticks, failure| {
         let settings = Settings {
             name: "by_region".to_owned(),
             group: vec![0],
@@ -56,7 +56,7 @@ fn grouped(specs: &[AggregateSpec], epochs: Vec<Vec<(Values, i64)>>, workers: us
         let (rows, dead) = aggregate(input, ticks, settings, &input_schema(), &output, failure)
             .expect("types have encodings");
         vec![rows, dead]
-    };
+    });
     let how = Run {
         workers,
         batch_rows: 2,
@@ -64,6 +64,14 @@ fn grouped(specs: &[AggregateSpec], epochs: Vec<Vec<(Values, i64)>>, workers: us
     };
     let schema = input_schema();
     run(&how, &[Feed { schema, epochs }], 2, build)
+}
+
+/// Says of a closure that its streams are all of one scope.
+fn shaped<F>(build: F) -> F
+where
+    F: for<'scope> Fn(Vec<Changes<'scope>>, Ticks<'scope>, &Failure) -> Vec<Changes<'scope>>,
+{
+    build
 }
 
 fn row_of(region: &str, results: &[Value]) -> Values {
