@@ -21,7 +21,7 @@ pub const MADE_TEXT_BYTES_MAX: i64 = 1 << 20;
 /// An operator of two operands.
 pub fn operate(op: Operator, operands: Vec<ColumnarValue>, rows: usize) -> Result<ColumnarValue> {
     if matches!(op, Operator::BitwiseShiftLeft | Operator::BitwiseShiftRight) {
-        check_shift(&operands)?;
+        check_shift(&operands, rows)?;
     }
     let (mut fields, mut columns, mut parts) = (Vec::new(), Vec::new(), Vec::new());
     for operand in operands {
@@ -46,20 +46,20 @@ pub fn operate(op: Operator, operands: Vec<ColumnarValue>, rows: usize) -> Resul
         .evaluate(&batch)
 }
 
-/// A number of bits to shift by is that of the type at most: the rest would be taken modulo.
-fn check_shift(operands: &[ColumnarValue]) -> Result<()> {
-    let [_, by] = operands else {
+/// What is shifted is shifted by fewer bits than its type has: the rest would be taken modulo.
+fn check_shift(operands: &[ColumnarValue], rows: usize) -> Result<()> {
+    let [shifted, by] = operands else {
         return Ok(());
     };
     let bits = by.data_type().primitive_width().unwrap_or(0) * 8;
-    let by = by.cast_to(&DataType::Int64, None)?.to_array(1)?;
-    let inside = |by: i64| usize::try_from(by).is_ok_and(|by| by < bits);
-    match by
-        .as_primitive::<Int64Type>()
-        .iter()
-        .flatten()
-        .find(|by| !inside(*by))
-    {
+    let shifted = shifted.to_array(rows)?;
+    let by = by.cast_to(&DataType::Int64, None)?.to_array(rows)?;
+    let present = by.as_primitive::<Int64Type>().iter().enumerate();
+    let outside = present
+        .filter(|(row, _)| shifted.is_valid(*row))
+        .filter_map(|(_, by)| by)
+        .find(|by| !usize::try_from(*by).is_ok_and(|by| by < bits));
+    match outside {
         Some(by) => exec_err!("{by} is not a number of bits below {bits}"),
         None => Ok(()),
     }
