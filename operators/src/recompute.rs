@@ -66,7 +66,7 @@ pub fn finished<'a>(
             }
         }
     }
-    let fitting = results.decode(encoded.into_iter())?;
+    let fitting = results.decode(encoded)?;
     if beyond.is_empty() {
         return Ok(Finished {
             columns: fitting,

@@ -5,6 +5,8 @@
 //! comes out the same in any batch, and in its insertion as in its retraction, because a batch is only taken as a whole
 //! if none of its rows is at fault.
 
+use std::ops::Range;
+
 use arrow_array::RecordBatch;
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
@@ -97,7 +99,8 @@ where
 {
     let mut outputs = Vec::new();
     // Ranges of rows that are still to be computed, the next one last.
-    let mut open = vec![0..changes.len()];
+    let mut open = Vec::<Range<usize>>::new();
+    open.push(0..changes.len());
     while let Some(range) = open.pop() {
         let rows = changes.rows.slice(range.start, range.len());
         match compute(&rows) {
@@ -140,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    fn changes(numbers: Vec<i64>, diffs: Vec<i64>) -> ChangeBatch {
+    fn changes(numbers: &[i64], diffs: Vec<i64>) -> ChangeBatch {
         let schema = Schema::new(vec![
             Field::new("number", DataType::Int64, false),
             Field::new(system_columns::PARTITION, DataType::UInt32, false),
@@ -148,7 +151,7 @@ mod tests {
         ]);
         let offsets: Vec<i64> = (100..).take(numbers.len()).collect();
         let columns: Vec<arrow_array::ArrayRef> = vec![
-            Arc::new(Int64Array::from(numbers.clone())),
+            Arc::new(Int64Array::from(numbers.to_vec())),
             Arc::new(UInt32Array::from(vec![7; numbers.len()])),
             Arc::new(Int64Array::from(offsets)),
         ];
@@ -179,7 +182,7 @@ mod tests {
         let numbers = vec![1, 2, -3, 5, 7, -8, 9, 10, 11];
         let diffs = vec![1, 1, 1, -1, 1, 1, -1, 1, 2];
         let mut letters = Vec::new();
-        let outputs = apply(&changes(numbers, diffs), &mut odd, "stage", &mut letters);
+        let outputs = apply(&changes(&numbers, diffs), &mut odd, "stage", &mut letters);
         let rows: Vec<(i64, i64)> = outputs
             .iter()
             .flat_map(|batch| {
@@ -201,12 +204,7 @@ mod tests {
     #[test]
     fn a_row_at_fault_that_is_taken_away_was_never_there() {
         let mut letters = Vec::new();
-        let outputs = apply(
-            &changes(vec![-1], vec![-1]),
-            &mut odd,
-            "stage",
-            &mut letters,
-        );
+        let outputs = apply(&changes(&[-1], vec![-1]), &mut odd, "stage", &mut letters);
         assert!(outputs.is_empty() && letters.is_empty());
     }
 }

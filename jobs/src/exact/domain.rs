@@ -118,6 +118,5 @@ fn holds<T: ArrowPrimitiveType>(
     values: &PrimitiveArray<T>,
     holds: impl Fn(T::Native) -> bool,
 ) -> bool {
-    values.values().iter().all(|&value| holds(value))
-        || values.iter().flatten().all(|value| holds(value))
+    values.values().iter().all(|&value| holds(value)) || values.iter().flatten().all(holds)
 }
