@@ -370,6 +370,7 @@ macro_rules! golden_jobs {
 
 golden_jobs! {
     aggregates
+    dates_beyond_nanoseconds
     deletes_and_tombstones
     distinct_and_unions
     duplicates_and_dead_letters
@@ -380,6 +381,7 @@ golden_jobs! {
     inner_joins
     july_june_july
     outer_joins
+    overflow_is_an_error
     resequenced_audit
     shared_keys
     star_joins

@@ -1,58 +1,71 @@
-//! Evaluates the plan's expressions on Arrow batches with DataFusion's physical expressions.
+//! Evaluates the plan's expressions on Arrow batches.
+//!
+//! An expression that cannot be computed for a row (an overflow, a division by zero, a cast that does not fit, a date
+//! outside the years 1 to 9999) is an error of the batch, which names the expression and the reason; the stage finds
+//! the rows at fault.
 
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, BooleanArray, RecordBatch, TimestampMillisecondArray, UInt32Array};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, TimestampMillisecondArray, UInt32Array,
+};
 use arrow_buffer::BooleanBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take;
-use datafusion_common::DFSchema;
+use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::Expr;
-use datafusion_expr::execution_props::ExecutionProps;
-use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion_physical_expr::PhysicalExpr;
+use tidemill_jobs::exact::{self, Fault};
 use tidemill_operators::columns;
 use tidemill_operators::stateless::Computed;
 use tidemill_types::ChangeBatch;
 
 use crate::Error;
 
+/// An expression over the columns of a schema.
+pub struct Bound {
+    expression: Arc<dyn PhysicalExpr>,
+    /// The expression in SQL's words.
+    text: String,
+}
+
+impl Bound {
+    fn evaluate(&self, rows: &RecordBatch) -> Result<ArrayRef, ArrowError> {
+        let value = self.expression.evaluate(rows);
+        value
+            .and_then(|value| value.into_array(rows.num_rows()))
+            .map_err(|error| ArrowError::ComputeError(Fault::of(&self.text, &error).to_string()))
+    }
+}
+
 /// Binds an expression to the columns of a schema.
 ///
 /// # Errors
 /// If it names a column that the schema lacks.
-pub fn bind(
-    expression: &Expr,
-    schema: &SchemaRef,
-    node: &str,
-) -> Result<Arc<dyn PhysicalExpr>, Error> {
-    let plan = |error: datafusion_common::DataFusionError| Error::Plan {
+pub fn bind(expression: &Expr, schema: &SchemaRef, node: &str) -> Result<Bound, Error> {
+    let plan = |error: DataFusionError| Error::Plan {
         node: node.to_owned(),
         reason: error.to_string(),
     };
     let columns = DFSchema::try_from(Arc::clone(schema)).map_err(plan)?;
-    create_physical_expr(
-        expression,
-        &columns,
-        &ExecutionProps::new(),
-        &PhysicalPlanningContext::default(),
-    )
-    .map_err(plan)
+    Ok(Bound {
+        expression: exact::compile(expression, &columns).map_err(plan)?,
+        text: format!("'{}'", exact::sql(expression)),
+    })
 }
 
 /// Computes columns; the result has the output schema.
 pub fn project(
-    expressions: &[Arc<dyn PhysicalExpr>],
+    expressions: &[Bound],
     output: &SchemaRef,
     rows: &RecordBatch,
 ) -> Result<Computed, ArrowError> {
     let arrays = expressions
         .iter()
-        .map(|expression| expression.evaluate(rows)?.into_array(rows.num_rows()))
-        .collect::<Result<Vec<_>, datafusion_common::DataFusionError>>()
-        .map_err(to_arrow)?;
+        .map(|expression| expression.evaluate(rows))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Computed {
         rows: columns::batch(output, arrays, rows.num_rows())?,
         kept: None,
@@ -60,14 +73,8 @@ pub fn project(
 }
 
 /// Keeps the rows for which the predicate is true.
-pub fn filter(
-    predicate: &Arc<dyn PhysicalExpr>,
-    rows: &RecordBatch,
-) -> Result<Computed, ArrowError> {
-    let mask = predicate
-        .evaluate(rows)
-        .and_then(|value| value.into_array(rows.num_rows()))
-        .map_err(to_arrow)?;
+pub fn filter(predicate: &Bound, rows: &RecordBatch) -> Result<Computed, ArrowError> {
+    let mask = predicate.evaluate(rows)?;
     let mask = mask
         .as_boolean_opt()
         .ok_or_else(|| ArrowError::InvalidArgumentError("a predicate is not boolean".to_owned()))?;
@@ -88,7 +95,8 @@ pub fn filter(
     })
 }
 
-/// Appends the start and the end of the tumbling window that a row's time falls in; rows without a time are left out.
+/// Appends the start and the end of the tumbling window that a row's time falls in; rows without a time are left out. A
+/// window that is not within the years 1 to 9999 has no start or no end, so that its rows cannot be computed.
 pub fn tumble(
     time: usize,
     size_ms: i64,
@@ -97,11 +105,8 @@ pub fn tumble(
 ) -> Result<Computed, ArrowError> {
     let times = columns::ordinals(rows.column(time))?;
     let kept: BooleanBuffer = times.iter().map(Option::is_some).collect();
-    let starts: Vec<i64> = times
-        .iter()
-        .flatten()
-        .map(|time| time - time.rem_euclid(size_ms))
-        .collect();
+    let starts = times.iter().flatten().map(|&time| start_of(time, size_ms));
+    let starts = starts.collect::<Result<Vec<i64>, _>>()?;
     let indices: UInt32Array = (0u32..)
         .zip(&kept)
         .filter_map(|(row, keep)| keep.then_some(row))
@@ -132,9 +137,17 @@ pub fn untimed(time: usize, changes: &ChangeBatch) -> u64 {
     (0..changes.len()).filter(comes).count() as u64
 }
 
-fn to_arrow(error: datafusion_common::DataFusionError) -> ArrowError {
-    match error {
-        datafusion_common::DataFusionError::ArrowError(error, _) => *error,
-        other => ArrowError::ComputeError(other.strip_backtrace()),
-    }
+/// The start of the tumbling window that a time falls in, if both its ends are times.
+fn start_of(time: i64, size_ms: i64) -> Result<i64, ArrowError> {
+    let bounds = || -> Option<[i64; 2]> {
+        let start = time.checked_sub(time.rem_euclid(size_ms))?;
+        Some([start, start.checked_add(size_ms)?])
+    };
+    bounds()
+        .filter(|bounds| bounds.iter().all(|bound| exact::TIMES.contains(bound)))
+        .map(|[start, _]| start)
+        .ok_or_else(|| {
+            let reason = "the window of its time is not within the years 1 to 9999";
+            ArrowError::ComputeError(format!("'TUMBLE' cannot be computed: {reason}"))
+        })
 }

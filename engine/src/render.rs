@@ -25,6 +25,7 @@ use tidemill_operators::decode::{self, DecodeCounters, Observer, RawBatch};
 use tidemill_operators::keyed::KeyedLayout;
 use tidemill_operators::shell::{Batches, epoch_operator};
 use tidemill_operators::stateless::{Computed, stateless};
+use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::watermark::{self, Fact, Watermark, watermark_ticks};
 use tidemill_operators::{
     Changes, Counter, Failure, Packet, Tick, Ticks, dedup, guard, image, join, reduce, resequence,
@@ -247,16 +248,19 @@ impl<'scope> Renderer<'_, 'scope> {
                     name: node.name.clone(),
                     group: self.columns(*input, group, node)?,
                     aggregates: self.aggregates(*input, aggregates, node)?,
+                    uncomputed: self.uncomputed(),
                 };
                 let input = self.streams[input].clone();
-                Ok(reduce::aggregate(
+                let (rows, dead) = reduce::aggregate(
                     input,
                     self.ticks.clone(),
                     settings,
                     &schema,
                     &node.schema,
                     self.context.failure,
-                )?)
+                )?;
+                self.dead.push(dead);
+                Ok(rows)
             }
             NodeOp::WindowAggregate {
                 input,
@@ -275,6 +279,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     aggregates: self.aggregates(*input, aggregates, node)?,
                     lateness_ms: self.lateness_ms(*input, *source),
                     emits_image: self.feeds_state(id),
+                    uncomputed: self.uncomputed(),
                 };
                 self.window(node, *input, *source, settings)
             }
@@ -329,13 +334,20 @@ impl<'scope> Renderer<'_, 'scope> {
         let (output, dead) = stateless(
             self.streams[&input].clone(),
             &node.name,
-            self.ledger.clone(),
-            context.status.failed_rows.clone(),
+            self.uncomputed(),
             context.failure.clone(),
             compute,
         );
         self.dead.push(dead);
         output
+    }
+
+    /// Where rows go that cannot be computed.
+    fn uncomputed(&self) -> Uncomputed {
+        Uncomputed {
+            ledger: self.ledger.clone(),
+            failed: self.context.status.failed_rows.clone(),
+        }
     }
 
     /// Counts the rows that a window over `time` leaves out.

@@ -12,6 +12,7 @@ mod catalog;
 mod dialect;
 mod error;
 mod event;
+pub mod exact;
 mod lower;
 pub mod options;
 pub mod plan;

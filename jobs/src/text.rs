@@ -173,7 +173,8 @@ pub fn columns(schema: &Schema) -> String {
         .join(", ")
 }
 
-fn type_name(data_type: &DataType) -> String {
+/// A type in SQL's words.
+pub fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Boolean => "BOOLEAN".to_owned(),
         DataType::Int32 => "INT".to_owned(),

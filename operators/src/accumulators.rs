@@ -1,15 +1,24 @@
 //! Aggregates that are sums: count, sum and average of exact numbers. They are kept as such, never as lists of values, and can be
 //! retracted by subtracting.
 //!
-//! Slot 0 counts the rows of the group; then each aggregate has the sum of its non-null arguments and their number, as far as it needs them.
-//! A slot has 128 bits. The sum of decimals of so many digits that it could pass them has two slots, for the lower 64 bits and for those above:
-//! so a sum that fits its type is exact whatever the sums on the way to it were, and one that does not fit is never taken for another.
+//! Slot 0 counts the rows of the group; then each aggregate has the sum of its non-null arguments and their number, as
+//! far as it needs them. A slot has 128 bits. The sum of decimals of so many digits that it could pass them has two
+//! slots, for the lower 64 bits and for those above: so a sum that fits its type is exact whatever the sums on the way
+//! to it were, and one that does not fit is never taken for another: it is [`Beyond`] its type, and the group has no
+//! row for as long as it is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Decimal128Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, Decimal128Array, Int64Array, RecordBatch};
+use arrow_array::types::{
+    Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
+};
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, Decimal128Array, Int64Array, RecordBatch, UInt64Array,
+};
+use arrow_buffer::i256;
 use arrow_schema::{ArrowError, DataType};
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
@@ -57,10 +66,11 @@ impl AggregateSpec {
         !self.distinct
             && match self.function {
                 Function::Count => true,
-                Function::Sum | Function::Avg => matches!(
-                    self.argument_type,
-                    Some(DataType::Int32 | DataType::Int64 | DataType::Decimal128(..))
-                ),
+                Function::Sum | Function::Avg => match &self.argument_type {
+                    Some(DataType::Decimal128(..)) => true,
+                    Some(argument) => argument.is_integer(),
+                    None => false,
+                },
                 Function::Min | Function::Max => false,
             }
     }
@@ -176,30 +186,47 @@ impl AccumulatorPlan {
         }
     }
 
-    /// The aggregates of groups, a column each.
+    /// The aggregates of groups.
     ///
     /// # Errors
     /// If a result type is none of those that sums have.
-    pub fn finish(&self, groups: &[&Accumulators]) -> Result<Vec<ArrayRef>, ArrowError> {
-        let mut slot = 1;
-        self.specs
-            .iter()
-            .map(|spec| {
-                let at = slot;
-                slot += slots_of(spec);
-                let results = groups
-                    .iter()
-                    .map(|group| match (spec.function, spec.argument) {
-                        (Function::Count, None) => Some(group.0[0]),
-                        (Function::Count, Some(_)) => Some(group.0[at]),
-                        _ if group.0[at + 1] == 0 => None,
-                        (Function::Avg, _) => sum_at(group, at, spec)
-                            .and_then(|sum| average(sum, group.0[at + 1], spec)),
-                        _ => sum_at(group, at, spec),
-                    });
-                numbers_to_array(results, &spec.data_type)
-            })
-            .collect()
+    pub fn finish(&self, groups: &[&Accumulators]) -> Result<Finished, ArrowError> {
+        let mut finished = Finished::default();
+        let mut at = 1;
+        for (index, spec) in self.specs.iter().enumerate() {
+            let results = groups.iter().map(|group| result(group, at, spec));
+            let (column, beyond) = numbers_to_array(results, &spec.data_type)?;
+            finished.columns.push(column);
+            for group in beyond {
+                finished.beyond.entry(group).or_insert(index);
+            }
+            at += slots_of(spec);
+        }
+        Ok(finished)
+    }
+}
+
+/// The aggregates of some groups.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// A column per aggregate.
+    pub columns: Vec<ArrayRef>,
+    /// The groups that have no row, each with its first aggregate that does not fit its type.
+    pub beyond: BTreeMap<usize, usize>,
+}
+
+/// A result that does not fit its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beyond;
+
+/// The result of the aggregate whose slots begin at `at`; none over no value.
+fn result(group: &Accumulators, at: usize, spec: &AggregateSpec) -> Result<Option<i128>, Beyond> {
+    match (spec.function, spec.argument) {
+        (Function::Count, None) => Ok(Some(group.0[0])),
+        (Function::Count, Some(_)) => Ok(Some(group.0[at])),
+        _ if group.0[at + 1] == 0 => Ok(None),
+        (Function::Avg, _) => average(sum_at(group, at, spec), group.0[at + 1], spec).map(Some),
+        _ => sum_at(group, at, spec).to_i128().map(Some).ok_or(Beyond),
     }
 }
 
@@ -220,17 +247,17 @@ const fn is_wide(spec: &AggregateSpec) -> bool {
     matches!(spec.argument_type, Some(DataType::Decimal128(digits, _)) if digits > NARROW_DIGITS_MAX)
 }
 
-/// The sum in a group, if it has at most 128 bits.
-fn sum_at(group: &Accumulators, slot: usize, spec: &AggregateSpec) -> Option<i128> {
+/// The sum in a group.
+fn sum_at(group: &Accumulators, slot: usize, spec: &AggregateSpec) -> i256 {
     if is_wide(spec) {
         joined(group.0[slot], group.0[slot + 2])
     } else {
-        Some(group.0[slot])
+        i256::from_i128(group.0[slot])
     }
 }
 
-/// The sum of numbers, each so many times; none if it has more than 128 bits, whatever the sums on the way to it have.
-pub fn exact_sum(numbers: impl Iterator<Item = (i128, i64)>) -> Option<i128> {
+/// The sum of numbers, each so many times, whatever the sums on the way to it are.
+pub fn exact_sum(numbers: impl Iterator<Item = (i128, i64)>) -> i256 {
     let (mut low, mut high) = (0, 0);
     for (number, times) in numbers {
         low += (number & LOW_BITS) * i128::from(times);
@@ -239,9 +266,10 @@ pub fn exact_sum(numbers: impl Iterator<Item = (i128, i64)>) -> Option<i128> {
     joined(low, high)
 }
 
-/// A sum of the sums of its parts.
-fn joined(low: i128, high: i128) -> Option<i128> {
-    high.checked_mul(LOW_BITS + 1)?.checked_add(low)
+/// A sum of the sums of its parts: below 2^192 and a bit.
+fn joined(low: i128, high: i128) -> i256 {
+    let high = i256::from_i128(high).wrapping_mul(i256::from_i128(LOW_BITS + 1));
+    high.wrapping_add(i256::from_i128(low))
 }
 
 fn numbers(column: &ArrayRef, spec: &AggregateSpec) -> Result<Vec<Option<i128>>, ArrowError> {
@@ -259,16 +287,14 @@ fn numbers(column: &ArrayRef, spec: &AggregateSpec) -> Result<Vec<Option<i128>>,
 /// If it is of another type.
 pub fn exact_numbers(column: &ArrayRef) -> Result<Vec<Option<i128>>, ArrowError> {
     Ok(match column.data_type() {
-        DataType::Int32 => column
-            .as_primitive::<Int32Type>()
-            .iter()
-            .map(|v| v.map(i128::from))
-            .collect(),
-        DataType::Int64 => column
-            .as_primitive::<Int64Type>()
-            .iter()
-            .map(|v| v.map(i128::from))
-            .collect(),
+        DataType::Int8 => widened::<Int8Type>(column),
+        DataType::Int16 => widened::<Int16Type>(column),
+        DataType::Int32 => widened::<Int32Type>(column),
+        DataType::Int64 => widened::<Int64Type>(column),
+        DataType::UInt8 => widened::<UInt8Type>(column),
+        DataType::UInt16 => widened::<UInt16Type>(column),
+        DataType::UInt32 => widened::<UInt32Type>(column),
+        DataType::UInt64 => widened::<UInt64Type>(column),
         DataType::Decimal128(..) => column.as_primitive::<Decimal128Type>().iter().collect(),
         other => {
             return Err(ArrowError::InvalidArgumentError(format!(
@@ -278,37 +304,66 @@ pub fn exact_numbers(column: &ArrayRef) -> Result<Vec<Option<i128>>, ArrowError>
     })
 }
 
+fn widened<T>(column: &ArrayRef) -> Vec<Option<i128>>
+where
+    T: ArrowPrimitiveType,
+    T::Native: Into<i128>,
+{
+    let numbers = column.as_primitive::<T>();
+    numbers.iter().map(|v| v.map(Into::into)).collect()
+}
+
 /// Sum divided by count at the scale of the result, truncated as DataFusion does.
-pub fn average(sum: i128, count: i128, spec: &AggregateSpec) -> Option<i128> {
+///
+/// # Errors
+/// If the average does not fit 128 bits.
+pub fn average(sum: i256, count: i128, spec: &AggregateSpec) -> Result<i128, Beyond> {
     let from = match spec.argument_type {
         Some(DataType::Decimal128(_, scale)) => scale,
         _ => 0,
     };
-    let DataType::Decimal128(_, to) = spec.data_type else {
-        return None;
+    let to = match spec.data_type {
+        DataType::Decimal128(_, scale) => scale,
+        _ => 0,
     };
-    let factor = 10i128.checked_pow(u32::try_from(to - from).ok()?)?;
-    Some(sum.checked_mul(factor)? / count)
+    let scaled = u32::try_from(to - from).ok().and_then(|digits| {
+        let factor = i256::from_i128(10).checked_pow(digits)?;
+        sum.checked_mul(factor)?
+            .checked_div(i256::from_i128(count))?
+            .to_i128()
+    });
+    scaled.ok_or(Beyond)
 }
 
-/// Exact results as a column of the result type; one that does not fit the type is null.
+/// Exact results as a column of the result type, and which of them do not fit it; those are null in the column.
 ///
 /// # Errors
 /// If the type is neither an integer nor a decimal.
 pub fn numbers_to_array(
-    results: impl Iterator<Item = Option<i128>>,
+    results: impl Iterator<Item = Result<Option<i128>, Beyond>>,
     data_type: &DataType,
-) -> Result<ArrayRef, ArrowError> {
+) -> Result<(ArrayRef, Vec<usize>), ArrowError> {
     Ok(match data_type {
-        DataType::Int64 => Arc::new(Int64Array::from_iter(
-            results.map(|v| v.and_then(|v| i64::try_from(v).ok())),
-        )),
+        DataType::Int64 => {
+            let (numbers, beyond) = fitting(results, |v| i64::try_from(v).is_ok());
+            let numbers = numbers
+                .into_iter()
+                .map(|v| v.and_then(|v| v.try_into().ok()));
+            (Arc::new(Int64Array::from_iter(numbers)), beyond)
+        }
+        DataType::UInt64 => {
+            let (numbers, beyond) = fitting(results, |v| u64::try_from(v).is_ok());
+            let numbers = numbers
+                .into_iter()
+                .map(|v| v.and_then(|v| v.try_into().ok()));
+            (Arc::new(UInt64Array::from_iter(numbers)), beyond)
+        }
         DataType::Decimal128(precision, scale) => {
-            let limit = 10i128
-                .checked_pow(u32::from(*precision))
-                .unwrap_or(i128::MAX);
-            let fits = results.map(|v| v.filter(|v| v.abs() < limit));
-            Arc::new(Decimal128Array::from_iter(fits).with_precision_and_scale(*precision, *scale)?)
+            let limit = 10u128.pow(u32::from(*precision));
+            let (numbers, beyond) = fitting(results, |v| v.unsigned_abs() < limit);
+            let numbers = Decimal128Array::from(numbers);
+            let numbers = numbers.with_precision_and_scale(*precision, *scale)?;
+            (Arc::new(numbers), beyond)
         }
         other => {
             return Err(ArrowError::InvalidArgumentError(format!(
@@ -316,4 +371,21 @@ pub fn numbers_to_array(
             )));
         }
     })
+}
+
+/// The numbers that fit, and the rows of those that do not.
+fn fitting(
+    results: impl Iterator<Item = Result<Option<i128>, Beyond>>,
+    fits: impl Fn(i128) -> bool,
+) -> (Vec<Option<i128>>, Vec<usize>) {
+    let mut beyond = Vec::new();
+    let numbers = results.enumerate().map(|(row, result)| match result {
+        Ok(None) => None,
+        Ok(Some(number)) if fits(number) => Some(number),
+        Ok(Some(_)) | Err(Beyond) => {
+            beyond.push(row);
+            None
+        }
+    });
+    (numbers.collect(), beyond)
 }

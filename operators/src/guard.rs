@@ -16,7 +16,7 @@ use tidemill_types::{ChangeBatch, DeadLetter, system_columns};
 
 use crate::decode::ledger_rows;
 use crate::error::Context;
-use crate::stateless::describe;
+use crate::uncomputed::in_words;
 use crate::{Counter, Error, columns};
 
 /// Settings of a guard.
@@ -142,7 +142,7 @@ impl Guard {
             partition: columns::partitions(rows.column(self.partition))[row],
             offset: columns::offsets(rows.column(self.offset))[row],
             reason,
-            bytes: record.unwrap_or_else(|| describe(&rows.slice(row, 1)).into_bytes()),
+            bytes: record.unwrap_or_else(|| in_words(rows, row).into_bytes()),
         }
     }
 }

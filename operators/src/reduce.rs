@@ -5,30 +5,26 @@
 //! its argument rows and is computed anew, from them in sorted order, in every epoch that changes it.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
-use arrow_array::{Array, ArrayRef, Float64Array, UInt32Array};
-use arrow_schema::{ArrowError, DataType, SchemaRef};
-use arrow_select::take::take;
+use arrow_schema::{ArrowError, SchemaRef};
 use differential_dataflow::AsCollection;
 use differential_dataflow::operators::CountTotal;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use tidemill_types::{ChangeBatch, Row, RowCodec};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::generic::operator::Operator;
 
-use crate::accumulators::{
-    AccumulatorPlan, Accumulators, AggregateSpec, Function, average, exact_numbers, exact_sum,
-    numbers_to_array,
-};
+use crate::accumulators::{AccumulatorPlan, Accumulators, AggregateSpec};
 use crate::error::Context;
+use crate::group_rows::GroupRows;
 use crate::keyed::KeyedLayout;
 use crate::shell::Batches;
-use crate::{Changes, Error, Failure, Packet, Ticks, columns};
+use crate::uncomputed::Uncomputed;
+use crate::{Changes, Error, Failure, Packet, Ticks, recompute};
 
 /// Settings of a GROUP BY.
 #[derive(Debug, Clone)]
@@ -39,9 +35,12 @@ pub struct Settings {
     pub group: Vec<usize>,
     /// The aggregates.
     pub aggregates: Vec<AggregateSpec>,
+    /// Where groups go that have an aggregate beyond its type.
+    pub uncomputed: Uncomputed,
 }
 
-/// Groups and aggregates. Output: the group columns, then the aggregates, named by `output`.
+/// Groups and aggregates. Output: the group columns, then the aggregates, named by `output`; and the dead letters of
+/// groups with an aggregate that does not fit its type.
 ///
 /// # Errors
 /// If a type has no encoding.
@@ -52,18 +51,19 @@ pub fn aggregate<'scope>(
     schema: &SchemaRef,
     output: &SchemaRef,
     failure: &Failure,
-) -> Result<Changes<'scope>, Error> {
+) -> Result<(Changes<'scope>, Changes<'scope>), Error> {
     let Settings {
         name,
         group,
         aggregates,
+        uncomputed,
     } = settings;
     let keys = RowCodec::new(group.iter().map(|&i| schema.field(i).data_type())).of(&name)?;
     let groups = Groups {
+        rows: GroupRows::new(&name, &aggregates, schema, output, uncomputed),
         name,
         columns: group,
         keys: Rc::new(keys),
-        output: output.clone(),
         failure: failure.clone(),
     };
     if aggregates.iter().all(AggregateSpec::is_accumulable) {
@@ -79,7 +79,7 @@ struct Groups {
     /// Group columns of the input.
     columns: Vec<usize>,
     keys: Rc<RowCodec>,
-    output: SchemaRef,
+    rows: GroupRows,
     failure: Failure,
 }
 
@@ -94,7 +94,7 @@ impl Groups {
         input: Changes<'scope>,
         ticks: Ticks<'scope>,
         plan: AccumulatorPlan,
-    ) -> Changes<'scope> {
+    ) -> (Changes<'scope>, Changes<'scope>) {
         let plan = Rc::new(plan);
         let mut updates = self.sums(input, Rc::clone(&plan));
         if self.is_global() {
@@ -113,12 +113,11 @@ impl Groups {
                     .filter(|((_, sums), _)| global || sums.rows() > 0)
                     .collect();
                 let keys = changes.iter().map(|((key, _), _)| key.as_bytes());
-                let mut arrays = self.keys.decode(keys).of(&name)?;
+                let keys = self.keys.decode(keys).of(&name)?;
                 let sums: Vec<_> = changes.iter().map(|((_, sums), _)| sums).collect();
-                arrays.extend(plan.finish(&sums).of(&name)?);
+                let finished = plan.finish(&sums).of(&name)?;
                 let diffs = changes.iter().map(|&(_, diff)| diff).collect();
-                let rows = columns::batch(&self.output, arrays, changes.len()).of(&name)?;
-                Ok(ChangeBatch::new(rows, diffs))
+                self.rows.assemble(keys, finished, diffs)
             },
         )
     }
@@ -147,7 +146,7 @@ impl Groups {
         input: Changes<'scope>,
         ticks: Ticks<'scope>,
         specs: Vec<AggregateSpec>,
-    ) -> Result<Changes<'scope>, Error> {
+    ) -> Result<(Changes<'scope>, Changes<'scope>), Error> {
         let name = self.name.clone();
         let argument_types = specs.iter().filter_map(|spec| spec.argument_type.as_ref());
         let arguments = Rc::new(RowCodec::new(argument_types).of(&name)?);
@@ -166,10 +165,8 @@ impl Groups {
                     .filter(|(row, _)| row.as_bytes()[0] == INPUT)
                     .map(|(row, count)| (&row.as_bytes()[1..], *count))
                     .collect();
-                let row = results_of(&rows, &specs, &arguments)
-                    .and_then(|columns| encode.encode(&columns, 1));
-                match row.of(&operator) {
-                    Ok(row) => out.push((Row::from(row.bytes(0)), 1)),
+                match recompute::row(&rows, &specs, &arguments, &encode).of(&operator) {
+                    Ok(row) => out.push((row, 1)),
                     Err(error) => report.report(error),
                 }
             },
@@ -181,12 +178,11 @@ impl Groups {
             failure,
             move |changes: Vec<((Row, Row), i64)>| {
                 let keys = changes.iter().map(|((key, _), _)| key.as_bytes());
-                let mut arrays = self.keys.decode(keys).of(&operator)?;
+                let keys = self.keys.decode(keys).of(&operator)?;
                 let rows = changes.iter().map(|((_, row), _)| row.as_bytes());
-                arrays.extend(results.decode(rows).of(&operator)?);
+                let finished = recompute::finished(rows, &results).of(&operator)?;
                 let diffs = changes.iter().map(|&(_, diff)| diff).collect();
-                let rows = columns::batch(&self.output, arrays, changes.len()).of(&operator)?;
-                Ok(ChangeBatch::new(rows, diffs))
+                self.rows.assemble(keys, finished, diffs)
             },
         ))
     }
@@ -315,139 +311,51 @@ fn seed<'scope, D: Clone + 'static, R: Clone + 'static>(
     )
 }
 
-/// Turns differential updates into batches, epoch by epoch.
+/// Turns differential updates into batches, epoch by epoch; beside them go the dead letters that come of it.
 fn to_batches<'scope, D, F>(
     input: Batches<'scope, (D, u64, i64)>,
     name: &str,
     failure: Failure,
     mut assemble: F,
-) -> Changes<'scope>
+) -> (Changes<'scope>, Changes<'scope>)
 where
     D: Clone + 'static,
-    F: FnMut(Vec<(D, i64)>) -> Result<ChangeBatch, Error> + 'static,
+    F: FnMut(Vec<(D, i64)>) -> Result<(ChangeBatch, Option<ChangeBatch>), Error> + 'static,
 {
-    input.unary::<CapacityContainerBuilder<Vec<Packet>>, _, _, _>(
-        Pipeline,
-        &format!("columns {name}"),
-        move |_, _| {
-            move |input, output| {
-                input.for_each(|capability, updates| {
-                    updates.sort_by_key(|&(_, epoch, _)| epoch);
-                    for updates in updates.chunk_by(|a, b| a.1 == b.1) {
-                        let capability = capability.delayed(&updates[0].1, 0);
-                        match assemble(
-                            updates
-                                .iter()
-                                .map(|(data, _, diff)| (data.clone(), *diff))
-                                .collect(),
-                        ) {
-                            Ok(changes) if changes.is_empty() => {}
-                            Ok(changes) => output.session(&capability).give(Packet::from(changes)),
-                            Err(error) => failure.report(error),
+    let mut builder = OperatorBuilder::new(format!("columns {name}"), input.scope());
+    let mut input = builder.new_input(input, Pipeline);
+    let (main, main_stream) = builder.new_output::<Vec<Packet>>();
+    let (dead, dead_stream) = builder.new_output::<Vec<Packet>>();
+    let mut main = OutputBuilder::<_, CapacityContainerBuilder<Vec<Packet>>>::from(main);
+    let mut dead = OutputBuilder::<_, CapacityContainerBuilder<Vec<Packet>>>::from(dead);
+    builder.build(move |_| {
+        move |_| {
+            let (mut main, mut dead) = (main.activate(), dead.activate());
+            input.for_each(|capability, updates| {
+                updates.sort_by_key(|&(_, epoch, _)| epoch);
+                for updates in updates.chunk_by(|a, b| a.1 == b.1) {
+                    let changes = updates
+                        .iter()
+                        .map(|(data, _, diff)| (data.clone(), *diff))
+                        .collect();
+                    match assemble(changes) {
+                        Ok((rows, letters)) => {
+                            if !rows.is_empty() {
+                                let capability = capability.delayed(&updates[0].1, 0);
+                                main.session(&capability).give(Packet::from(rows));
+                            }
+                            if let Some(letters) = letters {
+                                let capability = capability.delayed(&updates[0].1, 1);
+                                dead.session(&capability).give(Packet::from(letters));
+                            }
                         }
+                        Err(error) => failure.report(error),
                     }
-                });
-            }
-        },
-    )
-}
-
-/// The aggregates of one group, each a column of one value, from its argument rows in sorted order.
-fn results_of(
-    rows: &[(&[u8], i64)],
-    specs: &[AggregateSpec],
-    codec: &RowCodec,
-) -> Result<Vec<ArrayRef>, ArrowError> {
-    let arguments = codec.decode(rows.iter().map(|&(row, _)| row))?;
-    let mut arguments = arguments.into_iter();
-    specs
-        .iter()
-        .map(|spec| match spec.argument {
-            None => numbers_to_array(
-                std::iter::once(Some(rows.iter().map(|&(_, count)| i128::from(count)).sum())),
-                &spec.data_type,
-            ),
-            Some(_) => {
-                let column = arguments.next().expect("a column per argument");
-                let counts: Vec<i64> = rows.iter().map(|&(_, count)| count).collect();
-                result_of(spec, &column, &counts)
-            }
-        })
-        .collect()
-}
-
-fn result_of(
-    spec: &AggregateSpec,
-    column: &ArrayRef,
-    counts: &[i64],
-) -> Result<ArrayRef, ArrowError> {
-    let codec = RowCodec::new([column.data_type()])?;
-    let encoded = codec.encode(std::slice::from_ref(column), column.len())?;
-    let mut valid: Vec<(usize, i64)> = (0..column.len())
-        .filter(|&row| column.is_valid(row))
-        .map(|row| (row, counts[row]))
-        .collect();
-    valid.sort_by(|a, b| encoded.bytes(a.0).cmp(encoded.bytes(b.0)));
-    if spec.distinct {
-        let mut seen = HashSet::new();
-        valid.retain(|&(row, _)| seen.insert(encoded.bytes(row)));
-        valid.iter_mut().for_each(|(_, count)| *count = 1);
-    }
-    let number: i128 = valid.iter().map(|&(_, count)| i128::from(count)).sum();
-    match spec.function {
-        Function::Count => numbers_to_array(std::iter::once(Some(number)), &spec.data_type),
-        Function::Min | Function::Max => {
-            let row = if spec.function == Function::Min {
-                valid.first()
-            } else {
-                valid.last()
-            };
-            let index: UInt32Array = std::iter::once(row.map(|&(row, _)| {
-                u32::try_from(row).expect("a group has fewer than 2^32 distinct rows")
-            }))
-            .collect();
-            take(column, &index, None)
+                }
+            });
         }
-        Function::Sum | Function::Avg if column.data_type() == &DataType::Float64 => {
-            let values = column.as_primitive::<Float64Type>();
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "floating-point aggregates are approximate by nature"
-            )]
-            let sum: f64 = valid
-                .iter()
-                .map(|&(row, count)| values.value(row) * count as f64)
-                .sum();
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "floating-point aggregates are approximate by nature"
-            )]
-            let result = if spec.function == Function::Sum {
-                sum
-            } else {
-                sum / number as f64
-            };
-            Ok(Arc::new(Float64Array::from(vec![
-                (number > 0).then_some(result),
-            ])))
-        }
-        Function::Sum | Function::Avg => {
-            let values = exact_numbers(column)?;
-            let numbers = valid
-                .iter()
-                .map(|&(row, count)| (values[row].unwrap_or(0), count));
-            let sum = exact_sum(numbers);
-            let result = if spec.function == Function::Sum {
-                sum
-            } else {
-                sum.and_then(|sum| average(sum, number.max(1), spec))
-            };
-            numbers_to_array(
-                std::iter::once(result.filter(|_| number > 0)),
-                &spec.data_type,
-            )
-        }
-    }
+    });
+    (main_stream, dead_stream)
 }
 
 /// The set of rows.
@@ -472,7 +380,7 @@ pub fn distinct<'scope>(
         .map(|(row, _)| row)
         .count_total_core::<i64>();
     let operator = name.to_owned();
-    Ok(to_batches(
+    let (rows, _) = to_batches(
         counted.inner,
         name,
         failure.clone(),
@@ -490,10 +398,9 @@ pub fn distinct<'scope>(
                     std::iter::repeat_n(&[][..], rows.len()),
                 )
                 .of(&operator)?;
-            Ok(ChangeBatch::new(
-                batch,
-                rows.into_iter().map(|(_, diff)| diff).collect(),
-            ))
+            let diffs = rows.into_iter().map(|(_, diff)| diff).collect();
+            Ok((ChangeBatch::new(batch, diffs), None))
         },
-    ))
+    );
+    Ok(rows)
 }

@@ -1,12 +1,15 @@
 //! Stateless stages: projections and filters, column-wise, batch by batch.
 //!
-//! What a row does to its stage stays with that row: if a batch cannot be evaluated, its rows are evaluated one by one, and the ones that
-//! fail (an overflow, a cast) leave on the side stream as dead letters with the reason.
+//! What a row does to its stage stays with that row: a batch that cannot be evaluated is halved until the rows at fault
+//! stand alone. They leave on the side stream as dead letters ([`crate::uncomputed`]), and all others go on. A row
+//! comes out the same in any batch, and in its insertion as in its retraction, because a batch is only taken as a whole
+//! if none of its rows is at fault.
 
-use arrow_array::{ArrayRef, RecordBatch};
+use std::ops::Range;
+
+use arrow_array::RecordBatch;
 use arrow_buffer::BooleanBuffer;
-use arrow_cast::display::array_value_to_string;
-use arrow_schema::{ArrowError, FieldRef, SchemaRef};
+use arrow_schema::{ArrowError, SchemaRef};
 use tidemill_types::{ChangeBatch, DeadLetter};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -14,9 +17,9 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Map;
 
-use crate::decode::ledger_rows;
 use crate::error::Context;
-use crate::{Changes, Counter, Failure, Packet, columns};
+use crate::uncomputed::{Uncomputed, letter, reason};
+use crate::{Changes, Failure, Packet, columns};
 
 /// What a stage computes from a batch of rows: the rows that remain, and which ones (`None`: all, in order).
 pub struct Computed {
@@ -30,8 +33,7 @@ pub struct Computed {
 pub fn stateless<'scope, F>(
     input: Changes<'scope>,
     name: &str,
-    ledger: SchemaRef,
-    failed: Counter,
+    uncomputed: Uncomputed,
     failure: Failure,
     mut compute: F,
 ) -> (Changes<'scope>, Changes<'scope>)
@@ -57,14 +59,10 @@ where
                         .into_iter()
                         .filter(|changes| !changes.is_empty())
                         .for_each(|changes| session.give(packet.derived(changes)));
-                    if !letters.is_empty() {
-                        failed.add(letters.len() as u64);
-                        match ledger_rows(&ledger, &letters).of(&stage) {
-                            Ok(rows) => dead
-                                .session(&capability)
-                                .give(Packet::from(ChangeBatch::inserts(rows))),
-                            Err(error) => failure.report(error),
-                        }
+                    match uncomputed.rows(&letters).of(&stage) {
+                        Ok(None) => {}
+                        Ok(Some(rows)) => dead.session(&capability).give(Packet::from(rows)),
+                        Err(error) => failure.report(error),
                     }
                 }
             });
@@ -99,45 +97,114 @@ fn apply<F>(
 where
     F: FnMut(&RecordBatch) -> Result<Computed, ArrowError>,
 {
-    let keep_diffs = |computed: Computed, offset: usize| ChangeBatch {
-        diffs: changes.diffs.as_ref().map(|diffs| match &computed.kept {
-            Some(kept) => kept.set_indices().map(|i| diffs[offset + i]).collect(),
-            None => diffs[offset..offset + computed.rows.num_rows()].to_vec(),
-        }),
-        rows: computed.rows,
-    };
-    if let Ok(computed) = compute(&changes.rows) {
-        return vec![keep_diffs(computed, 0)];
-    }
     let mut outputs = Vec::new();
-    for row in 0..changes.len() {
-        match compute(&changes.rows.slice(row, 1)) {
-            Ok(computed) => outputs.push(keep_diffs(computed, row)),
-            Err(error) if changes.diff(row) > 0 => letters.push(DeadLetter {
-                topic: stage.to_owned(),
-                partition: 0,
-                offset: -1,
-                reason: format!("cannot be computed: {error}"),
-                bytes: describe(&changes.rows.slice(row, 1)).into_bytes(),
-            }),
-            Err(_) => {}
+    // Ranges of rows that are still to be computed, the next one last.
+    let mut open = Vec::<Range<usize>>::new();
+    open.push(0..changes.len());
+    while let Some(range) = open.pop() {
+        let rows = changes.rows.slice(range.start, range.len());
+        match compute(&rows) {
+            Ok(computed) => outputs.push(with_diffs(changes, computed, range.start)),
+            Err(error) if range.len() <= 1 => {
+                if changes.diff(range.start) > 0 {
+                    letters.push(letter(stage, &rows, 0, reason(&error)));
+                }
+            }
+            Err(_) => {
+                let middle = range.start + range.len() / 2;
+                open.push(middle..range.end);
+                open.push(range.start..middle);
+            }
         }
     }
     outputs
 }
 
-/// A row as text, for a person.
-pub fn describe(row: &RecordBatch) -> String {
-    let schema = row.schema();
-    let show = |(field, column): (&FieldRef, &ArrayRef)| {
-        let value = array_value_to_string(column, 0).unwrap_or_else(|error| error.to_string());
-        format!("{} = {value}", field.name())
-    };
-    schema
-        .fields()
-        .iter()
-        .zip(row.columns())
-        .map(show)
-        .collect::<Vec<_>>()
-        .join(", ")
+/// What was computed from the rows from `offset` on, with their diffs.
+fn with_diffs(changes: &ChangeBatch, computed: Computed, offset: usize) -> ChangeBatch {
+    ChangeBatch {
+        diffs: changes.diffs.as_ref().map(|diffs| match &computed.kept {
+            Some(kept) => kept.set_indices().map(|i| diffs[offset + i]).collect(),
+            None => diffs[offset..offset + computed.rows.num_rows()].to_vec(),
+        }),
+        rows: computed.rows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+    use arrow_array::{Int64Array, UInt32Array};
+    use arrow_schema::{DataType, Field, Schema};
+    use tidemill_types::system_columns;
+
+    use super::*;
+
+    fn changes(numbers: &[i64], diffs: Vec<i64>) -> ChangeBatch {
+        let schema = Schema::new(vec![
+            Field::new("number", DataType::Int64, false),
+            Field::new(system_columns::PARTITION, DataType::UInt32, false),
+            Field::new(system_columns::OFFSET, DataType::Int64, false),
+        ]);
+        let offsets: Vec<i64> = (100..).take(numbers.len()).collect();
+        let columns: Vec<arrow_array::ArrayRef> = vec![
+            Arc::new(Int64Array::from(numbers.to_vec())),
+            Arc::new(UInt32Array::from(vec![7; numbers.len()])),
+            Arc::new(Int64Array::from(offsets)),
+        ];
+        let rows = RecordBatch::try_new(Arc::new(schema), columns).expect("of the schema");
+        ChangeBatch::new(rows, diffs)
+    }
+
+    /// Fails on a batch with a negative number; keeps the odd ones.
+    fn odd(rows: &RecordBatch) -> Result<Computed, ArrowError> {
+        let numbers = rows.column(0).as_primitive::<Int64Type>();
+        if let Some(number) = numbers.values().iter().find(|number| **number < 0) {
+            return Err(ArrowError::ComputeError(format!("{number} is negative")));
+        }
+        let kept: BooleanBuffer = numbers
+            .values()
+            .iter()
+            .map(|number| number % 2 == 1)
+            .collect();
+        let mask = arrow_array::BooleanArray::new(kept.clone(), None);
+        Ok(Computed {
+            rows: arrow_select::filter::filter_record_batch(rows, &mask)?,
+            kept: Some(kept),
+        })
+    }
+
+    #[test]
+    fn rows_at_fault_are_dead_letters_and_all_others_go_on_in_their_order() {
+        let numbers = vec![1, 2, -3, 5, 7, -8, 9, 10, 11];
+        let diffs = vec![1, 1, 1, -1, 1, 1, -1, 1, 2];
+        let mut letters = Vec::new();
+        let outputs = apply(&changes(&numbers, diffs), &mut odd, "stage", &mut letters);
+        let rows: Vec<(i64, i64)> = outputs
+            .iter()
+            .flat_map(|batch| {
+                let numbers = batch.rows.column(0).as_primitive::<Int64Type>();
+                (0..batch.len()).map(|row| (numbers.value(row), batch.diff(row)))
+            })
+            .collect();
+        assert_eq!(rows, [(1, 1), (5, -1), (7, 1), (9, -1), (11, 2)]);
+        let letters: Vec<_> = letters
+            .iter()
+            .map(|letter| (letter.partition, letter.offset, letter.reason.as_str()))
+            .collect();
+        assert_eq!(
+            letters,
+            [(7, 102, "-3 is negative"), (7, 105, "-8 is negative")]
+        );
+    }
+
+    #[test]
+    fn a_row_at_fault_that_is_taken_away_was_never_there() {
+        let mut letters = Vec::new();
+        let outputs = apply(&changes(&[-1], vec![-1]), &mut odd, "stage", &mut letters);
+        assert!(outputs.is_empty() && letters.is_empty());
+    }
 }

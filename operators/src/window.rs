@@ -18,6 +18,8 @@ use tidemill_types::{ChangeBatch, Row, RowCodec, key_group};
 
 use crate::accumulators::{AccumulatorPlan, Accumulators, AggregateSpec};
 use crate::error::Context;
+use crate::group_rows::GroupRows;
+use crate::uncomputed::Uncomputed;
 use crate::{Counter, Error, Tick, columns};
 
 /// Settings of a windowed aggregate.
@@ -35,6 +37,8 @@ pub struct Settings {
     pub lateness_ms: Option<i64>,
     /// True if something behind the windows needs all rows after a restore.
     pub emits_image: bool,
+    /// Where groups go that have a sum beyond its type.
+    pub uncomputed: Uncomputed,
 }
 
 /// The state and logic of one worker's windows.
@@ -43,7 +47,6 @@ pub struct Window {
     group: Vec<usize>,
     window_end: usize,
     input: SchemaRef,
-    output: SchemaRef,
     keys: RowCodec,
     plan: AccumulatorPlan,
     open: Groups,
@@ -51,6 +54,7 @@ pub struct Window {
     closed: Groups,
     lateness_ms: Option<i64>,
     emits_image: bool,
+    rows: GroupRows,
     watermark_ms: Option<i64>,
     state: tidemill_state::Table,
     late: Counter,
@@ -84,6 +88,7 @@ impl Window {
             aggregates,
             lateness_ms,
             emits_image,
+            uncomputed,
         } = settings;
         if !aggregates.iter().all(AggregateSpec::is_accumulable) {
             return Err(Error::Plan {
@@ -93,30 +98,28 @@ impl Window {
             });
         }
         let keys = RowCodec::new(group.iter().map(|&i| input.field(i).data_type())).of(&name)?;
-        let (input, output, plan) = (
-            input.clone(),
-            output.clone(),
-            AccumulatorPlan::new(aggregates),
-        );
+        let rows = GroupRows::new(&name, &aggregates, input, output, uncomputed);
+        let (input, plan) = (input.clone(), AccumulatorPlan::new(aggregates));
         Ok(Self {
             name,
             group,
             window_end,
             input,
-            output,
             keys,
             plan,
             open: Groups::new(),
             closed: Groups::new(),
             lateness_ms,
             emits_image,
+            rows,
             watermark_ms: None,
             state,
             late,
         })
     }
 
-    /// One epoch: rows of windows that close, and corrections of closed ones.
+    /// One epoch: rows of windows that close, and corrections of closed ones. Groups with a sum beyond its type are
+    /// dead letters.
     ///
     /// # Errors
     /// If state cannot be read or written.
@@ -125,10 +128,11 @@ impl Window {
         tick: &Tick,
         input: &[ChangeBatch],
         output: &mut Vec<ChangeBatch>,
+        dead: &mut Vec<ChangeBatch>,
     ) -> Result<(), Error> {
         if tick.restored {
             self.watermark_ms = tick.watermark;
-            return self.restore(output);
+            return self.restore(output, dead);
         }
         let mut changes = Changed::default();
         if !input.is_empty() {
@@ -140,8 +144,7 @@ impl Window {
             self.close(&mut changes)?;
             self.forget()?;
         }
-        output.extend(self.rows(&changes)?);
-        Ok(())
+        self.emit(&changes, output, dead)
     }
 
     fn is_closed(&self, window_end_ms: i64) -> bool {
@@ -280,7 +283,11 @@ impl Window {
     }
 
     /// Reads which groups there are, and emits those whose window is closed, if need be.
-    fn restore(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {
+    fn restore(
+        &mut self,
+        output: &mut Vec<ChangeBatch>,
+        dead: &mut Vec<ChangeBatch>,
+    ) -> Result<(), Error> {
         let (name, slots) = (self.name.clone(), self.plan.slots());
         let mut groups = Vec::new();
         let mut broken = false;
@@ -309,25 +316,28 @@ impl Window {
             }
             self.remember(end, key);
         }
-        output.extend(self.rows(&changes)?);
-        Ok(())
+        self.emit(&changes, output, dead)
     }
 
-    fn rows(&self, changes: &Changed) -> Result<Option<ChangeBatch>, Error> {
+    fn emit(
+        &self,
+        changes: &Changed,
+        output: &mut Vec<ChangeBatch>,
+        dead: &mut Vec<ChangeBatch>,
+    ) -> Result<(), Error> {
         if changes.diffs.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        let mut arrays = self
+        let keys = self
             .keys
             .decode(changes.keys.iter().map(Row::as_bytes))
             .of(&self.name)?;
-        arrays.extend(
-            self.plan
-                .finish(&changes.sums.iter().collect::<Vec<_>>())
-                .of(&self.name)?,
-        );
-        let rows = columns::batch(&self.output, arrays, changes.diffs.len()).of(&self.name)?;
-        Ok(Some(ChangeBatch::new(rows, changes.diffs.clone())))
+        let sums: Vec<_> = changes.sums.iter().collect();
+        let finished = self.plan.finish(&sums).of(&self.name)?;
+        let (rows, letters) = self.rows.assemble(keys, finished, changes.diffs.clone())?;
+        output.extend(Some(rows).filter(|rows| !rows.is_empty()));
+        dead.extend(letters);
+        Ok(())
     }
 }
 

@@ -143,7 +143,11 @@ impl Stage {
                 settings,
                 schema,
                 output,
-            } => reduce::aggregate(inputs.remove(0), ticks, settings, &schema, &output, failure),
+            } => {
+                let input = inputs.remove(0);
+                reduce::aggregate(input, ticks, settings, &schema, &output, failure)
+                    .map(|(rows, _)| rows)
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use super::cost::{Cost, Costs, bytes, count};
 use super::dataflow::{self, Epochs, Side, Stage};
 use super::inputs::Inputs;
 use super::plain::{self, Plain};
-use super::planned::{columns, specs};
+use super::planned::{columns, specs, uncomputed};
 use super::projections::selected;
 use super::section::measured;
 
@@ -206,6 +206,7 @@ impl Arranged<'_> {
             name: node.name.clone(),
             group: columns(&schema, group)?,
             aggregates: specs(&schema, aggregates)?,
+            uncomputed: uncomputed(),
         };
         let stage = Stage::Reduce {
             settings,

@@ -15,7 +15,7 @@ use tidemill_types::ChangeBatch;
 use super::cost::{Cost, Costs, bytes, count};
 use super::dataflow::Epochs;
 use super::inputs::Inputs;
-use super::planned::{columns, decoder_spec, resequence_settings, specs};
+use super::planned::{columns, decoder_spec, resequence_settings, specs, uncomputed};
 use super::projections::{fact, narrow, windowed};
 use super::section::measured;
 
@@ -285,6 +285,7 @@ impl Stages<'_> {
             aggregates: specs(&schema, aggregates)?,
             lateness_ms: None,
             emits_image: false,
+            uncomputed: uncomputed(),
         };
         let mut operator = window::Window::new(
             settings,
@@ -294,7 +295,7 @@ impl Stages<'_> {
             Counter::default(),
         )?;
         self.epochs("window", id, &rows, Some(*source), |tick, input, output| {
-            Ok(operator.on_epoch(tick, input, output)?)
+            Ok(operator.on_epoch(tick, input, output, &mut Vec::new())?)
         })
     }
 

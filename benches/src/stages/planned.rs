@@ -3,9 +3,10 @@
 use anyhow::Result;
 use arrow_schema::SchemaRef;
 use tidemill_formats::studio_json::{self, TimeLimit};
-use tidemill_jobs::plan::{Aggregate, AggregateFunction, ColumnOrigin, SourcePlan};
+use tidemill_jobs::plan::{Aggregate, AggregateFunction, ColumnOrigin, SourcePlan, ledger_schema};
 use tidemill_operators::accumulators::{AggregateSpec, Function};
-use tidemill_operators::resequence;
+use tidemill_operators::uncomputed::Uncomputed;
+use tidemill_operators::{Counter, resequence};
 
 use super::inputs::Inputs;
 
@@ -85,4 +86,12 @@ pub fn specs(schema: &SchemaRef, aggregates: &[Aggregate]) -> Result<Vec<Aggrega
         })
     };
     aggregates.iter().map(spec).collect()
+}
+
+/// Where rows go that cannot be computed: there are none.
+pub fn uncomputed() -> Uncomputed {
+    Uncomputed {
+        ledger: ledger_schema(),
+        failed: Counter::default(),
+    }
 }

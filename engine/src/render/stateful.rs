@@ -189,11 +189,14 @@ impl<'scope> Renderer<'_, 'scope> {
         )?;
         let routed = self.routed(input, columns, node)?;
         let ticks = self.watermark_of(source, node)?;
-        Ok(self
-            .keyed(routed, ticks, &node.name, move |tick, input, output, _| {
-                window.on_epoch(tick, &input, output)
-            })
-            .0)
+        let (rows, dead) = self.keyed(
+            routed,
+            ticks,
+            &node.name,
+            move |tick, input, output, dead| window.on_epoch(tick, &input, output, dead),
+        );
+        self.dead.push(dead);
+        Ok(rows)
     }
 
     /// How long after its window's end a row of `input` is taken; `None` if it retracts, or is not of the watermark's `source` alone: then

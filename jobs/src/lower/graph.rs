@@ -7,9 +7,9 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::DFSchema;
 use datafusion_expr::{Expr, ExprSchemable, cast};
-use datafusion_physical_expr::create_physical_expr;
 
 use crate::error::{Error, Location};
+use crate::exact;
 use crate::plan::{JoinKind, Node, NodeId, NodeOp};
 use crate::query::place_in;
 use crate::text;
@@ -433,14 +433,7 @@ fn field_of(expr: &Expr, name: &str, schema: &DFSchema, at: Location) -> Result<
 }
 
 fn compilable(expr: &Expr, schema: &DFSchema, at: Location) -> Result<(), Error> {
-    create_physical_expr(
-        expr,
-        schema,
-        &datafusion_expr::execution_props::ExecutionProps::new(),
-        &Default::default(),
-    )
-    .map(|_| ())
-    .map_err(|error| {
+    exact::compile(expr, schema).map(|_| ()).map_err(|error| {
         let what = format!("the expression '{expr}' is ({})", error.strip_backtrace());
         Error::unsupported(at, what, "write it with other functions")
     })

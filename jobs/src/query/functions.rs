@@ -1,16 +1,76 @@
-//! The functions that queries can call: DataFusion's scalar functions whose result depends on their arguments alone, and the
-//! aggregates that can follow a changing input.
+//! The functions that queries can call: those of DataFusion's scalar functions whose result depends on their arguments
+//! alone and is of a type of the dialect, and the aggregates that can follow a changing input. Each is held to the
+//! values of its type ([`Checked`]); the functions of dates are our own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion_expr::planner::ExprPlanner;
-use datafusion_expr::{AggregateUDF, ScalarUDF};
-use datafusion_functions::core::planner::CoreFunctionPlanner;
-use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
-use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion_common::Result;
+use datafusion_expr::expr::ScalarFunction;
+use datafusion_expr::planner::{ExprPlanner, PlannerResult};
+use datafusion_expr::{AggregateUDF, Expr, ScalarUDF, Volatility};
 use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_aggregate::{average, count, min_max, sum};
+
+use crate::exact::checked::Kind;
+use crate::exact::{Checked, date_functions};
+
+/// DataFusion's functions that are taken as they are.
+const TAKEN: &[&str] = &[
+    "ascii",
+    "bit_length",
+    "btrim",
+    "character_length",
+    "chr",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "contains",
+    "date_part",
+    "decode",
+    "digest",
+    "encode",
+    "ends_with",
+    "find_in_set",
+    "greatest",
+    "initcap",
+    "least",
+    "left",
+    "levenshtein",
+    "lower",
+    "lpad",
+    "ltrim",
+    "make_date",
+    "md5",
+    "nullif",
+    "nvl",
+    "nvl2",
+    "octet_length",
+    "overlay",
+    "regexp_count",
+    "regexp_instr",
+    "regexp_like",
+    "regexp_replace",
+    "repeat",
+    "replace",
+    "reverse",
+    "right",
+    "rpad",
+    "rtrim",
+    "sha224",
+    "sha256",
+    "sha384",
+    "sha512",
+    "split_part",
+    "starts_with",
+    "strpos",
+    "substr",
+    "substr_index",
+    "to_char",
+    "to_hex",
+    "translate",
+    "upper",
+];
 
 /// What a name may call.
 #[derive(Debug)]
@@ -26,11 +86,20 @@ pub struct Functions {
 impl Default for Functions {
     fn default() -> Self {
         let mut scalar = BTreeMap::new();
-        for function in datafusion_functions::all_default_functions() {
-            for alias in function.aliases() {
-                scalar.insert(alias.clone(), Arc::clone(&function));
+        let ours = date_functions().into_iter().map(Arc::new);
+        let theirs = datafusion_functions::all_default_functions()
+            .into_iter()
+            .filter(|function| {
+                let depends_on_more = function.signature().volatility != Volatility::Immutable;
+                depends_on_more || TAKEN.contains(&function.name())
+            });
+        for function in theirs.chain(ours) {
+            let checked = ScalarUDF::from(Checked::new(Kind::Call(function), None));
+            let checked = Arc::new(checked);
+            for alias in checked.aliases() {
+                scalar.insert(alias.clone(), Arc::clone(&checked));
             }
-            scalar.insert(function.name().to_owned(), function);
+            scalar.insert(checked.name().to_owned(), checked);
         }
         let mut aggregates = BTreeMap::new();
         for function in [
@@ -45,16 +114,73 @@ impl Default for Functions {
             }
             aggregates.insert(function.name().to_owned(), function);
         }
-        let planners: Vec<Arc<dyn ExprPlanner>> = vec![
-            Arc::new(CoreFunctionPlanner::default()),
-            Arc::new(DatetimeFunctionPlanner),
-            Arc::new(UnicodeFunctionPlanner),
-            Arc::new(AggregateFunctionPlanner),
-        ];
+        let syntax = Syntax(scalar.clone());
+        let planners: Vec<Arc<dyn ExprPlanner>> =
+            vec![Arc::new(syntax), Arc::new(AggregateFunctionPlanner)];
         Self {
             scalar,
             aggregates,
             planners,
         }
+    }
+}
+
+/// Syntax of its own for some of the functions.
+#[derive(Debug)]
+struct Syntax(BTreeMap<String, Arc<ScalarUDF>>);
+
+impl Syntax {
+    fn call(&self, name: &str, args: Vec<Expr>) -> PlannerResult<Vec<Expr>> {
+        match self.0.get(name) {
+            Some(function) => PlannerResult::Planned(Expr::ScalarFunction(
+                ScalarFunction::new_udf(Arc::clone(function), args),
+            )),
+            None => PlannerResult::Original(args),
+        }
+    }
+}
+
+impl ExprPlanner for Syntax {
+    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(self.call("date_part", args))
+    }
+
+    fn plan_substring(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(self.call("substr", args))
+    }
+
+    fn plan_position(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(self.call("strpos", args))
+    }
+
+    fn plan_overlay(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(self.call("overlay", args))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_functions_are_those_that_are_documented() {
+        let page = include_str!("../../../docs/sql.md");
+        let (_, from) = page
+            .split_once("<!-- functions -->")
+            .expect("the marker is there");
+        let (list, _) = from
+            .split_once("<!-- /functions -->")
+            .expect("the marker is there");
+        let documented: BTreeSet<_> = list.split('`').skip(1).step_by(2).collect();
+        let functions = Functions::default();
+        let offered: BTreeSet<_> = functions
+            .scalar
+            .values()
+            .filter(|function| function.signature().volatility == Volatility::Immutable)
+            .map(|function| function.name())
+            .collect();
+        assert_eq!(offered, documented);
     }
 }

@@ -1,7 +1,9 @@
 //! From a query's text to an optimised logical plan, with DataFusion's parser, binder and rules. What streams cannot be asked is refused
 //! before ([`supported`]), so that nothing reaches the lowering by accident.
 
+mod constants;
 pub mod functions;
+mod milliseconds;
 pub mod optimise;
 pub mod relation;
 pub mod supported;

@@ -11,7 +11,7 @@ use arrow_array::builder::{BinaryBuilder, FixedSizeBinaryBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType,
-    UInt8Type, UInt32Type,
+    UInt8Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{
     Array, ArrayRef, Decimal128Array, Float64Array, PrimitiveArray, RecordBatch, StringArray,
@@ -20,9 +20,10 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
-use tidemill_operators::Tick;
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::columns::batch;
+use tidemill_operators::uncomputed::Uncomputed;
+use tidemill_operators::{Counter, Tick};
 use tidemill_state::{Settings, Store};
 use tidemill_types::ChangeBatch;
 use tidemill_types::system_columns::{self, Kept};
@@ -121,10 +122,9 @@ fn column<'a>(data_type: &DataType, values: impl Iterator<Item = &'a Value>) -> 
     macro_rules! integers {
         ($primitive:ty) => {
             Arc::new(PrimitiveArray::<$primitive>::from_iter(values.map(
-                |value| {
-                    value
-                        .as_int()
-                        .map(|number| number.try_into().expect("in range"))
+                |value| match value {
+                    Value::Int(number) => Some((*number).try_into().expect("in range")),
+                    _ => None,
                 },
             )))
         };
@@ -135,6 +135,7 @@ fn column<'a>(data_type: &DataType, values: impl Iterator<Item = &'a Value>) -> 
         DataType::Date32 => integers!(Date32Type),
         DataType::UInt8 => integers!(UInt8Type),
         DataType::UInt32 => integers!(UInt32Type),
+        DataType::UInt64 => integers!(UInt64Type),
         DataType::Timestamp(TimeUnit::Millisecond, None) => integers!(TimestampMillisecondType),
         DataType::Decimal128(precision, scale) => {
             let numbers = values.map(|value| {
@@ -203,6 +204,7 @@ fn value(column: &ArrayRef, row: usize) -> Value {
         DataType::Date32 => Value::int(column.as_primitive::<Date32Type>().value(row)),
         DataType::UInt8 => Value::int(column.as_primitive::<UInt8Type>().value(row)),
         DataType::UInt32 => Value::int(column.as_primitive::<UInt32Type>().value(row)),
+        DataType::UInt64 => Value::int(column.as_primitive::<UInt64Type>().value(row)),
         DataType::Timestamp(TimeUnit::Millisecond, None) => {
             Value::int(column.as_primitive::<TimestampMillisecondType>().value(row))
         }
@@ -488,6 +490,21 @@ pub fn spec(
         argument_type: argument.map(|i| input.field(i).data_type().clone()),
         distinct,
         data_type,
+    }
+}
+
+/// Where rows go that cannot be computed.
+pub fn uncomputed() -> Uncomputed {
+    let field = |name, data_type| Field::new(name, data_type, false);
+    Uncomputed {
+        ledger: Arc::new(Schema::new(vec![
+            field("topic", DataType::Utf8),
+            field("partition", DataType::UInt32),
+            field("offset", DataType::Int64),
+            field("reason", DataType::Utf8),
+            field("bytes", DataType::Binary),
+        ])),
+        failed: Counter::default(),
     }
 }
 

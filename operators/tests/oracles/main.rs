@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod beyond;
 mod dedup;
 mod guard;
 mod image;

@@ -15,7 +15,7 @@ use tidemill_operators::window::{Settings, Window};
 use crate::common::{
     Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add, add_batches,
     aggregate_schema, batches, consolidated, history, insert_batches, naive_group_by, ops,
-    restored_tick, schema, shuffle, spec, tick,
+    restored_tick, schema, shuffle, spec, tick, uncomputed,
 };
 
 fn input_schema() -> SchemaRef {
@@ -73,6 +73,7 @@ fn window(disk: &Disk, (lateness_ms, emits_image): Lateness, late: &Counter) -> 
         aggregates: specs(),
         lateness_ms,
         emits_image,
+        uncomputed: uncomputed(),
     };
     Window::new(
         settings,
@@ -118,7 +119,7 @@ fn run(epochs: &[Ops], beats: &[Beat], batch_rows: usize, roomy: bool) {
         shuffle(&mut changes, order);
         let (mut output, input) = (Vec::new(), batches(&input_schema(), &changes, batch_rows));
         operator
-            .on_epoch(&tick(0, watermark), &input, &mut output)
+            .on_epoch(&tick(0, watermark), &input, &mut output, &mut Vec::new())
             .expect("state is usable");
         add_batches(&mut rows, &output);
         assert_eq!(rows, visible(&contents, watermark));
@@ -127,7 +128,12 @@ fn run(epochs: &[Ops], beats: &[Beat], batch_rows: usize, roomy: bool) {
             operator = window(&disk, retracting, &late);
             let mut image = Vec::new();
             operator
-                .on_epoch(&restored_tick(0, watermark), &input, &mut image)
+                .on_epoch(
+                    &restored_tick(0, watermark),
+                    &input,
+                    &mut image,
+                    &mut Vec::new(),
+                )
                 .expect("state is readable");
             assert_eq!(
                 consolidated(&image),
@@ -187,6 +193,7 @@ fn run_appending(epochs: &[Vec<Values>], beats: &[Beat], emits_image: bool, room
                 &tick(0, watermark),
                 &insert_batches(&input_schema(), &events, 3),
                 &mut output,
+                &mut Vec::new(),
             )
             .expect("state is usable");
         add_batches(&mut rows, &output);
@@ -197,7 +204,12 @@ fn run_appending(epochs: &[Vec<Values>], beats: &[Beat], emits_image: bool, room
             operator = window(&disk, lateness, &late);
             let mut image = Vec::new();
             operator
-                .on_epoch(&restored_tick(0, watermark), &[], &mut image)
+                .on_epoch(
+                    &restored_tick(0, watermark),
+                    &[],
+                    &mut image,
+                    &mut Vec::new(),
+                )
                 .expect("state is readable");
             let expected = if emits_image {
                 rows.clone()
@@ -240,7 +252,12 @@ fn the_sums_of_windows_that_are_over_are_gone_and_those_within_the_lateness_stay
         let input = insert_batches(&input_schema(), rows, 1);
         let mut output = Vec::new();
         operator
-            .on_epoch(&tick(0, Some(watermark)), &input, &mut output)
+            .on_epoch(
+                &tick(0, Some(watermark)),
+                &input,
+                &mut output,
+                &mut Vec::new(),
+            )
             .expect("state is usable");
     };
     let windows: Vec<Values> = (1..=1_000).map(|window| row(window * 10)).collect();
@@ -279,6 +296,7 @@ fn an_aggregate_that_cannot_be_retracted_is_refused() {
         aggregates: vec![greatest],
         lateness_ms: None,
         emits_image: true,
+        uncomputed: uncomputed(),
     };
     let late = Counter::default();
     let error = Window::new(settings, &input_schema(), &output, disk.table(), late)

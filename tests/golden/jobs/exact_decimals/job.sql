@@ -1,5 +1,6 @@
 -- Money is never floating point: tenths add up, cents of 36 digits stay, and what is too fine or too large is refused.
--- A sum that no DECIMAL can hold is NULL, not another number; one that comes back into range is exact. An average is cut, not rounded.
+-- A group with a sum that no DECIMAL can hold has no row, and no other number; one that comes back into range is exact. An average is cut,
+-- not rounded.
 CREATE SOURCE account_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     owner VARCHAR,
@@ -14,8 +15,10 @@ SELECT owner, sum(amount) AS total, avg(amount) AS mean, min(amount) AS least, m
 CREATE SINK interest WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'interest', format = 'json', key = 'id') AS
 SELECT id, amount, amount * rate AS interest, amount + 0.001 AS finer, huge, -huge AS owed, amount = 0.30 AS is_thirty_cents FROM account;
 CREATE SINK hoards WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'hoards', format = 'json', key = 'owner') AS
-SELECT owner, sum(huge) AS total, avg(huge) AS mean FROM account WHERE huge IS NOT NULL GROUP BY owner;
+SELECT owner, sum(huge) AS total FROM account WHERE huge IS NOT NULL GROUP BY owner;
+CREATE SINK hoard_means WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'hoard_means', format = 'json', key = 'owner') AS
+SELECT owner, avg(huge) AS mean FROM account WHERE huge IS NOT NULL GROUP BY owner;
 CREATE SINK distinct_hoards WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'distinct_hoards', format = 'json', key = 'owner') AS
 SELECT owner, sum(huge) AS total, sum(DISTINCT huge) AS once FROM account WHERE huge IS NOT NULL GROUP BY owner;
 CREATE SINK refused WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'refused', format = 'json') AS
-SELECT topic, "partition", "offset", reason FROM tidemill_dead_letters;
+SELECT topic, "partition", "offset", reason FROM tidemill_dead_letters WHERE topic = 'accounts';

@@ -1,0 +1,97 @@
+//! Rows that cannot be computed: an overflow, a division by zero, a cast that does not fit, a sum beyond its type.
+//!
+//! Such a row is data, not an error of the job: it does not leave its stage, and a dead letter says which expression
+//! failed, and why, with the row in words. A row that is taken away again was never there, so that nothing is reported
+//! for it.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, UInt32Type};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_cast::display::array_value_to_string;
+use arrow_schema::{ArrowError, DataType, FieldRef, SchemaRef, TimeUnit};
+use tidemill_types::{ChangeBatch, DeadLetter, system_columns};
+
+use crate::Counter;
+use crate::decode::ledger_rows;
+
+/// Where the rows go that a stage cannot compute.
+#[derive(Debug, Clone)]
+pub struct Uncomputed {
+    /// Columns of the dead letters.
+    pub ledger: SchemaRef,
+    /// Counts them.
+    pub failed: Counter,
+}
+
+impl Uncomputed {
+    /// The dead letters as rows of the ledger, counted; none if there are none.
+    ///
+    /// # Errors
+    /// If the schema is not the ledger's.
+    pub fn rows(&self, letters: &[DeadLetter]) -> Result<Option<ChangeBatch>, ArrowError> {
+        if letters.is_empty() {
+            return Ok(None);
+        }
+        self.failed.add(letters.len() as u64);
+        ledger_rows(&self.ledger, letters).map(|rows| Some(ChangeBatch::inserts(rows)))
+    }
+}
+
+/// The dead letter of row `row` at a stage. The position is the record's where the row still knows it.
+#[must_use]
+pub fn letter(stage: &str, rows: &RecordBatch, row: usize, reason: String) -> DeadLetter {
+    let partition = rows
+        .column_by_name(system_columns::PARTITION)
+        .and_then(|column| column.as_primitive_opt::<UInt32Type>());
+    let offset = rows
+        .column_by_name(system_columns::OFFSET)
+        .and_then(|column| column.as_primitive_opt::<Int64Type>());
+    DeadLetter {
+        topic: stage.to_owned(),
+        partition: partition.map_or(0, |column| column.value(row)),
+        offset: offset.map_or(-1, |column| column.value(row)),
+        reason,
+        bytes: in_words(rows, row).into_bytes(),
+    }
+}
+
+/// What an error says, without the kind that Arrow puts before it.
+#[must_use]
+pub fn reason(error: &ArrowError) -> String {
+    match error {
+        ArrowError::ComputeError(reason) | ArrowError::InvalidArgumentError(reason) => {
+            reason.clone()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A type in SQL's words.
+#[must_use]
+pub fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::UInt64 => "BIGINT UNSIGNED".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A row as text, for a person.
+pub fn in_words(rows: &RecordBatch, row: usize) -> String {
+    let schema = rows.schema();
+    let show = |(field, column): (&FieldRef, &ArrayRef)| {
+        let value = array_value_to_string(column, row).unwrap_or_else(|error| error.to_string());
+        format!("{} = {value}", field.name())
+    };
+    schema
+        .fields()
+        .iter()
+        .zip(rows.columns())
+        .map(show)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
