@@ -4,6 +4,8 @@
 #   CHAOS_SECONDS how long (600)   CHAOS_SEED what happens when (random, printed)   CHAOS_ONLY=zombie,brokers these dangers alone
 #   CHAOS_RATE events a second (1000)   CHAOS_LOGS folder of the logs   TIDEMILL_BIN another binary than that of this clone
 set -euo pipefail
+if [ -n "${TIDEMILL_BIN:-}" ]; then TIDEMILL_BIN=$(realpath "$TIDEMILL_BIN"); fi
+if [ -n "${CHAOS_LOGS:-}" ]; then CHAOS_LOGS=$(realpath -m "$CHAOS_LOGS"); fi
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
@@ -15,7 +17,7 @@ options=()
 [ -z "${CHAOS_LOGS:-}" ] || options+=(--logs "$CHAOS_LOGS")
 packages=(--package tidemill-tests-chaos)
 if [ -n "${TIDEMILL_BIN:-}" ]; then options+=(--tidemill "$TIDEMILL_BIN"); else packages+=(--package tidemill-cli); fi
-scripts/setup.sh kafka faketime
+scripts/setup.sh kafka
 cargo build --release --quiet "${packages[@]}"
 # Of an option that is given twice the later one counts.
 exec "$CARGO_TARGET_DIR/release/chaos" "${options[@]}" "$@"

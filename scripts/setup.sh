@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [slate] [valgrind] [perf] [faketime]
+# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [slate] [valgrind] [perf]
 #   (always) the C++ tools and libraries that the native crates need, and RocksDB
 #   kafka    Java, Maven and the jars of a Kafka for tests and demos
 #   slate    the film titles and budgets that the generated studio can use
 #   valgrind counts instructions, for bench-check
-#   faketime a wrong clock for one process, for chaos
 #   perf     samples stacks, and inferno draws them, for flamegraph
 # Everything fetched lies under TIDEMILL_CACHE. What is there already is skipped, so that running it again takes a second.
 set -euo pipefail
@@ -17,15 +16,14 @@ MOVIES_SHA256=e63c499759e3b07b49563e036f55290f87feb56def8703ec049ca305ab1523d3
 
 INFERNO=0.12.8
 
-want_kafka=no want_slate=no want_valgrind=no want_perf=no want_faketime=no
+want_kafka=no want_slate=no want_valgrind=no want_perf=no
 for part in "$@"; do
   case "$part" in
     kafka) want_kafka=yes ;;
     slate) want_slate=yes ;;
     valgrind) want_valgrind=yes ;;
     perf) want_perf=yes ;;
-    faketime) want_faketime=yes ;;
-    *) echo "setup: there is no part '$part'; the parts are 'kafka', 'slate', 'valgrind', 'perf' and 'faketime'" >&2; exit 2 ;;
+    *) echo "setup: there is no part '$part'; the parts are 'kafka', 'slate', 'valgrind' and 'perf'" >&2; exit 2 ;;
   esac
 done
 
@@ -43,7 +41,6 @@ missing_packages() {
   if [ "$want_slate" = yes ] && ! movies_are_there && ! command -v npm >/dev/null; then packages+=(npm); fi
   if [ "$want_valgrind" = yes ] && ! command -v valgrind >/dev/null; then packages+=(valgrind); fi
   if [ "$want_perf" = yes ] && ! command -v perf >/dev/null; then packages+=(linux-perf); fi
-  if [ "$want_faketime" = yes ]; then packages+=(libfaketime); fi
   for package in "${packages[@]}"; do installed "$package" || echo "$package"; done
 }
 

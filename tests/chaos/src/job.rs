@@ -29,7 +29,7 @@ pub struct Job {
     pub sources: Vec<(String, String)>,
     /// Workers of the next process.
     pub workers: usize,
-    /// A file that says how wrong the clock of the next process is, and the library that reads it.
+    /// How wrong the clock of the next process is; none if it is right.
     pub clock: Option<Clock>,
     /// True once records are gone from its sources: it cannot begin anew.
     pub is_shortened: bool,
@@ -47,9 +47,9 @@ pub struct Job {
 /// A wrong clock for one process.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    /// libfaketime.
+    /// `wrong_clock.c`, built.
     pub library: PathBuf,
-    /// What it reads: an offset such as `+3600`, in seconds.
+    /// What it reads: by how many seconds.
     pub offset: PathBuf,
 }
 
@@ -126,10 +126,7 @@ impl Job {
         if let Some(clock) = &self.clock {
             command
                 .env("LD_PRELOAD", &clock.library)
-                .env("FAKETIME_TIMESTAMP_FILE", &clock.offset)
-                .env("FAKETIME_CACHE_DURATION", "1")
-                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-                .env("NO_FAKE_STAT", "1");
+                .env("WRONG_CLOCK", &clock.offset);
         }
         Process::start(command, self.launch.logs.join(log))
     }

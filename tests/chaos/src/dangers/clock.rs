@@ -1,8 +1,10 @@
 //! The wall clock of a job's process is wrong, and jumps while it runs: back by hours, ahead by more than a day. The process runs under
-//! libfaketime; the machine's clock and the monotonic one stay as they are.
+//! `wrong_clock.c`; the machine's clock and the monotonic one stay as they are.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -19,10 +21,8 @@ const AHEAD_MAX_S: i64 = 36 * 3600;
 
 /// Starts a job with a wrong clock, lets it jump, and starts it with the right one.
 pub fn strike(world: &mut World) -> Result<()> {
-    let Some(library) = library()? else {
-        return Err(
-            Impossible("libfaketime is not installed; run 'scripts/setup.sh faketime'").into(),
-        );
+    let Some(library) = library(&world.folder)? else {
+        return Err(Impossible("there is no C compiler 'cc' to build a wrong clock with").into());
     };
     let number = world.any_job();
     let name = world.jobs[number].name;
@@ -57,22 +57,30 @@ fn set(world: &mut World, number: usize, clock: &Clock) -> Result<()> {
         1 | 2 => -world.random.random_range(1..=BEHIND_MAX_S),
         _ => world.random.random_range(1..=AHEAD_MAX_S),
     };
-    // Whole at any time, for who reads it meanwhile.
-    let new = clock.offset.with_extension("new");
-    fs::write(&new, format!("{seconds:+}\n"))?;
-    fs::rename(new, &clock.offset)?;
+    // In place, since the process has mapped it, and never shorter than what it reads.
+    let file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&clock.offset)?;
+    file.write_all_at(&seconds.to_ne_bytes(), 0)?;
     let name = world.jobs[number].name;
     world.say(format!("the clock of {name} is wrong by {seconds:+} s"));
     Ok(())
 }
 
-/// Where Debian puts it.
-fn library() -> Result<Option<PathBuf>> {
-    for entry in fs::read_dir("/usr/lib")? {
-        let library = entry?.path().join("faketime/libfaketimeMT.so.1");
-        if library.is_file() {
-            return Ok(Some(library));
+/// Builds the library, once a run; none where nothing can build it.
+fn library(folder: &Path) -> Result<Option<PathBuf>> {
+    let (source, library) = (folder.join("wrong_clock.c"), folder.join("wrong_clock.so"));
+    if !library.is_file() {
+        fs::write(&source, include_str!("../../wrong_clock.c"))?;
+        let built = Command::new("cc")
+            .args(["-O2", "-shared", "-fPIC", "-o"])
+            .args([&library, &source])
+            .status();
+        if !built.is_ok_and(|status| status.success()) {
+            return Ok(None);
         }
     }
-    Ok(None)
+    Ok(Some(library))
 }
