@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,7 +77,9 @@ impl Process {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(File::create(&log)?);
+            .stderr(File::create(&log)?)
+            // What a terminal sends to this program is not meant for it.
+            .process_group(0);
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot run '{}'", command.get_program().display()))?;

@@ -25,6 +25,8 @@ use crate::{every_stage, once, studio};
 /// How long a job may take to stop, and to catch up.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(120);
 const CATCH_UP_WAIT_MAX: Duration = Duration::from_secs(400);
+/// How often it may end meanwhile with "this may pass".
+const CATCH_UPS_MAX: usize = 3;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Settings of a run.
@@ -72,9 +74,9 @@ pub fn run(settings: &Settings) -> Result<Findings> {
             Err(error) => world.fault(format!("a load failed: {error:#}")),
         }
     }
-    if !world.is_interrupted() {
-        finish(&mut world)?;
-        verify(&mut world, &mut findings);
+    match finish(&mut world) {
+        Ok(()) => verify(&mut world, &mut findings),
+        Err(error) => world.fault(format!("nothing can be verified: {error:#}")),
     }
     world.cluster.keep_logs(&settings.logs);
     findings.restarts = world.restarts;
@@ -193,9 +195,15 @@ fn live(
 /// Stops the jobs, lets them catch up with everything, and end.
 fn finish(world: &mut World) -> Result<()> {
     for number in 0..world.jobs.len() {
-        let job = &world.jobs[number];
-        world.news.say(&format!("{} is stopped", job.name));
-        if let Some(process) = &job.process {
+        let name = world.jobs[number].name;
+        world.say(format!("{name} is stopped"));
+        // Before its first status it does not listen to signals.
+        let since = Instant::now();
+        while world.jobs[number].status().state.is_empty() && since.elapsed() < STOP_WAIT_MAX {
+            world.go_on()?;
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        if let Some(process) = &world.jobs[number].process {
             // One that has ended is started all the same.
             drop(process.signal("TERM"));
         }
@@ -203,30 +211,44 @@ fn finish(world: &mut World) -> Result<()> {
     }
     for number in 0..world.jobs.len() {
         let name = world.jobs[number].name;
-        world.say(format!("{name} catches up with all that was published"));
-        world.jobs[number].start(&["--until-caught-up"])?;
-        await_end(world, number, "catch up", CATCH_UP_WAIT_MAX)?;
+        let mut ended = false;
+        for _ in 0..CATCH_UPS_MAX {
+            world.say(format!("{name} catches up with all that was published"));
+            world.jobs[number].start(&["--until-caught-up"])?;
+            ended = await_end(world, number, "catch up", CATCH_UP_WAIT_MAX)?;
+            if ended {
+                break;
+            }
+        }
+        if !ended {
+            world.fault(format!("{name} does not catch up"));
+        }
     }
     Ok(())
 }
 
-/// Waits for a job that is about to end well.
-fn await_end(world: &mut World, number: usize, what: &str, wait_max: Duration) -> Result<()> {
+/// Waits for a job that is about to end; true if there is no point in starting it again.
+fn await_end(world: &mut World, number: usize, what: &str, wait_max: Duration) -> Result<bool> {
     let since = Instant::now();
     let name = world.jobs[number].name;
     while since.elapsed() < wait_max {
         if let Some(end) = world.jobs[number].end()? {
-            if end.code != Some(0) {
+            if end.may_pass() {
+                world.restarts += 1;
+                world.say(format!("{name} {end}"));
+            } else if end.code != Some(0) {
                 world.fault(format!("{name} did not {what}: it {end}"));
             }
-            return Ok(());
+            return Ok(!end.may_pass());
         }
+        world.go_on()?;
         std::thread::sleep(LOOK_AGAIN);
     }
     world.fault(format!(
         "{name} did not {what} within {wait_max:?}: it is killed"
     ));
-    world.jobs[number].kill()
+    world.jobs[number].kill()?;
+    Ok(true)
 }
 
 /// What cannot be read is a finding as well.

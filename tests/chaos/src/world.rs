@@ -162,9 +162,7 @@ impl World {
     /// # Errors
     /// As [`World::wait`].
     pub fn look_after(&mut self, except: Option<usize>) -> Result<()> {
-        if self.is_interrupted() {
-            bail!(Over("interrupted".to_owned()));
-        }
+        self.go_on()?;
         for number in (0..self.jobs.len()).filter(|&number| Some(number) != except) {
             self.look_after_one(number)?;
         }
@@ -202,10 +200,15 @@ impl World {
         Ok(())
     }
 
-    /// True once a signal has asked for the end of the run.
-    #[must_use]
-    pub fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::SeqCst)
+    /// Fails once a signal has asked for the end of the run.
+    ///
+    /// # Errors
+    /// [`Over`].
+    pub fn go_on(&self) -> Result<()> {
+        if self.interrupted.load(Ordering::SeqCst) {
+            bail!(Over("interrupted".to_owned()));
+        }
+        Ok(())
     }
 
     /// `kill -9` of a job and the same command again, maybe with another number of workers.
@@ -251,9 +254,11 @@ impl World {
     /// As [`World::wait`]; one that is stuck is a fault, and is killed and started again.
     pub fn await_commits(&mut self) -> Result<Duration> {
         let since = Instant::now();
-        let mut waiting: Vec<_> = (0..self.jobs.len())
-            .map(|number| (number, self.jobs[number].status().epoch))
-            .collect();
+        // A process that has just started knows of no epoch yet.
+        let known = |(number, watch): (usize, &Watch)| {
+            (number, watch.epoch.max(self.jobs[number].status().epoch))
+        };
+        let mut waiting: Vec<_> = self.watches.iter().enumerate().map(known).collect();
         while !waiting.is_empty() {
             self.look_after(None)?;
             std::thread::sleep(LOOK_AGAIN);

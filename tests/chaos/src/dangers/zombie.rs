@@ -1,6 +1,7 @@
 //! A process stands still for longer than its transaction may last, while a second one takes over the job on another state directory; then it
 //! goes on. One of the two must end as fenced, and the other must run.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -44,11 +45,21 @@ pub fn strike(world: &mut World) -> Result<()> {
     attend(world, number, pause)?;
     older.signal("CONT")?;
     world.say(format!("SIGCONT {name}"));
-    outcome(world, number, older, newer)
+    if let Some(newer) = outcome(world, number, older, newer)? {
+        return world.jobs[number].move_to_other_state(newer);
+    }
+    // Nobody uses it any more; one that never began has made none.
+    drop(fs::remove_dir_all(state));
+    Ok(())
 }
 
-/// Waits until one of the two has ended, and keeps the other.
-fn outcome(world: &mut World, number: usize, mut older: Process, mut newer: Process) -> Result<()> {
+/// Waits until one of the two has ended, and returns the newer if it stays.
+fn outcome(
+    world: &mut World,
+    number: usize,
+    mut older: Process,
+    mut newer: Process,
+) -> Result<Option<Process>> {
     let name = world.jobs[number].name;
     let since = Instant::now();
     let (mut of_older, mut of_newer) = (None, None);
@@ -76,10 +87,10 @@ fn outcome(world: &mut World, number: usize, mut older: Process, mut newer: Proc
     }
     if of_newer.is_some() {
         world.jobs[number].process = Some(older);
-        return Ok(());
+        return Ok(None);
     }
     older.kill()?;
-    world.jobs[number].move_to_other_state(newer)
+    Ok(Some(newer))
 }
 
 /// Lets time pass without a look at the job that two processes run.
