@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Two jobs under load on three brokers, everything that can happen to them, then every row verified:  scripts/chaos.sh [option...]
+# Two jobs under load on three brokers, everything that can happen to them, then every row verified:
+#   scripts/chaos.sh [option...]
 # docs/operate/chaos.md says what it does and how to read it. Options (see --help) win over
-#   CHAOS_SECONDS how long (600)   CHAOS_SEED what happens when (random, printed)   CHAOS_ONLY=zombie,brokers these dangers alone
-#   CHAOS_RATE events a second (1000)   CHAOS_LOGS folder of the logs   TIDEMILL_BIN another binary than that of this clone
+#   CHAOS_SECONDS  how long (600)                  CHAOS_SEED  what happens when (random, printed)
+#   CHAOS_ONLY     names of dangers, with commas   CHAOS_RATE  events a second (1000)
+#   CHAOS_LOGS     folder of the logs              TIDEMILL_BIN  another binary than that of this clone
 set -euo pipefail
 if [ -n "${TIDEMILL_BIN:-}" ]; then TIDEMILL_BIN=$(realpath "$TIDEMILL_BIN"); fi
 if [ -n "${CHAOS_LOGS:-}" ]; then CHAOS_LOGS=$(realpath -m "$CHAOS_LOGS"); fi

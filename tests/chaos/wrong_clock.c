@@ -1,8 +1,9 @@
-// A wrong wall clock for one process, by LD_PRELOAD: what it reads is the machine's plus the seconds (8 bytes) in the file that WRONG_CLOCK
-// names, which may change while it runs. The monotonic clock is as it is.
+// A wrong wall clock for one process, by LD_PRELOAD: what it reads is the machine's plus the seconds (8 bytes) in the
+// file that WRONG_CLOCK names, which may change while it runs. The monotonic clock is as it is.
 //
-// Not libfaketime: that one allocates before it is set up, and asks for the time while it allocates; a program with an allocator of its own
-// that asks for the time as well, as tidemill's, ends there. This one asks the kernel, and allocates nothing.
+// Not libfaketime: that one allocates before it is set up, and asks for the time while it allocates; a program with
+// an allocator of its own that asks for the time as well, as tidemill's, ends there. This one asks the kernel, and
+// allocates nothing.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,8 +1,9 @@
 //! Three brokers at replication 3, each a process of its own by `scripts/kafka.sh`, on free ports of 127.0.0.1.
 //!
-//! Every broker has two doors: one for the tools and for its peers, and one that only the [proxy](crate::proxy) of that broker uses, whose
-//! port is the one that the broker tells to clients which came in there. So the jobs see the brokers through the proxies alone.
-//! All brokers are killed when the value goes; should this process be killed, the script's own watch does it.
+//! Every broker has two doors: one for the tools and for its peers, and one that only the [proxy](crate::proxy) of
+//! that broker uses, whose port is the one that the broker tells to clients which came in there. So the jobs see the
+//! brokers through the proxies alone. All brokers are killed when the value goes; should this process be killed, the
+//! script's own watch does it.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -32,7 +33,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all brokers, with their data below `folder`; each tells clients that it is found at its port of `advertised`.
+    /// Starts all brokers, with their data below `folder`; each tells clients that it is found at its port of
+    /// `advertised`.
     ///
     /// # Errors
     /// If one does not start; the script's words are in the message.

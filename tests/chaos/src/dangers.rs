@@ -1,5 +1,5 @@
-//! What can happen to the jobs. Each danger is a file with one function that does it, and returns when it is over; that the jobs come back is
-//! awaited, and held against them, by who calls it.
+//! What can happen to the jobs. Each danger is a file with one function that does it, and returns when it is over;
+//! that the jobs come back is awaited, and held against them, by who calls it.
 
 mod brokers;
 mod calm;

@@ -1,4 +1,5 @@
-//! Small disks for the state of the jobs, so that one can be full: a tmpfs each, where this process may mount one, else plain folders.
+//! Small disks for the state of the jobs, so that one can be full: a tmpfs each, where this process may mount one,
+//! else plain folders.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

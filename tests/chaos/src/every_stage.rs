@@ -1,4 +1,5 @@
-//! The second job: every stage behind another, over accounts and their movements; its load, and an oracle of plain maps.
+//! The second job: every stage behind another, over accounts and their movements; its load, and an oracle of plain
+//! maps.
 
 mod check;
 mod events;

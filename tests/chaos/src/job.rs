@@ -131,7 +131,8 @@ impl Job {
         Process::start(command, self.launch.logs.join(log))
     }
 
-    /// A state directory that no process has used yet: a copy of the present one, as a crash would leave it, or empty.
+    /// A state directory that no process has used yet: a copy of the present one, as a crash would leave it, or
+    /// empty.
     ///
     /// # Errors
     /// If it cannot be copied.
@@ -186,7 +187,8 @@ impl Job {
         self.process.as_mut().map_or(Ok(()), Process::kill)
     }
 
-    /// Topic, partition and offset up to which the oldest valid checkpoint has read; none if there is no such checkpoint now.
+    /// Topic, partition and offset up to which the oldest valid checkpoint has read; none if there is no such
+    /// checkpoint now.
     #[must_use]
     pub fn oldest_positions(&self) -> Option<Vec<(String, i32, i64)>> {
         let state = self.state_dir();

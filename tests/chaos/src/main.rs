@@ -1,4 +1,5 @@
-//! `make chaos`: two jobs under load on three brokers, everything that can happen to them, then every row verified: docs/operate/chaos.md.
+//! `make chaos`: two jobs under load on three brokers, everything that can happen to them, then every row verified:
+//! docs/operate/chaos.md.
 
 mod cluster;
 mod dangers;

@@ -1,4 +1,5 @@
-//! The inputs of the jobs, whole: what retention is going to take is copied to files first, so that the oracles still know it.
+//! The inputs of the jobs, whole: what retention is going to take is copied to files first, so that the oracles still
+//! know it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};

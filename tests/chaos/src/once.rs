@@ -1,4 +1,5 @@
-//! What holds in every output topic: epochs never go back within a partition, and a topic of upserts has one record per key and epoch.
+//! What holds in every output topic: epochs never go back within a partition, and a topic of upserts has one record
+//! per key and epoch.
 
 use std::collections::HashSet;
 

@@ -1,9 +1,9 @@
 //! What lies between the jobs and a broker: a proxy that forwards every byte, until it is told to cut a commit.
 //!
-//! It understands of Kafka's protocol what it must: each request begins with its length, its kind and its version. The kind that ends a
-//! transaction is what a commit waits for. From the cut on, nothing that the broker says reaches the client on that connection, and after the
-//! silence the connection is closed; all others go on.
-//! Does not promise to tell a commit from an abort: both end a transaction.
+//! It understands of Kafka's protocol what it must: each request begins with its length, its kind and its version.
+//! The kind that ends a transaction is what a commit waits for. From the cut on, nothing that the broker says reaches
+//! the client on that connection, and after the silence the connection is closed; all others go on. Does not promise
+//! to tell a commit from an abort: both end a transaction.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -197,7 +197,8 @@ mod tests {
         bytes
     }
 
-    /// What a broker gets of a produce, the end of a transaction and another produce; and whether the client hears it afterwards.
+    /// What a broker gets of a produce, the end of a transaction and another produce; and whether the client hears it
+    /// afterwards.
     fn forwarded(scissors: &Scissors) -> (Vec<u8>, bool) {
         let sent = [
             request(0, b"records"),

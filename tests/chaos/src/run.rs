@@ -109,8 +109,8 @@ fn build(settings: &Settings, folder: PathBuf, disks: &mut Disks) -> Result<Worl
         bootstrap: advertised.map(|port| format!("127.0.0.1:{port}")).join(","),
         logs: settings.logs.clone(),
     };
-    // What an event needs on disk at most, with the checkpoints that are kept and a copy of it all.
-    let disk_bytes = (512 << 20) + settings.rate * settings.seconds * 2048;
+    // An event takes some 70 bytes of state; checkpoints are kept, and a second process may have a copy of it all.
+    let disk_bytes = (512 << 20) + settings.rate * settings.seconds * 512;
     let mut disk = |name: &str| disks.add(folder.join(name), disk_bytes);
     let jobs = vec![
         Job::new(
@@ -151,7 +151,8 @@ fn loads(world: &World, settings: &Settings) -> Vec<Load> {
     vec![of_studio, of_stages]
 }
 
-/// Starts the jobs, and lets one danger after the other come until the time is over: each once before one comes again.
+/// Starts the jobs, and lets one danger after the other come until the time is over: each once before one comes
+/// again.
 fn live(
     world: &mut World,
     settings: &Settings,

@@ -1,4 +1,5 @@
-//! The first job: the finance of the studio, as it is shipped, under a live load of its generator, and held against its oracle.
+//! The first job: the finance of the studio, as it is shipped, under a live load of its generator, and held against
+//! its oracle.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,7 +1,8 @@
 //! Everything that a danger can do something to, and the watch over the jobs meanwhile.
 //!
-//! A job that ends by itself is started again a second later, as a supervisor would; what it said is noted. It may end with "this may pass"
-//! (exit code 1) while a danger is on; every other end is a fault, and so is a job that does not come back.
+//! A job that ends by itself is started again a second later, as a supervisor would; what it said is noted. It may
+//! end with "this may pass" (exit code 1) while a danger is on; every other end is a fault, and so is a job that does
+//! not come back.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -270,7 +271,8 @@ impl World {
                 let (number, epoch) = waiting.remove(0);
                 let (name, state) = (self.jobs[number].name, self.jobs[number].status().state);
                 self.fault(format!(
-                    "{name} is stuck: nothing committed beyond epoch {epoch} for {COME_BACK_WAIT_MAX:?}; it says it is '{state}'"
+                    "{name} is stuck: nothing committed beyond epoch {epoch} for {COME_BACK_WAIT_MAX:?}; \
+                     it says it is '{state}'"
                 ));
                 self.kill_and_start(number)?;
                 return Ok(since.elapsed());

@@ -1,4 +1,5 @@
-//! A broker, or two of the three, is killed with `kill -9` and started again some seconds later; a job may be killed meanwhile.
+//! A broker, or two of the three, is killed with `kill -9` and started again some seconds later; a job may be killed
+//! meanwhile.
 
 use anyhow::Result;
 use rand::RngExt;

@@ -1,4 +1,5 @@
-//! The wall clock of a job's process is wrong, and jumps while it runs: back by hours, ahead by more than a day. The process runs under
+//! The wall clock of a job's process is wrong, and jumps while it runs: back by hours, ahead by more than a day. The
+//! process runs under
 //! `wrong_clock.c`; the machine's clock and the monotonic one stay as they are.
 
 use std::fs::{self, File};

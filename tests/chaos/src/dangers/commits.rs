@@ -1,5 +1,6 @@
-//! A commit is cut: the broker commits and the job never hears of it, or the broker never hears of the commit. The connection stays silent for
-//! less than a transaction may last, or for more, and is closed then; the job may be killed meanwhile.
+//! A commit is cut: the broker commits and the job never hears of it, or the broker never hears of the commit. The
+//! connection stays silent for less than a transaction may last, or for more, and is closed then; the job may be
+//! killed meanwhile.
 
 use anyhow::Result;
 use rand::RngExt;

@@ -1,4 +1,5 @@
-//! The disk of a job's state is full for some seconds: it lies on a tmpfs of its own, which a file fills to the last byte.
+//! The disk of a job's state is full for some seconds: it lies on a tmpfs of its own, which a file fills to the last
+//! byte.
 
 use std::fs::{self, File};
 use std::io::Write;

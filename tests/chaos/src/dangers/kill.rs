@@ -1,4 +1,5 @@
-//! `kill -9` of a job and the same command again, up to four times in a row: also while it recovers, also with another number of workers.
+//! `kill -9` of a job and the same command again, up to four times in a row: also while it recovers, also with
+//! another number of workers.
 
 use anyhow::Result;
 use rand::RngExt;

@@ -1,5 +1,6 @@
-//! A source topic gets another partition, and a job that is started afterwards reads it. The load of the second job writes into it, so that keys
-//! move from partition to partition; that of the studio does not, and its partition stays empty.
+//! A source topic gets another partition, and a job that is started afterwards reads it. The load of the second job
+//! writes into it, so that keys move from partition to partition; that of the studio does not, and its partition
+//! stays empty.
 
 use std::sync::atomic::Ordering;
 

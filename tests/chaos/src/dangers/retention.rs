@@ -1,4 +1,5 @@
-//! Retention takes what the oldest checkpoint has behind it, all of it or a part; the oracles get a copy first. The job may be killed afterwards.
+//! Retention takes what the oldest checkpoint has behind it, all of it or a part; the oracles get a copy first. The
+//! job may be killed afterwards.
 
 use std::collections::BTreeMap;
 

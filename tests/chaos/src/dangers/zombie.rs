@@ -1,5 +1,5 @@
-//! A process stands still for longer than its transaction may last, while a second one takes over the job on another state directory; then it
-//! goes on. One of the two must end as fenced, and the other must run.
+//! A process stands still for longer than its transaction may last, while a second one takes over the job on another
+//! state directory; then it goes on. One of the two must end as fenced, and the other must run.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -26,7 +26,8 @@ pub fn strike(world: &mut World) -> Result<()> {
         world.jobs[number].process = Some(older);
         return Err(ended);
     }
-    // A job whose sources have been shortened cannot begin anew: then the second process has what a crash would have left to it.
+    // A job whose sources have been shortened cannot begin anew: then the second process has what a crash would have
+    // left to it.
     let copied = world.jobs[number].is_shortened || world.chance(1, 2);
     let state = world.jobs[number].other_state(copied)?;
     world.say(format!("SIGSTOP {name}"));

@@ -162,7 +162,8 @@ fn ledger(
     Ok(())
 }
 
-/// Every accepted movement once. With a late ledger: there or here, in order per movement, and what the watermark has not passed may still wait.
+/// Every accepted movement once. With a late ledger: there or here, in order per movement, and what the watermark has
+/// not passed may still wait.
 fn changes(
     outputs: &dyn OutputReader,
     topic: &str,

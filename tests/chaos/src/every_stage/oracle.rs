@@ -138,7 +138,8 @@ fn regional_spans(inputs: &Inputs) -> Expected {
     expected
 }
 
-/// Of every event that is no delete, whatever became of its key; and what these windows come to by kind, once they are closed.
+/// Of every event that is no delete, whatever became of its key; and what these windows come to by kind, once they
+/// are closed.
 fn of_windows(inputs: &Inputs) -> (Expected, Expected) {
     let mut groups: BTreeMap<(String, i64), Group> = BTreeMap::new();
     for event in inputs.movements.accepted.values() {

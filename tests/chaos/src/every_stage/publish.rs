@@ -1,6 +1,7 @@
 //! Accounts and movements as they happen: created, changed and deleted, some twice, some late, some broken.
 //!
-//! At the end every partition gets an event of a minute later, so that nothing before it waits for a watermark any more.
+//! At the end every partition gets an event of a minute later, so that nothing before it waits for a watermark any
+//! more.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
