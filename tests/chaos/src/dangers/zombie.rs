@@ -28,7 +28,7 @@ pub fn strike(world: &mut World) -> Result<()> {
     }
     // A job whose sources have been shortened cannot begin anew: then the second process has what a crash would have
     // left to it.
-    let copied = world.jobs[number].is_shortened || world.chance(1, 2);
+    let copied = world.jobs[number].is_shortened || world.chance(2, 3);
     let state = world.jobs[number].other_state(copied)?;
     world.say(format!("SIGSTOP {name}"));
     let pause = world.seconds(0.5, 5.0);
@@ -46,7 +46,7 @@ pub fn strike(world: &mut World) -> Result<()> {
     attend(world, number, pause)?;
     older.signal("CONT")?;
     world.say(format!("SIGCONT {name}"));
-    if let Some(newer) = outcome(world, number, older, newer)? {
+    if let Some(newer) = outcome(world, number, (older, newer), copied)? {
         return world.jobs[number].move_to_other_state(newer);
     }
     // Nobody uses it any more; one that never began has made none.
@@ -55,11 +55,13 @@ pub fn strike(world: &mut World) -> Result<()> {
 }
 
 /// Waits until one of the two has ended, and returns the newer if it stays.
+///
+/// With no state it may have been refused (2, 4), where the journal no longer goes back to the beginning.
 fn outcome(
     world: &mut World,
     number: usize,
-    mut older: Process,
-    mut newer: Process,
+    (mut older, mut newer): (Process, Process),
+    copied: bool,
 ) -> Result<Option<Process>> {
     let name = world.jobs[number].name;
     let since = Instant::now();
@@ -68,13 +70,20 @@ fn outcome(
         attend(world, number, LOOK_AGAIN)?;
         (of_older, of_newer) = (older.end()?, newer.end()?);
     }
-    let judge = |which: &str, end: &End| {
+    let judge = |which: &str, end: &End, is_allowed: bool| {
         let text = format!("the {which} process of {name} {end}");
-        if end.is_fenced() { Ok(text) } else { Err(text) }
+        if end.is_fenced() || is_allowed {
+            Ok(text)
+        } else {
+            Err(text)
+        }
     };
     let found = match (&of_older, &of_newer) {
-        (Some(end), None) => judge("older", end),
-        (None, Some(end)) => judge("newer", end),
+        (Some(end), None) => judge("older", end, false),
+        (None, Some(end)) => {
+            let is_refused = !copied && matches!(end.code, Some(2 | 4));
+            judge("newer", end, is_refused || end.may_pass())
+        }
         (Some(older), Some(newer)) => Err(format!(
             "both processes of {name} ended: the older {older}, the newer {newer}"
         )),

@@ -185,3 +185,6 @@ fn words(inputs: &Inputs) -> Expected {
         open: BTreeSet::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;
