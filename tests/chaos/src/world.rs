@@ -25,8 +25,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const COME_BACK_WAIT_MAX: Duration = Duration::from_secs(150);
 /// Before a job is started again that has ended by itself.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
-/// After so many ends in a row without a commit between, a job cannot come back.
-const ENDS_MAX: u32 = 8;
+/// After so many ends in a row without a commit between, a job cannot come back: with "this may pass", and refused.
+const ENDS_MAX: u32 = 10;
+const REFUSALS_MAX: u32 = 3;
 
 /// Why a run ends before its time.
 #[derive(Debug)]
@@ -187,13 +188,15 @@ impl World {
         watch.restart_at = Some(Instant::now() + RESTART_PAUSE);
         watch.ends += 1;
         let (name, ends) = (job.name, watch.ends);
-        if end.may_pass() {
+        let ends_max = if end.may_pass() {
             self.restarts += 1;
             self.say(format!("{name} {end}"));
+            ENDS_MAX
         } else {
             self.fault(format!("{name} {end}"));
-        }
-        if ends >= ENDS_MAX {
+            REFUSALS_MAX
+        };
+        if ends >= ends_max {
             bail!(Over(format!(
                 "'{name}' cannot come back: it has ended {ends} times since it last committed"
             )));
