@@ -58,7 +58,7 @@ pub struct World {
     /// The jobs.
     pub jobs: Vec<Job>,
     /// The brokers.
-    pub cluster: Cluster,
+    pub cluster: Arc<Cluster>,
     /// What cuts commits.
     pub scissors: Arc<Scissors>,
     /// Inputs that retention took.
@@ -107,7 +107,7 @@ impl World {
             bootstrap,
             watches: parts.jobs.iter().map(|_| Watch::default()).collect(),
             jobs: parts.jobs,
-            cluster: parts.cluster,
+            cluster: Arc::new(parts.cluster),
             scissors: parts.scissors,
             partitions: Arc::new(AtomicU32::new(partitions)),
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
