@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test demo demo-kafka bench-studio bench-stateless bench-stages bench-check bench-scaling bench-peers flamegraph clean-cache
+.PHONY: help setup build lint test demo demo-kafka bench-studio bench-stateless bench-stages bench-check bench-scaling bench-peers chaos flamegraph clean-cache
 
 cargo := . scripts/env.sh && cargo
 
@@ -50,6 +50,9 @@ bench-scaling: ## The job by size of its state and number of workers: speed, mem
 
 bench-peers: ## The same job by Tidemill, Apache Flink and Kafka Streams: benches/peers/README.md
 	@scripts/bench.sh peers
+
+chaos: ## Three brokers, two jobs under load, and everything that can happen to them for 10 minutes; every row verified
+	@scripts/chaos.sh
 
 flamegraph: ## Where the job's processor time goes, as a picture: flamegraph.svg
 	@scripts/flamegraph.sh

@@ -7,6 +7,7 @@
 #   KAFKA_DATA   folder of the broker's data, log and pid file (default: run/kafka in the cache)
 #   KAFKA_PORT   port of the brokers' listener (9092); KAFKA_CONTROLLER_PORT that of the controller (KAFKA_PORT + 1)
 #   KAFKA_OWNER  process id: when that process is gone, the broker is killed and KAFKA_DATA deleted
+#   KAFKA_PROPERTIES  file of broker settings that are added to its own, or replace them; nodes of one cluster share a KAFKA_CLUSTER_ID
 #   KAFKA_C2=1   all of Java's compiler: slower to start, what to measure throughput with;  KAFKA_HEAP (512m)
 # Everything binds to 127.0.0.1. Only the process in the pid file is ever ended.
 set -euo pipefail
@@ -99,7 +100,11 @@ num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=33554432
 PROPERTIES
+  # Of a setting that is there twice the later one counts.
+  if [ -n "${KAFKA_PROPERTIES:-}" ]; then cat "$KAFKA_PROPERTIES"; fi
 }
+
+random_cluster_id() { echo "T$(head -c 16 /dev/urandom | basenc --base64url | cut -c1-21)"; }
 
 broker_pid() {
   local pid
@@ -120,7 +125,7 @@ start() {
   mkdir -p "$DATA"
   broker_properties >"$DATA/server.properties"
   if [ ! -f "$DATA/logs/meta.properties" ]; then
-    "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.tools.StorageTool format --cluster-id "T$(head -c 16 /dev/urandom | basenc --base64url | cut -c1-21)" \
+    "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.tools.StorageTool format --cluster-id "${KAFKA_CLUSTER_ID:-$(random_cluster_id)}" \
       --config "$DATA/server.properties" >"$LOG" 2>&1 || { cat "$LOG" >&2; fail "the storage could not be formatted"; }
   fi
   setsid "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.Kafka "$DATA/server.properties" >>"$LOG" 2>&1 </dev/null &
