@@ -90,12 +90,17 @@ impl Job {
         match &relation.op {
             Op::Table { .. } | Op::Stream { .. } => format!("SELECT * FROM {}", relation.name),
             Op::DeadLetters { rows } => {
+                // A row that could not be computed has its stage for a topic, and a place only if it still has that of its event.
                 let columns = [
-                    "CASE WHEN \"offset\" < 0 THEN 'row' ELSE topic END",
-                    "CAST(partition AS BIGINT)",
-                    "\"offset\"",
+                    "CASE WHEN topic LIKE '%/%' THEN 'row' ELSE topic END",
+                    "CASE WHEN topic LIKE '%/%' THEN 0 ELSE CAST(partition AS BIGINT) END",
+                    "CASE WHEN topic LIKE '%/%' THEN -1 ELSE \"offset\" END",
                 ];
-                let only = if *rows { "" } else { " WHERE \"offset\" >= 0" };
+                let only = if *rows {
+                    ""
+                } else {
+                    " WHERE topic NOT LIKE '%/%'"
+                };
                 let columns = listed(columns.map(str::to_owned), relation);
                 format!("SELECT {columns} FROM tidemill_dead_letters{only}")
             }
