@@ -135,8 +135,8 @@ impl<'a> KafkaJob<'a> {
     /// True if the journal's last record has everything that the sources' topics hold.
     fn has_committed_all(&self) -> bool {
         let journal = self.values(&format!("tidemill.journal.{}", self.name));
-        let records = journal.iter().filter(|entry| !entry["epoch"].is_null());
-        let Some(last) = records.last() else {
+        let mut records = journal.iter().filter(|entry| !entry["epoch"].is_null());
+        let Some(last) = records.next_back() else {
             return false;
         };
         self.sources.iter().all(|(source, topic)| {

@@ -119,6 +119,7 @@ struct Group {
 }
 
 /// A commit whose outcome is unknown.
+#[derive(Clone, Copy)]
 struct Doubt {
     /// How long to wait before the journal is asked again.
     wait: Duration,

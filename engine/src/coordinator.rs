@@ -403,7 +403,7 @@ impl Coordinator {
     }
 
     fn write_checkpoint_if_ready(&mut self, crew: &mut dyn Crew) {
-        if let Some(manifest) = self.checkpointing.to_write(self.admission.committed()) {
+        if let Some(manifest) = self.checkpointing.take_ready(self.admission.committed()) {
             crew.write(manifest, self.run.settings.checkpoints_kept);
         }
     }

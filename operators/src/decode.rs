@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::{BinaryArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::SchemaRef;
-use tidemill_formats::studio_json::{Clocks, Decoder, Records, TimeRange};
+use tidemill_formats::studio_json::{self, Clocks, Decoder, Records, TimeRange};
 use tidemill_types::{ChangeBatch, DeadLetter};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -38,6 +38,14 @@ pub struct RawBatch {
     pub is_idle: bool,
 }
 
+impl RawBatch {
+    fn origin(&self) -> Option<Origin> {
+        let partition = self.partition;
+        let first = self.offsets.first();
+        first.map(|&offset| Origin { partition, offset })
+    }
+}
+
 /// What the decoder counts.
 #[derive(Debug, Clone, Default)]
 pub struct DecodeCounters {
@@ -47,6 +55,14 @@ pub struct DecodeCounters {
     pub reads: Counter,
     /// Undecodable records.
     pub dead_letters: Counter,
+}
+
+impl DecodeCounters {
+    fn count(&self, decoded: &studio_json::Decoded) {
+        self.rows.add(decoded.rows.num_rows() as u64);
+        self.reads.add(decoded.reads);
+        self.dead_letters.add(decoded.dead_letters.len() as u64);
+    }
 }
 
 /// Told about every decoded batch: the epoch, the range of its events' `ts`, and how many rows it has. For freshness.
@@ -115,21 +131,16 @@ pub fn decode<'scope>(
                         timestamps: &raw.timestamps,
                     };
                     let decoded = decoder.decode(&records, raw.clocks);
-                    counters.rows.add(decoded.rows.num_rows() as u64);
-                    counters.reads.add(decoded.reads);
-                    counters.dead_letters.add(decoded.dead_letters.len() as u64);
+                    counters.count(&decoded);
                     if let Some(range) = decoded.event_time {
                         let epoch = *capability.least().expect("a message carries its epoch");
                         observer(epoch, range, decoded.rows.num_rows());
                     }
                     if decoded.rows.num_rows() > 0 {
+                        let origin = raw.origin();
                         rows.session(&capability).give(Packet {
-                            worker: 0,
-                            changes: ChangeBatch::inserts(decoded.rows),
-                            origin: raw.offsets.first().map(|&offset| Origin {
-                                partition: raw.partition,
-                                offset,
-                            }),
+                            origin,
+                            ..Packet::from(ChangeBatch::inserts(decoded.rows))
                         });
                     }
                     if !decoded.dead_letters.is_empty() {

@@ -233,18 +233,18 @@ impl Table {
         self.stale.add(stale);
         output.extend(retractions.take(&self.layout).of(&name)?);
         if !inserted.is_empty() {
-            let rows =
-                arrow_select::take::take_record_batch(&newest_rows, &UInt32Array::from(inserted))
-                    .of(&name)?;
-            let rows = columns::batch(
-                self.layout.schema(),
-                rows.columns().to_vec(),
-                rows.num_rows(),
-            )
-            .of(&name)?;
-            output.push(ChangeBatch::inserts(rows));
+            output.push(self.inserts(&newest_rows, inserted)?);
         }
         Ok(())
+    }
+
+    /// The rows at these places, as they come into the table.
+    fn inserts(&self, rows: &RecordBatch, places: Vec<u32>) -> Result<ChangeBatch, Error> {
+        let places = UInt32Array::from(places);
+        let rows = arrow_select::take::take_record_batch(rows, &places).of(&self.name)?;
+        let (columns, count) = (rows.columns().to_vec(), rows.num_rows());
+        let rows = columns::batch(self.layout.schema(), columns, count).of(&self.name)?;
+        Ok(ChangeBatch::inserts(rows))
     }
 
     fn emit_image(&mut self, output: &mut Vec<ChangeBatch>) -> Result<(), Error> {

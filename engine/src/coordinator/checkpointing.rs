@@ -75,7 +75,7 @@ impl Checkpointing {
 
     /// The checkpoint to write now, once: when every worker's state is frozen and its epoch is committed. A checkpoint of an epoch that
     /// never was committed would be state that no journal tells of.
-    pub fn to_write(&mut self, committed: u64) -> Option<Manifest> {
+    pub fn take_ready(&mut self, committed: u64) -> Option<Manifest> {
         let workers = self.workers;
         let ready = |current: &&mut Current| {
             !current.is_written
@@ -147,21 +147,21 @@ mod tests {
         let mut checkpointing = checkpointing();
         checkpointing.begin(Duration::ZERO, manifest(9));
         checkpointing.frozen(0, 9);
-        assert_eq!(checkpointing.to_write(9), None, "a worker is not frozen");
+        assert_eq!(checkpointing.take_ready(9), None, "a worker is not frozen");
         checkpointing.frozen(1, 8);
         assert_eq!(
-            checkpointing.to_write(9),
+            checkpointing.take_ready(9),
             None,
             "an older freeze does not count"
         );
         checkpointing.frozen(1, 9);
         assert_eq!(
-            checkpointing.to_write(8),
+            checkpointing.take_ready(8),
             None,
             "its epoch is not committed"
         );
-        assert_eq!(checkpointing.to_write(9), Some(manifest(9)));
-        assert_eq!(checkpointing.to_write(10), None, "it is being written");
+        assert_eq!(checkpointing.take_ready(9), Some(manifest(9)));
+        assert_eq!(checkpointing.take_ready(10), None, "it is being written");
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Workers {
             let place =
                 places.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
             let (commands, (step, done)) = place.expect("each worker starts once");
-            work(worker, &shared, commands, &events, &step, &done);
+            work(worker, &shared, &commands, &events, &step, &done);
         });
         let workers = Self {
             seats,
@@ -151,7 +151,7 @@ fn seat() -> (Seat, Bench) {
 fn work(
     worker: &mut timely::worker::Worker,
     shared: &Shared,
-    commands: Receiver<Command>,
+    commands: &Receiver<Command>,
     events: &Sender<Event>,
     steps: &Receiver<()>,
     done: &Sender<Result<(), Error>>,
