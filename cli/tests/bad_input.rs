@@ -451,11 +451,8 @@ fn input_that_was_shortened_is_not_trusted() {
     let path = payments.job.data.join("payments/0.jsonl");
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let said = payments.catch_up().failed_with(4);
-    assert!(
-        said.contains("only append to it, and bring the old file back"),
-        "{said}"
-    );
+    let said = payments.catch_up().failed_with(2);
+    assert!(said.contains("was deleted and made again"), "{said}");
     fs::write(&path, &bytes).unwrap();
     payments.feed(0, &good(3));
     payments.catch_up().good();

@@ -379,6 +379,7 @@ golden_jobs! {
     global_aggregates
     incomplete_events
     inner_joins
+    join_into_window
     july_june_july
     outer_joins
     overflow_is_an_error
