@@ -366,7 +366,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', watermark.x = '1 s')",
-        "1:51: unknown option 'watermark.x'; there are 'watermark.max-future', 'watermark.idle-timeout'",
+        "1:51: unknown option 'watermark.x'; there are 'watermark.max-future', 'watermark.idle-timeout', 'watermark.allowed-lateness'",
     ),
     (
         "CREATE SOURCE s (a BIGINT, v VARCHAR) WITH (connector = 'x');\nCREATE TABLE t (PRIMARY KEY (a)) FROM s VERSION BY v",
