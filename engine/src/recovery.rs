@@ -62,6 +62,8 @@ pub struct Start {
     pub positions: Positions,
     /// Those of them that the journal does not know yet.
     pub started: Positions,
+    /// The journal's end that this was decided on: the last record, and the run that wrote the newest entry.
+    end: (Option<Record>, Option<String>),
 }
 
 impl Start {
@@ -71,6 +73,12 @@ impl Start {
         sources
             .map(|source| (source.name.clone(), source.incarnation.clone()))
             .collect()
+    }
+
+    /// True if the journal still ends as it did, so that nothing was decided on what is no more: entries are only added to its end.
+    pub fn holds(&self, committer: &mut dyn Committer) -> Result<bool, Error> {
+        let journal = Journal::decode(&committer.read_journal(self.committed)?)?;
+        Ok((journal.last(), &journal.owner) == (self.end.0.as_ref(), &self.end.1))
     }
 
     /// Opens the sources where this start goes on. A start that cannot read what it needs is refused here.
@@ -135,6 +143,7 @@ pub fn plan_start(
         }
     };
     let committed = journal.committed();
+    let end = (journal.last().cloned(), journal.owner.clone());
     let records = journal.records.into_iter();
     Ok(Start {
         replay: records.filter(|record| record.epoch > from).collect(),
@@ -143,6 +152,7 @@ pub fn plan_start(
         sources: facts,
         positions: Positions::new(),
         started: Positions::new(),
+        end,
     })
 }
 

@@ -131,7 +131,7 @@ struct Edges {
 
 impl Edges {
     /// Decides how to start and opens the sources there, which disturbs nobody and is where most refusals are told; becomes the job's owner;
-    /// decides again on what is there now; and claims the journal.
+    /// decides again if the journal is another one now; and claims it.
     fn open(
         plan: &JobPlan,
         connectors: &[Arc<dyn Connector>],
@@ -147,13 +147,15 @@ impl Edges {
             plan_hash,
             sources: names.collect(),
         };
-        plan_start(committer.as_mut(), &mut sources, &basis)?.open(&mut sources)?;
-        let start = claim(committer.as_mut(), &mut sources, &basis, &settings.owner)?;
-        if let Some(oldest) = store.oldest()?
-            && let Err(error) = committer.trim(oldest)
-        {
-            tracing::warn!(%error, "the journal could not be trimmed; it is tried again after the next checkpoint");
-        }
+        let mut start = plan_start(committer.as_mut(), &mut sources, &basis)?;
+        start.open(&mut sources)?;
+        claim(
+            committer.as_mut(),
+            &mut sources,
+            &basis,
+            &settings.owner,
+            &mut start,
+        )?;
         let ends = if settings.until_caught_up {
             end_offsets(&mut sources)?
         } else {
@@ -168,21 +170,24 @@ impl Edges {
     }
 }
 
-/// Becomes the job's owner, decides on what is there then, and claims the journal.
+/// Becomes the job's owner, decides again if somebody wrote to the journal meanwhile, and claims it.
 fn claim(
     committer: &mut dyn Committer,
     sources: &mut [Box<dyn Source>],
     basis: &Basis<'_>,
     owner: &str,
-) -> Result<Start, Error> {
+    start: &mut Start,
+) -> Result<(), Error> {
     let mut tries = 0;
     loop {
         committer.fence()?;
-        let mut start = plan_start(committer, sources, basis)?;
-        start.open(sources)?;
+        if !start.holds(committer)? {
+            *start = plan_start(committer, sources, basis)?;
+            start.open(sources)?;
+        }
         let claim = Claim::new(start.committed, owner.to_owned());
         match committer.claim(start.committed, &claim.encode()) {
-            Ok(()) => return Ok(start),
+            Ok(()) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::Retry && tries < CLAIM_TRIES => {
                 tracing::warn!(%error, "it is not known whether the journal was claimed; beginning again");
                 tries += 1;
