@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test sim demo demo-kafka bench-studio bench-stateless bench-stages bench-check bench-scaling bench-peers chaos flamegraph clean-cache
+.PHONY: help setup build lint test sim mutants demo demo-kafka bench-studio bench-stateless bench-stages bench-check bench-scaling bench-peers chaos flamegraph clean-cache
 
 cargo := . scripts/env.sh && cargo
 
@@ -28,6 +28,9 @@ test: ## Everything that must hold before a change lands: setup with Kafka and s
 
 sim: setup ## Random jobs through a simulated world of faults: SEEDS=2000 for so many, SEED=7 for that one
 	@$(cargo) test --release -p tidemill-tests-recovery
+
+mutants: setup ## Brings back ten classic faults, one by one: the simulation must find each within 500 seeds
+	@scripts/mutants.sh
 
 demo: build ## 300,000 events of a studio through files, kill -9 half-way, recovery, every row verified
 	@scripts/demo.sh files

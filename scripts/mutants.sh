@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Brings back classic faults, one by one (tests/recovery/mutants/*.patch), and demands that the simulation finds each within SEEDS seeds (500).
+# It works in the clone: whatever happens, the fault is taken back.  scripts/mutants.sh [part of a name]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/env.sh
+
+git diff --quiet || { echo "mutants: commit your changes first, a fault is put among them" >&2; exit 2; }
+missed=()
+for mutant in tests/recovery/mutants/*"${1:-}"*.patch; do
+  name=$(basename "$mutant" .patch)
+  git apply "$mutant"
+  trap 'git apply --reverse "$mutant"' EXIT
+  log=$(mktemp)
+  cargo test --release --package tidemill-tests-recovery --no-run >"$log" 2>&1 || { cat "$log" >&2; echo "mutants: '$name' does not compile" >&2; exit 1; }
+  if SEEDS=${SEEDS:-500} cargo test --release --package tidemill-tests-recovery >"$log" 2>&1; then
+    missed+=("$name")
+    echo "$name: NOT CAUGHT"
+  else
+    echo "$name: caught: $(grep -m1 -E '^seed|panicked' "$log" | cut -c1-140)"
+  fi
+  rm -f "$log"
+  git apply --reverse "$mutant"
+  trap - EXIT
+done
+[ ${#missed[@]} -eq 0 ] || { echo "mutants: not caught: ${missed[*]}" >&2; exit 1; }
