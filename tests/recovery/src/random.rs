@@ -87,7 +87,7 @@ fn input(
                 .copied()
                 .unwrap_or(*from);
             let all = brokers
-                .committed(&source.topic, partition as usize)
+                .ever_committed(&source.topic, partition as usize)
                 .into_iter();
             let read = all.filter(|(offset, _)| (*from..to).contains(offset));
             // A record counts as written neither after its epoch's clock nor before the one that stands in front of it.

@@ -42,6 +42,8 @@ pub struct Dangers {
     pub wall_jump: u32,
     /// A checkpoint cannot be written.
     pub disk_full: u32,
+    /// What no kept checkpoint needs of a partition is deleted.
+    pub retention: u32,
     /// A transaction that was left open expires.
     pub expire: u32,
     /// Input comes in transactions of which some are aborted.
@@ -58,6 +60,7 @@ impl Dangers {
         zombie: 0,
         wall_jump: 0,
         disk_full: 0,
+        retention: 0,
         expire: 0,
         aborted_input: false,
     };
@@ -82,6 +85,7 @@ impl Dangers {
             zombie: often(4),
             wall_jump: often(3),
             disk_full: often(3),
+            retention: often(3),
             expire: often(3),
             aborted_input: often(1) > 0,
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidemill_checkpoints::Journal;
+use tidemill_checkpoints::{CheckpointStore, Journal};
 use tidemill_connectors_api::Connector;
 use tidemill_engine::{Clock, Error, Settings};
 use tidemill_jobs::plan::{JobPlan, SinkMode, SinkPlan};
@@ -271,6 +271,8 @@ impl<'a> World<'a> {
         } else if is(dangers.wall_jump) {
             let by_ms = self.rng.random_range(-7_200_000..7_200_000);
             self.clock.set_wall(by_ms);
+        } else if is(dangers.retention) {
+            self.retain();
         } else if is(dangers.expire) {
             self.expire();
         } else if is(40) {
@@ -320,25 +322,12 @@ impl<'a> World<'a> {
                 });
                 Ok(())
             }
-            Err(Error::Refused { reason }) if self.is_named(&reason) => {
+            Err(error) if is_named(&error) && self.state_dir != self.home => {
                 self.refusals += 1;
                 self.state_dir.clone_from(&self.home);
                 Ok(())
             }
-            Err(error) => self.ended(&error),
-        }
-    }
-
-    /// True for a refusal that has its reason: on a machine without the state, of a journal that begins later.
-    fn is_named(&self, reason: &str) -> bool {
-        self.state_dir != self.home && reason.contains("the journal has no record of epoch")
-    }
-
-    /// A process ended; whether it may.
-    fn ended(&mut self, error: &Error) -> Result<(), String> {
-        match error.kind() {
-            ErrorKind::Retry | ErrorKind::Fenced => Ok(()),
-            kind => Err(format!("a process gave up ({kind:?}): {error}")),
+            Err(error) => ended(&error),
         }
     }
 
@@ -372,7 +361,11 @@ impl<'a> World<'a> {
                 "the one in {:?} ends: {error}",
                 dir.file_name()
             ));
-            return self.ended(&error);
+            // One that was replaced reads on until it learns of it, perhaps what is not retained for it.
+            if is_named(&error) && dir != self.home {
+                return Ok(());
+            }
+            return ended(&error);
         }
         Ok(())
     }
@@ -419,6 +412,24 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Deletes of all input what the oldest checkpoint of the newest process's does not need.
+    fn retain(&mut self) {
+        let checkpoints = CheckpointStore::new(self.home.clone())
+            .list()
+            .unwrap_or_default();
+        let oldest = checkpoints
+            .into_iter()
+            .find_map(|checkpoint| checkpoint.manifest.ok());
+        let mut brokers = self.kafka.lock();
+        for (source, positions) in oldest.into_iter().flat_map(|manifest| manifest.positions) {
+            let plan = self.plan.sources.iter().find(|plan| plan.name == source);
+            let topic = plan.map_or("", |plan| plan.options["topic"].as_str());
+            for (partition, offset) in positions {
+                brokers.retain_from(topic, partition as usize, offset);
+            }
+        }
+    }
+
     fn expire(&mut self) {
         let mut brokers = self.kafka.lock();
         for id in brokers.transactional_ids() {
@@ -448,6 +459,24 @@ impl<'a> World<'a> {
                 brokers.append(&feed.topic, feed.partition, record.as_deref());
             }
         }
+    }
+}
+
+/// True for a refusal that has its reason, of a process that has not the newest state: what it needs may be gone.
+fn is_named(error: &Error) -> bool {
+    let reason = error.to_string();
+    let lacks = [
+        "the journal has no record of epoch",
+        "is retained from offset",
+    ];
+    error.kind() == ErrorKind::Invalid && lacks.iter().any(|lack| reason.contains(lack))
+}
+
+/// A process ended; whether it may.
+fn ended(error: &Error) -> Result<(), String> {
+    match error.kind() {
+        ErrorKind::Retry | ErrorKind::Fenced => Ok(()),
+        kind => Err(format!("a process gave up ({kind:?}): {error}")),
     }
 }
 

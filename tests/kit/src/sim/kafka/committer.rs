@@ -5,6 +5,9 @@ use tidemill_types::{Epoch, ErrorKind};
 
 use super::{Brokers, Delayed, Entry, Kafka, Outcome, Record};
 
+/// What key and value of a record may have together.
+const RECORD_BYTES_MAX: usize = 1 << 20;
+
 /// The committer of a job's sinks.
 pub struct SimCommitter {
     kafka: Kafka,
@@ -149,6 +152,23 @@ impl Committer for SimCommitter {
     }
 
     fn commit(&mut self, epochs: &[EpochOutput]) -> Result<(), Error> {
+        for (sink, records) in epochs
+            .iter()
+            .flat_map(|epoch| self.sinks.iter().zip(&epoch.sinks))
+        {
+            let bytes =
+                |(key, value): (&[u8], Option<&[u8]>)| key.len() + value.map_or(0, <[u8]>::len);
+            if records
+                .iter()
+                .any(|record| bytes(record) > RECORD_BYTES_MAX)
+            {
+                let message = format!(
+                    "sink '{}' cannot take a record of over {RECORD_BYTES_MAX} bytes",
+                    sink.0
+                );
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
         self.transaction(|committer, brokers, transaction| {
             for epoch in epochs {
                 committer.write(brokers, epoch, transaction);
@@ -171,6 +191,6 @@ impl Committer for SimCommitter {
     }
 
     fn record_bytes_max(&self, _: usize) -> Option<usize> {
-        None
+        Some(RECORD_BYTES_MAX)
     }
 }

@@ -50,7 +50,7 @@ impl SimSource {
             let start = topic.partitions[partition as usize].start();
             if at < start {
                 let message = format!(
-                    "offset {at} of partition {partition} of topic '{name}' is no longer retained, the oldest is {start}"
+                    "partition {partition} of topic '{name}' is retained from offset {start} on, and the job stands at {at}; restore the topic"
                 );
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
