@@ -122,7 +122,8 @@ pub trait Source: Send {
     /// As [`Source::describe`].
     fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error>;
 
-    /// Where the partitions ended when the source last heard of it; those that it has not heard of are missing. Never waits.
+    /// Where partitions ended, by what the source heard since this was last called: what it heard before says nothing of now, least of all of
+    /// a partition that is away. Those that it heard nothing of are missing. Never waits.
     fn known_ends(&mut self) -> Vec<(u32, i64)>;
 
     /// Opens every partition at its exact next offset; `None` is the oldest retained record. Returns where each partition was opened, in the

@@ -582,7 +582,12 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
         .poll(Duration::from_millis(100), MEGABYTE, &mut batches)
         .unwrap();
     assert!(batches.is_empty());
-    assert_eq!(source.known_ends(), [(0, 0)], "what was heard last");
+    assert_eq!(
+        source.known_ends(),
+        [(0, 0)],
+        "what was heard at the opening"
+    );
+    assert_eq!(source.known_ends(), [], "nothing was heard since");
     assert_eq!(source.end_offsets().unwrap_err().kind(), ErrorKind::Retry);
 
     std::thread::scope(|scope| {

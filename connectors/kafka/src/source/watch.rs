@@ -19,8 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Watch {
     /// The id of the topic that is read.
     incarnation: String,
-    /// Where each partition that is read ended.
-    ends: BTreeMap<u32, i64>,
+    /// The partitions that are read.
+    partitions: Vec<u32>,
+    /// Where partitions ended by answers that nobody has been told of.
+    heard: BTreeMap<u32, i64>,
     asked_at: Option<Instant>,
     /// Answers that have not come yet.
     outstanding: usize,
@@ -31,18 +33,16 @@ impl Watch {
     pub fn new(incarnation: String, ends: Vec<(u32, i64)>) -> Self {
         Self {
             incarnation,
-            ends: ends.into_iter().collect(),
+            partitions: ends.iter().map(|&(partition, _)| partition).collect(),
+            heard: ends.into_iter().collect(),
             asked_at: Some(Instant::now()),
             outstanding: 0,
         }
     }
 
-    /// Where the partitions ended when that was last heard.
-    pub fn ends(&self) -> Vec<(u32, i64)> {
-        self.ends
-            .iter()
-            .map(|(&partition, &end)| (partition, end))
-            .collect()
+    /// Where partitions ended, by what was heard since this was last called: brokers that are away must not go on saying what they said.
+    pub fn ends(&mut self) -> Vec<(u32, i64)> {
+        std::mem::take(&mut self.heard).into_iter().collect()
     }
 
     /// Takes the answers that have come, and asks again when it is time. Fails if the topic is another one by now.
@@ -53,7 +53,7 @@ impl Watch {
                 Answer::TopicId(now) => self.check(topic, &now)?,
                 Answer::Offsets(ends) => {
                     let known = ends.into_iter();
-                    self.ends
+                    self.heard
                         .extend(known.filter_map(|(partition, end)| Some((partition, end.ok()?))));
                 }
                 Answer::Failed(code, text) => {
@@ -64,8 +64,7 @@ impl Watch {
         }
         let due = self.asked_at.is_none_or(|at| at.elapsed() >= INTERVAL);
         if due && self.outstanding == 0 {
-            let partitions: Vec<u32> = self.ends.keys().copied().collect();
-            let ends = Question::Offsets(topic, &partitions, End::Newest);
+            let ends = Question::Offsets(topic, &self.partitions, End::Newest);
             for question in [Question::TopicId(topic), ends] {
                 fetcher.ask(&question, PATIENCE);
                 self.outstanding += 1;
