@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// So many seeds may fail before a test gives up.
-const FAILURES_MAX: usize = 8;
+/// So many seeds may fail before a test gives up; `FAILURES` in the environment wins.
+const FAILURES_MAX: u64 = 8;
 
 /// Runs `test` with each seed; `SEED=n` in the environment runs that one alone, `SEEDS=n` so many.
 ///
@@ -26,7 +26,7 @@ pub fn each(test_name: &str, count: u64, test: impl Fn(u64) -> Result<(), String
         failures.push(format!(
             "seed {seed}: {failure}\nagain: SEED={seed} {again} {test_name}"
         ));
-        if failures.len() == FAILURES_MAX {
+        if failures.len() as u64 >= number("FAILURES").unwrap_or(FAILURES_MAX) {
             break;
         }
     }
