@@ -26,8 +26,8 @@ test: ## Everything that must hold before a change lands: setup with Kafka and s
 	@scripts/timed.sh "build of the tests" bash -c '$(cargo) test --release --workspace --no-run'
 	@scripts/test.sh
 
-sim: setup ## Random jobs through a simulated world of faults: SEEDS=2000 for so many, SEED=7 for that one
-	@$(cargo) test --release -p tidemill-tests-recovery
+sim: setup ## Jobs through a simulated world of faults: SEEDS=2000 for so many, SEED=7 for that one, TEST=name for one test
+	@$(cargo) test --release --workspace --test simulated_golden_jobs --test simulated_random_jobs -- $(TEST)
 
 mutants: setup ## Brings back ten classic faults, one by one: the simulation must find each within 500 seeds
 	@scripts/mutants.sh

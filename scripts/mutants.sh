@@ -5,12 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
 
-recovery=(cargo test --release --package tidemill-tests-recovery)
+# With the features of the whole workspace, or every dependency is compiled again.
+recovery=(cargo test --release --workspace)
 # One seed that fails is enough.
 export FAILURES=1 SEEDS="${SEEDS:-500}"
 
 # Random jobs find most, and sooner.
-simulate() { "${recovery[@]}" --test random_jobs whatever_happens && "${recovery[@]}" --test golden_jobs whatever_happens; }
+simulate() { "${recovery[@]}" --test simulated_random_jobs whatever_happens && "${recovery[@]}" --test simulated_golden_jobs whatever_happens; }
 
 git diff --quiet || { echo "mutants: commit your changes first, a fault is put among them" >&2; exit 2; }
 missed=()
@@ -19,7 +20,7 @@ for mutant in tests/recovery/mutants/*"${1:-}"*.patch; do
   git apply "$mutant"
   trap 'git apply --reverse "$mutant"' EXIT
   log=$(mktemp)
-  "${recovery[@]}" --no-run >"$log" 2>&1 || { cat "$log" >&2; echo "mutants: '$name' does not compile" >&2; exit 1; }
+  "${recovery[@]}" --test simulated_random_jobs --test simulated_golden_jobs --no-run >"$log" 2>&1 || { cat "$log" >&2; echo "mutants: '$name' does not compile" >&2; exit 1; }
   if simulate >"$log" 2>&1; then
     missed+=("$name")
     echo "$name: NOT CAUGHT"

@@ -22,9 +22,8 @@ pub fn each(test_name: &str, count: u64, test: impl Fn(u64) -> Result<(), String
             Ok(Err(failure)) => failure,
             Err(_) => "it panicked, see above".to_owned(),
         };
-        let again = "cargo test --release -p tidemill-tests-recovery";
         failures.push(format!(
-            "seed {seed}: {failure}\nagain: SEED={seed} {again} {test_name}"
+            "seed {seed}: {failure}\nagain: make sim SEED={seed} TEST={test_name}"
         ));
         if failures.len() as u64 >= number("FAILURES").unwrap_or(FAILURES_MAX) {
             break;
