@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemill_checkpoints::{DataTimes, Manifest};
+use tidemill_checkpoints::{DataTimes, Manifest, Positions};
 use tidemill_connectors_api::SourceBatch;
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Tick;
@@ -177,10 +177,11 @@ impl DataTime {
         self.epoch_time()
     }
 
-    /// Closes a journalled epoch again, as it was.
+    /// Closes a journalled epoch again, as it was: partitions that are not in its positions were not there, and hold nothing back.
     pub fn replay(
         &mut self,
         times: &DataTimes,
+        positions: &Positions,
         clock_ms: i64,
         input: &mut BTreeMap<usize, Vec<SourceBatch>>,
     ) -> EpochTime {
@@ -193,7 +194,26 @@ impl DataTime {
             partitions.for_each(|partition| partition.at_end_ms = None);
         }
         self.is_settled = self.tells_all();
-        self.epoch_time()
+        let mut time = self.epoch_time();
+        time.idle.extend(self.unknown(positions));
+        time
+    }
+
+    /// The partitions of sources with a watermark that are not in these positions.
+    fn unknown(&self, positions: &Positions) -> Vec<(usize, u32)> {
+        let sources = self.sources.iter().enumerate();
+        let unknown = sources
+            .filter(|(_, source)| source.has_watermark())
+            .flat_map(|(index, source)| {
+                let known = positions.get(&source.settings.name);
+                let is_known =
+                    move |partition: &u32| known.is_some_and(|known| known.contains_key(partition));
+                let partitions = source.partitions.keys().copied();
+                partitions
+                    .filter(move |partition| !is_known(partition))
+                    .map(move |partition| (index, partition))
+            });
+        unknown.collect()
     }
 
     /// Gives every record of an epoch its time, and returns the greatest.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tidemill_checkpoints::{CheckpointStore, Claim, StateDir};
 use tidemill_connectors_api::{Committer, Connector, SinkSpec, Source};
@@ -18,6 +19,9 @@ use crate::recovery::{Basis, RestoreFrom, Start, plan_start, state_settings};
 use crate::worker::Shared;
 use crate::{Clock, Error, Settings, Status, threads};
 
+/// How long a start is tried again if the outside world does not answer, and how long to wait in between.
+const START_PATIENCE: Duration = Duration::from_secs(8);
+const START_WAIT: Duration = Duration::from_millis(500);
 /// How often a claim of unknown outcome is made again.
 const CLAIM_TRIES: usize = 3;
 
@@ -34,7 +38,17 @@ pub fn run(
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let opened = Opened::new(Arc::new(plan), connectors, settings, status, &clock)?;
+    let plan = Arc::new(plan);
+    let opened = loop {
+        match Opened::new(Arc::clone(&plan), connectors, settings, status, &clock) {
+            // Just after a broker came back it knows its topics and does not lead them yet.
+            Err(error) if error.kind() == ErrorKind::Retry && clock.now() < START_PATIENCE => {
+                tracing::warn!(%error, "the job cannot start yet; trying again");
+                threads::pause(START_WAIT);
+            }
+            opened => break opened?,
+        }
+    };
     threads::run(opened, settings, stop)
 }
 

@@ -304,11 +304,12 @@ fn spawn_committer(
     spawn("commit", reports, body)
 }
 
+/// Sleeps.
 #[expect(
     clippy::disallowed_methods,
     reason = "a thread of its own may sleep; what it waits for is asked again after"
 )]
-fn pause(wait: Duration) {
+pub fn pause(wait: Duration) {
     std::thread::sleep(wait);
 }
 

@@ -79,9 +79,9 @@ impl Coordinator {
         }
         if let Some(record) = self.replaying.records.pop_front() {
             let mut input = self.intake.take(&record);
-            let time = self
-                .data_time
-                .replay(&record.time, record.clock_ms, &mut input);
+            let time =
+                self.data_time
+                    .replay(&record.time, &record.positions, record.clock_ms, &mut input);
             let tick = data_time::tick(record.clock_ms, &time.times, false);
             data_time::tell(&time.idle, &mut input);
             self.positions = record.positions;

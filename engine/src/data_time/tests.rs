@@ -2,7 +2,7 @@
 
 use super::{DataTime, EpochTime, SourceSettings};
 use std::collections::BTreeMap;
-use tidemill_checkpoints::DataTimes;
+use tidemill_checkpoints::{DataTimes, Positions};
 use tidemill_connectors_api::SourceBatch;
 
 const TIMEOUT_MS: i64 = 2_000;
@@ -269,8 +269,28 @@ fn replay_decides_as_the_journal_says() {
         idle: BTreeMap::from([("meters".to_owned(), vec![2])]),
     };
     let mut input = BTreeMap::from([(0, std::mem::take(&mut driven.waiting))]);
-    let replayed = driven.data_time.replay(&times, START_MS, &mut input);
+    let positions = Positions::from([(
+        "meters".to_owned(),
+        BTreeMap::from([(0, 1), (1, 0), (2, 0)]),
+    )]);
+    let replayed = driven
+        .data_time
+        .replay(&times, &positions, START_MS, &mut input);
     assert_eq!(replayed.idle, [(0, 2)]);
     assert_eq!(replayed.times, times);
     assert_eq!(driven.close().times.steady_ms, 42);
+}
+
+#[test]
+fn a_partition_that_an_epoch_did_not_know_holds_nothing_back_when_it_is_done_again() {
+    let mut driven = Driven::new();
+    driven.record(0, 5_000);
+    let mut input = BTreeMap::from([(0, std::mem::take(&mut driven.waiting))]);
+    let before = Positions::from([("meters".to_owned(), BTreeMap::from([(0, 1), (1, 0)]))]);
+    let times = DataTimes::default();
+    let replayed = driven
+        .data_time
+        .replay(&times, &before, START_MS, &mut input);
+    assert_eq!(replayed.idle, [(0, 2)], "it was added after the epoch");
+    assert_eq!(replayed.times, times);
 }
