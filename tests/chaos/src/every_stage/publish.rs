@@ -1,6 +1,6 @@
 //! Accounts and movements as they happen: created, changed and deleted, some twice, some late, some broken.
 //!
-//! At the end every partition gets an event of a minute later, so that nothing before it waits for a watermark any
+//! At the end every partition gets an event of some time later, so that nothing before it waits for a watermark any
 //! more.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,10 @@ const ACCOUNTS: i64 = 60;
 const CHANGING: usize = 5_000;
 /// Ids of what is published at the end.
 const CLOSING_ID: i64 = 9_000_000_000;
-const CLOSING_AFTER_MS: i64 = 60_000;
+/// Longer than a span and the watermark's delay together.
+const CLOSING_AFTER_MS: i64 = 20_000;
+/// A little more, because no event moves a watermark beyond the time at which it was written.
+const CLOSING_WAIT: Duration = Duration::from_secs(21);
 const REGIONS: [&str; 5] = ["north", "east", "south", "west", "overseas"];
 const KINDS: [&str; 4] = ["fee", "refund", "salary", "travel"];
 
@@ -63,6 +66,8 @@ pub fn publish(
     for record in delayed.into_values() {
         topics.publish(&record)?;
     }
+    topics.bulk.flush()?;
+    std::thread::sleep(CLOSING_WAIT);
     topics.have(partitions.load(Ordering::SeqCst))?;
     for record in world.closing(topics.partitions) {
         topics.publish(&record)?;
@@ -261,7 +266,7 @@ impl Accounts {
         broken
     }
 
-    /// An event for every partition of both topics, a minute after everything else.
+    /// An event for every partition of both topics, some time after everything else.
     fn closing(&mut self, partitions: u32) -> Vec<Record> {
         let ts = self.ts + CLOSING_AFTER_MS;
         let mut records = Vec::new();
