@@ -206,6 +206,8 @@ fn journal(data: &Path) -> Vec<Value> {
         let texts = commit["journal"].as_array().unwrap().iter();
         records.extend(texts.map(|text| serde_json::from_str(text.as_str().unwrap()).unwrap()));
     }
+    // A claim stands for no epoch.
+    records.retain(|record: &Value| record["epoch"].is_u64());
     records
 }
 
