@@ -24,7 +24,7 @@ pub struct EpochOutput {
     pub sinks: Vec<OutputRecords>,
     /// The journal record, opaque to the connector.
     pub journal: Vec<u8>,
-    /// Positions after the epoch; a committer whose system tracks positions stores them in the same transaction.
+    /// Positions after the epoch; a committer whose system tracks positions tells them to it after the commit.
     pub source_offsets: Vec<SourceOffset>,
 }
 

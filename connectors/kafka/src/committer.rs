@@ -1,22 +1,23 @@
 //! Writes the sinks of a job and its journal: one Kafka transaction per commit.
 //!
-//! A transaction holds the outputs of all its epochs, one journal record per epoch and the source offsets; a claim's holds nothing but the claim.
+//! A transaction holds the outputs of all its epochs and one journal record per epoch; a claim's holds nothing but the claim. Where the sources
+//! stand is told to the job's consumer group besides.
 //! What is known after a failure is what the journal's readable entries tell: after a fence, which makes the brokers finish or abort what was
 //! open, all of it is readable.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
-use rdkafka::{Offset, TopicPartitionList};
-use tidemill_connectors_api::{Committer, EpochOutput, Error, OutputRecords, SourceOffset};
+use tidemill_connectors_api::{Committer, EpochOutput, Error, OutputRecords};
 use tidemill_types::{Epoch, ErrorKind};
 
 use crate::error::{advice, failed, kind_of};
+use crate::group_offsets::GroupOffsets;
 use crate::journal::{self, Marks};
 use crate::limits::Limits;
-use crate::native::{self, Fetcher, ProducedRecord, wire_partition};
+use crate::native::{Fetcher, ProducedRecord};
 use crate::options::{CommitterOptions, SinkOptions, topic_settings};
 use crate::producer::{SendError, TopicId, TopicProducer};
 use crate::topics::{self, TopicSpec};
@@ -33,6 +34,8 @@ const EXPIRED_MAX: u32 = 3;
 /// The committer of all Kafka sinks of a job.
 pub struct KafkaCommitter {
     options: CommitterOptions,
+    // Before the reader, over which it is told.
+    group_offsets: Option<GroupOffsets>,
     reader: Option<Fetcher>,
     /// What the topics take; known from the first fence on.
     limits: Option<Limits>,
@@ -48,6 +51,7 @@ impl KafkaCommitter {
     pub const fn new(options: CommitterOptions) -> Self {
         Self {
             options,
+            group_offsets: None,
             reader: None,
             limits: None,
             marks: Marks::new(),
@@ -109,10 +113,9 @@ impl KafkaCommitter {
         &mut self,
         epochs: usize,
         action: &str,
-        send: impl FnOnce(&mut Transactions, &Fetcher, &CommitterOptions, Instant) -> Result<(), Error>,
+        send: impl FnOnce(&Transactions, &CommitterOptions, Instant) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (Some(mut transactions), Some(reader)) = (self.transactions.take(), &self.reader)
-        else {
+        let (Some(transactions), Some(reader)) = (self.transactions.take(), &self.reader) else {
             return Err(not_fenced());
         };
         reader.drain_events();
@@ -123,7 +126,7 @@ impl KafkaCommitter {
         let sent = client
             .begin_transaction()
             .map_err(|e| failed(action, &e))
-            .and_then(|()| send(&mut transactions, reader, &self.options, deadline))
+            .and_then(|()| send(&transactions, &self.options, deadline))
             .and_then(|()| transactions.end(&self.options, action, deadline));
         match sent {
             Ok(()) => {
@@ -218,15 +221,13 @@ impl Committer for KafkaCommitter {
             producer,
             sinks,
             journal,
-            known_topics: BTreeMap::new(),
-            sent_offsets: Vec::new(),
         });
         Ok(())
     }
 
     fn claim(&mut self, epoch: Epoch, claim: &[u8]) -> Result<(), Error> {
         let action = format!("claim the journal in kafka at '{}'", self.options.bootstrap);
-        self.transact(0, &action, |transactions, _, options, deadline| {
+        self.transact(0, &action, |transactions, options, deadline| {
             transactions.send_entry(options, epoch, claim, deadline)
         })
     }
@@ -236,19 +237,19 @@ impl Committer for KafkaCommitter {
             return Ok(());
         };
         let action = commit_action(&self.options, epochs);
-        self.transact(
-            epochs.len(),
-            &action,
-            |transactions, reader, options, deadline| {
-                for epoch in epochs {
-                    transactions.send_epoch(options, epoch, deadline)?;
-                }
-                transactions
-                    .send_offsets(reader, &options.group_id, &last.source_offsets, deadline)
-                    .map_err(|e| failed(&action, &e))
-            },
-        )?;
+        self.transact(epochs.len(), &action, |transactions, options, deadline| {
+            epochs
+                .iter()
+                .try_for_each(|epoch| transactions.send_epoch(options, epoch, deadline))
+        })?;
         self.marks.committed(last.epoch);
+        if let Some(reader) = &self.reader {
+            let group = &self.options.group_id;
+            let offsets = self
+                .group_offsets
+                .get_or_insert_with(|| GroupOffsets::new(group, reader));
+            offsets.reached(reader, &last.source_offsets);
+        }
         Ok(())
     }
 
@@ -261,6 +262,17 @@ impl Committer for KafkaCommitter {
 
     fn record_bytes_max(&self, sink: usize) -> Option<usize> {
         *self.limits.as_ref()?.record_bytes_max.get(sink)?
+    }
+}
+
+impl Drop for KafkaCommitter {
+    fn drop(&mut self) {
+        // One whose last commit failed may be somebody else's job by now.
+        if let (Some(offsets), Some(reader), Some(_)) =
+            (&mut self.group_offsets, &self.reader, &self.transactions)
+        {
+            offsets.finish(reader);
+        }
     }
 }
 
@@ -277,10 +289,6 @@ struct Transactions {
     /// In order of the sinks.
     sinks: Vec<TopicId>,
     journal: TopicId,
-    /// Whether this cluster has a source's topic: a source may lie in another one, or be no Kafka at all.
-    known_topics: BTreeMap<String, bool>,
-    /// What the group's offsets are now.
-    sent_offsets: Vec<SourceOffset>,
 }
 
 impl Transactions {
@@ -373,44 +381,6 @@ impl Transactions {
             )?;
         }
         Ok(())
-    }
-
-    /// Puts the positions that moved, in topics that this cluster has, into the transaction.
-    fn send_offsets(
-        &mut self,
-        reader: &Fetcher,
-        group: &str,
-        offsets: &[SourceOffset],
-        deadline: Instant,
-    ) -> Result<(), KafkaError> {
-        let mut list = TopicPartitionList::new();
-        for offset in offsets {
-            if self.sent_offsets.contains(offset) || !self.knows(reader, &offset.topic) {
-                continue;
-            }
-            list.add_partition_offset(
-                &offset.topic,
-                wire_partition(offset.partition),
-                Offset::Offset(offset.next_offset),
-            )?;
-        }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        native::send_offsets(self.producer.client(), group, &list, left(deadline))
-            .map_err(KafkaError::Global)?;
-        self.sent_offsets = offsets.to_vec();
-        Ok(())
-    }
-
-    fn knows(&mut self, reader: &Fetcher, topic: &str) -> bool {
-        if let Some(&known) = self.known_topics.get(topic) {
-            return known;
-        }
-        // Without an answer the offsets just stay behind: nothing but lag tools reads them.
-        let known = matches!(topics::partitions(reader.client(), topic), Ok(Some(_)));
-        self.known_topics.insert(topic.to_owned(), known);
-        known
     }
 }
 

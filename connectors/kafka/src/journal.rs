@@ -111,7 +111,8 @@ impl Marks {
                     self.asked = false;
                     tracing::warn!(%code, text, "the journal could not be trimmed; it is tried again after the next checkpoint");
                 }
-                Answer::Deleted | Answer::Offsets(_) | Answer::TopicId(_) => {}
+                Answer::Deleted | Answer::GroupTold | Answer::Offsets(_) | Answer::Topic { .. } => {
+                }
             }
         }
     }

@@ -11,6 +11,7 @@
 mod committer;
 mod context;
 mod error;
+mod group_offsets;
 mod journal;
 mod limits;
 mod native;

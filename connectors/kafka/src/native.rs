@@ -44,7 +44,7 @@ pub struct Fetcher {
     client: Client<Context>,
 }
 
-// SAFETY: librdkafka's queues may be used from any thread, and the pointers in `room` are never kept between calls.
+// SAFETY: the pointers in `room` are never kept between calls.
 unsafe impl Send for Fetcher {}
 
 impl Fetcher {
@@ -202,6 +202,9 @@ unsafe fn text(string: *const c_char) -> String {
 
 /// A reference to a queue.
 struct Queue(NonNull<rd_kafka_queue_t>);
+
+// SAFETY: librdkafka's queues may be used from any thread.
+unsafe impl Send for Queue {}
 
 impl Queue {
     fn new(queue: *mut rd_kafka_queue_t) -> Self {
@@ -415,34 +418,4 @@ pub fn flush(producer: &BaseProducer<Context>, max_wait: Duration) -> bool {
     // SAFETY: the client is alive.
     let code = unsafe { ffi::rd_kafka_flush(producer.client().native_ptr(), wait_ms) };
     code == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
-}
-
-/// Adds offsets of a consumer group to the open transaction of a producer.
-pub fn send_offsets(
-    producer: &BaseProducer<Context>,
-    group: &str,
-    offsets: &TopicPartitionList,
-    max_wait: Duration,
-) -> Result<(), RDKafkaErrorCode> {
-    let Ok(group) = CString::new(group) else {
-        return Err(RDKafkaErrorCode::InvalidGroupId);
-    };
-    let wait_ms = c_int::try_from(max_wait.as_millis()).unwrap_or(c_int::MAX);
-    // SAFETY: client, list and group are alive during the call; metadata and error are destroyed once, after their last use.
-    unsafe {
-        let metadata = ffi::rd_kafka_consumer_group_metadata_new(group.as_ptr());
-        let error = ffi::rd_kafka_send_offsets_to_transaction(
-            producer.client().native_ptr(),
-            offsets.ptr(),
-            metadata,
-            wait_ms,
-        );
-        ffi::rd_kafka_consumer_group_metadata_destroy(metadata);
-        if error.is_null() {
-            return Ok(());
-        }
-        let code = ffi::rd_kafka_error_code(error);
-        ffi::rd_kafka_error_destroy(error);
-        Err(code.into())
-    }
 }

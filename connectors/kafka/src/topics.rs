@@ -111,8 +111,8 @@ pub fn watermarks(
 pub fn id(reader: &Fetcher, topic: &str) -> Result<String, Error> {
     let since = Instant::now();
     loop {
-        let (code, text) = match reader.ask_now(&Question::TopicId(topic), ANSWER_WAIT_MAX) {
-            Answer::TopicId(id) => return Ok(id),
+        let (code, text) = match reader.ask_now(&Question::Topic(topic), ANSWER_WAIT_MAX) {
+            Answer::Topic { id, .. } => return Ok(id),
             Answer::Failed(code, text) => (code, text),
             other => (RDKafkaErrorCode::Unknown, format!("{other:?}")),
         };

@@ -276,6 +276,8 @@ fn a_commit_makes_all_sinks_the_journal_and_the_offsets_visible_together() {
             "4 partitions are the default"
         );
     }
+    // It tells the group where the sources stand, at last when it goes.
+    drop(committer);
     assert_eq!(
         committed_offsets(broker, "tidemill-atomic", "in", 2),
         [Offset::Offset(17), Offset::Offset(4)]

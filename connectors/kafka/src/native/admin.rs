@@ -1,5 +1,5 @@
 //! Questions to the brokers that the binding doesn't offer: which topic it is, where partitions begin and end (all in one request), and
-//! the deletion of a partition's oldest records. Asked over any client; the answer is taken from a queue, at once or later.
+//! the deletion of a partition's oldest records, and what a consumer group is told. Asked over any client; the answer is taken from a queue, at once or later.
 
 use std::ffi::CString;
 use std::time::Duration;
@@ -31,23 +31,32 @@ pub enum End {
 /// A question, or a wish.
 #[derive(Debug, Clone, Copy)]
 pub enum Question<'a> {
-    /// The id of a topic.
-    TopicId(&'a str),
+    /// Which topic it is, and how many partitions it has.
+    Topic(&'a str),
     /// An end of each of these partitions.
     Offsets(&'a str, &'a [u32], End),
     /// That records before an offset are deleted.
     DeleteBefore(&'a str, u32, i64),
+    /// That a consumer group without members stands at these offsets.
+    GroupOffsets(&'a str, &'a TopicPartitionList),
 }
 
 /// What came back.
 #[derive(Debug)]
 pub enum Answer {
-    /// The topic's id, as base64; empty if the brokers give none.
-    TopicId(String),
+    /// A topic.
+    Topic {
+        /// Its id, as base64; empty if the brokers give none.
+        id: String,
+        /// How many partitions it has.
+        partitions: usize,
+    },
     /// By partition; or why it is not known.
     Offsets(Vec<(u32, Result<i64, RDKafkaErrorCode>)>),
     /// The records are deleted.
     Deleted,
+    /// The group was told; of topics that the cluster does not have it knows nothing.
+    GroupTold,
     /// There is no answer.
     Failed(RDKafkaErrorCode, String),
 }
@@ -67,13 +76,16 @@ impl Answers {
     /// Asks, giving the brokers `patience` to answer. Does not wait.
     pub fn ask(&self, client: &Client<Context>, question: &Question<'_>, patience: Duration) {
         let operation = match question {
-            Question::TopicId(_) => rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+            Question::Topic(_) => rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
             Question::Offsets(..) => rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
             Question::DeleteBefore(..) => rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETERECORDS,
+            Question::GroupOffsets(..) => {
+                rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS
+            }
         };
         let options = AdminOptions::new(client, operation, patience);
         match *question {
-            Question::TopicId(topic) => self.ask_topic_id(client, topic, &options),
+            Question::Topic(topic) => self.ask_topic(client, topic, &options),
             Question::Offsets(topic, partitions, end) => {
                 let at = match end {
                     End::Oldest => Offset::Beginning,
@@ -106,10 +118,26 @@ impl Answers {
                     ffi::rd_kafka_DeleteRecords_destroy(request);
                 }
             }
+            Question::GroupOffsets(group, offsets) => {
+                let group = CString::new(group).expect("a group's name was checked to be one");
+                // SAFETY: as above; the request copies name and list.
+                unsafe {
+                    let mut request =
+                        ffi::rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), offsets.ptr());
+                    ffi::rd_kafka_AlterConsumerGroupOffsets(
+                        client.native_ptr(),
+                        &raw mut request,
+                        1,
+                        options.0,
+                        self.0.0.as_ptr(),
+                    );
+                    ffi::rd_kafka_AlterConsumerGroupOffsets_destroy(request);
+                }
+            }
         }
     }
 
-    fn ask_topic_id(&self, client: &Client<Context>, topic: &str, options: &AdminOptions) {
+    fn ask_topic(&self, client: &Client<Context>, topic: &str, options: &AdminOptions) {
         let name = CString::new(topic).expect("a topic's name was checked to be one");
         // SAFETY: client, name, options and queue are alive; the collection copies the name, and is destroyed once.
         unsafe {
@@ -155,8 +183,9 @@ unsafe fn answer_of(event: *mut rd_kafka_event_t) -> Answer {
             return Answer::Failed(code.into(), text(ffi::rd_kafka_event_error_string(event)));
         }
         match ffi::rd_kafka_event_type(event) {
-            ffi::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => topic_id_of(event),
+            ffi::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => topic_of(event),
             ffi::RD_KAFKA_EVENT_LISTOFFSETS_RESULT => offsets_of(event),
+            ffi::RD_KAFKA_EVENT_ALTERCONSUMERGROUPOFFSETS_RESULT => Answer::GroupTold,
             _ => deleted_of(event),
         }
     }
@@ -164,7 +193,7 @@ unsafe fn answer_of(event: *mut rd_kafka_event_t) -> Answer {
 
 /// # Safety
 /// `event` must be a valid result of DescribeTopics.
-unsafe fn topic_id_of(event: *mut rd_kafka_event_t) -> Answer {
+unsafe fn topic_of(event: *mut rd_kafka_event_t) -> Answer {
     // SAFETY: as the caller promises; there is one description for the one topic that was asked for.
     unsafe {
         let mut count = 0;
@@ -185,7 +214,12 @@ unsafe fn topic_id_of(event: *mut rd_kafka_event_t) -> Answer {
         } else {
             text(ffi::rd_kafka_Uuid_base64str(id))
         };
-        Answer::TopicId(if id == NO_TOPIC_ID { String::new() } else { id })
+        let mut partitions = 0;
+        ffi::rd_kafka_TopicDescription_partitions(*topics, &raw mut partitions);
+        Answer::Topic {
+            id: if id == NO_TOPIC_ID { String::new() } else { id },
+            partitions,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a source learns of its topic beside the records, without ever waiting for it.
+//! What a source learns of its topic beside the records, without ever waiting for it: where partitions end, whether it is still the same
+//! topic, and whether partitions were added.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ pub struct Watch {
     incarnation: String,
     /// The partitions that are read.
     partitions: Vec<u32>,
+    /// How many there are.
+    count: usize,
     /// Where partitions ended by answers that nobody has been told of.
     heard: BTreeMap<u32, i64>,
     asked_at: Option<Instant>,
@@ -34,6 +37,7 @@ impl Watch {
         Self {
             incarnation,
             partitions: ends.iter().map(|&(partition, _)| partition).collect(),
+            count: ends.len(),
             heard: ends.into_iter().collect(),
             asked_at: Some(Instant::now()),
             outstanding: 0,
@@ -50,7 +54,10 @@ impl Watch {
         while let Some(answer) = fetcher.answer() {
             self.outstanding = self.outstanding.saturating_sub(1);
             match answer {
-                Answer::TopicId(now) => self.check(topic, &now)?,
+                Answer::Topic { id, partitions } => {
+                    self.check(topic, &id)?;
+                    self.count(topic, partitions);
+                }
                 Answer::Offsets(ends) => {
                     let known = ends.into_iter();
                     self.heard
@@ -59,19 +66,31 @@ impl Watch {
                 Answer::Failed(code, text) => {
                     tracing::debug!(topic, %code, text, "the brokers did not tell about a topic; they are asked again");
                 }
-                Answer::Deleted => {}
+                Answer::Deleted | Answer::GroupTold => {}
             }
         }
         let due = self.asked_at.is_none_or(|at| at.elapsed() >= INTERVAL);
         if due && self.outstanding == 0 {
             let ends = Question::Offsets(topic, &self.partitions, End::Newest);
-            for question in [Question::TopicId(topic), ends] {
+            for question in [Question::Topic(topic), ends] {
                 fetcher.ask(&question, PATIENCE);
                 self.outstanding += 1;
             }
             self.asked_at = Some(Instant::now());
         }
         Ok(())
+    }
+
+    /// Tells, once, of partitions that were added.
+    fn count(&mut self, topic: &str, count: usize) {
+        if count > self.count {
+            let read = self.partitions.len();
+            tracing::warn!(
+                topic,
+                "the topic has {count} partitions now and {read} are read: start the job again, and it reads the new ones from their beginning"
+            );
+            self.count = count;
+        }
     }
 
     fn check(&self, topic: &str, now: &str) -> Result<(), Error> {
