@@ -24,6 +24,12 @@ impl Load {
         }
     }
 
+    /// True once it publishes no more, whoever ended it.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Ends it; returns the number of records that it has published, all of them acknowledged.
     ///
     /// # Errors

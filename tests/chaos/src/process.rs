@@ -19,6 +19,10 @@ pub struct Status {
     pub epoch: u64,
     /// Epoch of the newest checkpoint.
     pub checkpoint_epoch: u64,
+    /// Records read since it started.
+    pub records_in: u64,
+    /// Records that wait in its sources.
+    pub lag: u64,
 }
 
 impl Status {
@@ -103,6 +107,21 @@ impl Process {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// What its threads wait for, by name: for who asks why it stands still.
+    #[must_use]
+    pub fn threads(&self) -> String {
+        let folder = format!("/proc/{}/task", self.child.id());
+        let tasks = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut threads: Vec<String> = tasks
+            .map(|task| {
+                let read = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+                format!("{} in {}", read("comm").trim(), read("wchan").trim())
+            })
+            .collect();
+        threads.sort_unstable();
+        threads.join(", ")
     }
 
     /// How it ended, if it has.

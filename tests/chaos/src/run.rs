@@ -58,7 +58,7 @@ pub fn run(settings: &Settings) -> Result<Findings> {
         .tempdir()?;
     let mut disks = Disks::default();
     let mut world = build(settings, folder.path().to_owned(), &mut disks)?;
-    let loads = loads(&world, settings);
+    world.loads = loads(&world, settings);
     let mut dangers = BTreeMap::new();
     if let Err(error) = live(&mut world, settings, &mut dangers) {
         world.fault(format!("the run ends early: {error:#}"));
@@ -68,7 +68,7 @@ pub fn run(settings: &Settings) -> Result<Findings> {
         ..Findings::default()
     };
     world.say("the load ends");
-    for load in loads {
+    for load in std::mem::take(&mut world.loads) {
         match load.end() {
             Ok(records) => findings.records += records,
             Err(error) => world.fault(format!("a load failed: {error:#}")),

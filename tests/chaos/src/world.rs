@@ -15,8 +15,10 @@ use rand::{RngExt, SeedableRng};
 
 use crate::cluster::Cluster;
 use crate::job::Job;
+use crate::load::Load;
 use crate::mirror::Mirror;
 use crate::news::News;
+use crate::process::Process;
 use crate::proxy::Scissors;
 
 /// How often the jobs are looked at.
@@ -63,6 +65,8 @@ pub struct World {
     pub scissors: Arc<Scissors>,
     /// Inputs that retention took.
     pub mirror: Mirror,
+    /// What publishes the input of the jobs, once it does.
+    pub loads: Vec<Load>,
     /// Partitions that the load of the second job writes to.
     pub partitions: Arc<AtomicU32>,
     /// The draws of this run.
@@ -109,6 +113,7 @@ impl World {
             jobs: parts.jobs,
             cluster: Arc::new(parts.cluster),
             scissors: parts.scissors,
+            loads: Vec::new(),
             partitions: Arc::new(AtomicU32::new(partitions)),
             random: Xoshiro256PlusPlus::seed_from_u64(seed),
             news: parts.news,
@@ -165,6 +170,9 @@ impl World {
     /// As [`World::wait`].
     pub fn look_after(&mut self, except: Option<usize>) -> Result<()> {
         self.go_on()?;
+        if self.loads.iter().any(Load::has_ended) {
+            bail!(Over("a load has ended by itself".to_owned()));
+        }
         for number in (0..self.jobs.len()).filter(|&number| Some(number) != except) {
             self.look_after_one(number)?;
         }
@@ -272,10 +280,15 @@ impl World {
             });
             if since.elapsed() > COME_BACK_WAIT_MAX {
                 let (number, epoch) = waiting.remove(0);
-                let (name, state) = (self.jobs[number].name, self.jobs[number].status().state);
+                let (name, status) = (self.jobs[number].name, self.jobs[number].status());
+                let threads = self.jobs[number].process.as_ref().map(Process::threads);
                 self.fault(format!(
                     "{name} is stuck: nothing committed beyond epoch {epoch} for {COME_BACK_WAIT_MAX:?}; \
-                     it says it is '{state}'"
+                     it says it is '{}', has read {} records and leaves {}; its threads: {}",
+                    status.state,
+                    status.records_in,
+                    status.lag,
+                    threads.unwrap_or_default()
                 ));
                 self.kill_and_start(number)?;
                 return Ok(since.elapsed());
