@@ -58,6 +58,10 @@ pub struct Record {
     pub started: Positions,
     /// Which logs the positions are of.
     pub incarnations: Incarnations,
+    /// How many bytes a record of each sink could have, key and value together: larger ones became dead letters. Empty where no sink has
+    /// a limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub record_bytes_max: Vec<Option<u64>>,
 }
 
 impl Record {
@@ -74,6 +78,7 @@ impl Record {
             positions: Positions::new(),
             started: Positions::new(),
             incarnations: Incarnations::new(),
+            record_bytes_max: Vec::new(),
         }
     }
 

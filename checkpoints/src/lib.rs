@@ -7,6 +7,7 @@
 //! Does not promise to know what is inside a checkpoint's files (that is the crate `state`), nor where the journal lies (a topic, or a log
 //! next to the outputs): both are the caller's.
 
+mod dead_letter_file;
 mod error;
 pub mod journal;
 pub mod manifest;
@@ -15,6 +16,7 @@ pub mod recovery;
 pub mod state_dir;
 pub mod store;
 
+pub use dead_letter_file::DeadLetterFile;
 pub use error::Error;
 pub use journal::{Claim, DataTimes, Incarnations, Journal, Positions, Record};
 pub use manifest::{FileEntry, Manifest};

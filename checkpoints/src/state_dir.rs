@@ -5,6 +5,7 @@
 //! <root>/identity.json   {version, job, plan_hash}
 //! <root>/checkpoints/    see the module `store`
 //! <root>/live/worker-0/  the live state, rebuilt from a checkpoint at each start
+//! <root>/dead-letters/   see the module `dead_letter_file`
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::store::write_atomically;
-use crate::{CheckpointStore, Error};
+use crate::{CheckpointStore, DeadLetterFile, Error};
 
 /// Version of the directory's layout.
 pub const VERSION: u32 = 1;
@@ -82,6 +83,12 @@ impl StateDir {
     #[must_use]
     pub fn checkpoints(&self) -> CheckpointStore {
         CheckpointStore::new(self.root.clone())
+    }
+
+    /// The dead letters that are kept in it.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetterFile {
+        DeadLetterFile::new(&self.root)
     }
 
     /// Where live state lies, a folder `worker-<index>` for each worker.

@@ -11,6 +11,7 @@ use crate::committing::{CompleteEpoch, SinkOutput};
 /// An admitted epoch.
 struct Pending {
     outputs: Vec<SinkOutput>,
+    dead_letters: Vec<OutputRecords>,
     decoded: Vec<(i64, u64)>,
     journal: Vec<u8>,
     source_offsets: Vec<SourceOffset>,
@@ -51,6 +52,7 @@ impl InFlight {
             epoch,
             Pending {
                 outputs,
+                dead_letters: Vec::new(),
                 decoded: Vec::new(),
                 journal,
                 source_offsets,
@@ -71,6 +73,13 @@ impl InFlight {
         }
     }
 
+    /// A worker has dead letters to keep.
+    pub fn dead_letters(&mut self, epoch: u64, lines: OutputRecords) {
+        if let Some(pending) = self.pending.get_mut(&epoch) {
+            pending.dead_letters.push(lines);
+        }
+    }
+
     /// Some events of an epoch were decoded.
     pub fn decoded(&mut self, epoch: u64, time_ms: i64, rows: u64) {
         if let Some(pending) = self.pending.get_mut(&epoch) {
@@ -88,6 +97,7 @@ impl InFlight {
             .map(|(epoch, pending)| CompleteEpoch {
                 epoch,
                 outputs: pending.outputs,
+                dead_letters: pending.dead_letters,
                 keyed: Arc::clone(&self.keyed),
                 journal: pending.journal,
                 source_offsets: pending.source_offsets,

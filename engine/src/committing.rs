@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tidemill_checkpoints::{Journal, ownership};
+use tidemill_checkpoints::{DeadLetterFile, Journal, ownership};
 use tidemill_connectors_api::{Committer, EpochOutput, SourceOffset};
 use tidemill_types::{Epoch, ErrorKind, OutputRecords};
 
@@ -28,6 +28,8 @@ pub struct CompleteEpoch {
     pub epoch: u64,
     /// Per sink, what the workers wrote.
     pub outputs: Vec<SinkOutput>,
+    /// What is to be kept beside the state, a line of JSON each.
+    pub dead_letters: Vec<OutputRecords>,
     /// Per sink, whether records have keys (their order is by key, else by value).
     pub keyed: Arc<Vec<bool>>,
     /// The journal record.
@@ -96,6 +98,7 @@ pub struct Commits {
     owner: String,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
+    dead_letters: DeadLetterFile,
     /// Epochs that no commit has taken yet.
     waiting: VecDeque<CompleteEpoch>,
     group: Option<Group>,
@@ -159,8 +162,10 @@ impl Commits {
         owner: String,
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
+        dead_letters: DeadLetterFile,
     ) -> Self {
         Self {
+            dead_letters,
             committer,
             owner,
             status,
@@ -211,12 +216,24 @@ impl Commits {
             return None;
         }
         let count = self.waiting.len().min(GROUP_MAX);
+        self.waiting
+            .range(..count)
+            .for_each(|epoch| self.keep_dead_letters(epoch));
         let epochs = self.waiting.drain(..count);
         Some(Group::new(
             epochs,
             self.status.sinks.len(),
             self.clock.now(),
         ))
+    }
+
+    /// Before the commit: should the process die in between, they stand there although their epoch comes once more.
+    fn keep_dead_letters(&self, epoch: &CompleteEpoch) {
+        let lines = epoch.dead_letters.iter().flat_map(OutputRecords::iter);
+        let lines = lines.filter_map(|(_, line)| line);
+        if let Err(error) = self.dead_letters.append(Epoch(epoch.epoch), lines) {
+            tracing::error!(epoch = epoch.epoch, %error, "dead letters could not be kept beside the state; they are only counted");
+        }
     }
 
     /// Tells the committer that nothing before the oldest checkpoint is needed. Right after a commit, which proves that this run is the owner:

@@ -24,6 +24,7 @@ use tidemill_types::Epoch;
 use crate::crew::{Crew, WorkerInput};
 use crate::data_time::{self, DataTime};
 use crate::event::Event;
+use crate::limits::Limits;
 use crate::recovery::Start;
 use crate::{Clock, Error, Phase, Settings, Status};
 use admission::{Admission, Pending};
@@ -92,6 +93,8 @@ pub struct Run {
     pub partitions: Vec<Vec<u32>>,
     /// For a bounded run, where each source ended.
     pub ends: Vec<Vec<(u32, i64)>>,
+    /// How large records may be.
+    pub limits: Arc<Limits>,
 }
 
 /// The state of a run.
@@ -164,6 +167,7 @@ impl Coordinator {
                 partition,
                 records,
             } => self.admission.output(epoch, sink, partition, records),
+            Event::DeadLetters { epoch, lines } => self.admission.dead_letters(epoch, lines),
             Event::Decoded {
                 epoch,
                 time_ms,
@@ -340,6 +344,7 @@ impl Coordinator {
             positions: self.positions.clone(),
             started: std::mem::take(&mut self.new_partitions),
             incarnations: self.incarnations.clone(),
+            record_bytes_max: self.run.limits.now().to_vec(),
             ..Record::new(Epoch(epoch), owner, hash, clock_ms)
         };
         let tick = data_time::tick(clock_ms, &time.times, false);

@@ -41,6 +41,13 @@ pub enum Event {
         /// Its records.
         records: OutputRecords,
     },
+    /// Dead letters of an epoch that are kept beside the state: those that no sink is declared for, and records that are too large for one.
+    DeadLetters {
+        /// The epoch.
+        epoch: u64,
+        /// A line of JSON each.
+        lines: OutputRecords,
+    },
     /// Some of an epoch's events, for freshness: middle of the range of their `ts`, and how many.
     Decoded {
         /// The epoch.

@@ -16,6 +16,7 @@ mod error;
 pub mod event;
 mod expressions;
 pub mod frozen;
+mod limits;
 mod metrics;
 pub mod reader;
 mod recovery;

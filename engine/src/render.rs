@@ -41,6 +41,7 @@ use timely::dataflow::operators::vec::ToStream;
 use timely::dataflow::operators::{Concatenate, Input, Inspect, probe};
 
 use crate::event::Event;
+use crate::limits::Limits;
 use crate::{Error, Status, expressions};
 
 /// Where a worker puts input.
@@ -68,6 +69,8 @@ pub struct Context<'a> {
     pub restored_epoch: u64,
     /// Outputs up to this epoch are not emitted again.
     pub suppress_through: u64,
+    /// How large records may be.
+    pub limits: &'a Arc<Limits>,
     /// Counts.
     pub status: &'a Arc<Status>,
     /// Where outputs go.
@@ -88,18 +91,25 @@ pub fn render<'scope>(scope: Scope<'scope, u64>, context: &Context<'_>) -> Resul
         streams: HashMap::new(),
         late: HashMap::new(),
         dead: Vec::new(),
+        kept: Vec::new(),
         arrangements: HashMap::new(),
         handles: Vec::new(),
     };
     renderer.sources()?;
-    for node in order(context.plan) {
-        let stream = renderer.node(node)?;
-        renderer.streams.insert(node, stream);
-    }
     let probe = probe::Handle::new();
-    for index in 0..context.plan.sinks.len() {
-        renderer.sink(index, &probe)?;
+    // What reads the dead letters comes last: every other stage may add to them, and every other sink.
+    let behind = behind_dead_letters(context.plan);
+    for is_last in [false, true] {
+        for node in (0..context.plan.nodes.len()).filter(|id| behind.contains(id) == is_last) {
+            let stream = renderer.node(node)?;
+            renderer.streams.insert(node, stream);
+        }
+        let sinks = context.plan.sinks.iter().enumerate();
+        for (index, _) in sinks.filter(|(_, sink)| behind.contains(&sink.input) == is_last) {
+            renderer.sink(index, &probe)?;
+        }
     }
+    renderer.keep_dead_letters(behind.is_empty(), &probe)?;
     Ok(Rendered {
         sources: renderer
             .handles
@@ -111,8 +121,8 @@ pub fn render<'scope>(scope: Scope<'scope, u64>, context: &Context<'_>) -> Resul
     })
 }
 
-/// Nodes in the order in which they can be rendered: what reads the dead letters comes last, because every other stage may add to them.
-fn order(plan: &JobPlan) -> Vec<NodeId> {
+/// The nodes that read the dead letters, if only through others.
+fn behind_dead_letters(plan: &JobPlan) -> BTreeSet<NodeId> {
     let mut behind = BTreeSet::new();
     for (id, node) in plan.nodes.iter().enumerate() {
         if matches!(node.op, NodeOp::DeadLetters)
@@ -121,10 +131,7 @@ fn order(plan: &JobPlan) -> Vec<NodeId> {
             behind.insert(id);
         }
     }
-    (0..plan.nodes.len())
-        .filter(|id| !behind.contains(id))
-        .chain(behind.iter().copied())
-        .collect()
+    behind
 }
 
 struct Renderer<'a, 'scope> {
@@ -138,6 +145,8 @@ struct Renderer<'a, 'scope> {
     /// Late rows, by resequencer.
     late: HashMap<NodeId, Changes<'scope>>,
     dead: Vec<Changes<'scope>>,
+    /// Dead letters that are kept beside the state.
+    kept: Vec<Changes<'scope>>,
     arrangements: HashMap<joins::Index, Arrangement<'scope>>,
     handles: Vec<(InputHandle<RawBatch>, Changes<'scope>)>,
 }

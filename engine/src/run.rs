@@ -14,6 +14,7 @@ use crate::clock::SystemClock;
 use crate::committing::Commits;
 use crate::coordinator::{Coordinator, Run};
 use crate::frozen::FrozenStates;
+use crate::limits::Limits;
 use crate::reader::Reader;
 use crate::recovery::{Basis, RestoreFrom, Start, plan_start, state_settings};
 use crate::worker::Shared;
@@ -91,7 +92,10 @@ impl Opened {
         let snapshots = checkpoint.map(|manifest| store.worker_dirs(manifest));
         let sources = edges.start.sources.iter();
         let partitions: Vec<_> = sources.map(|source| source.partitions.clone()).collect();
+        let (sinks, replay) = (plan.sinks.len(), &edges.start.replay);
+        let limits = Arc::new(Limits::new(edges.committer.as_ref(), sinks, replay));
         let shared = Shared {
+            limits: Arc::clone(&limits),
             plan: Arc::clone(&plan),
             partitions: partitions.clone(),
             restore: RestoreFrom {
@@ -115,6 +119,7 @@ impl Opened {
             clock: Arc::clone(clock),
             partitions: partitions.clone(),
             ends: edges.ends,
+            limits,
         };
         let owner = settings.owner.clone();
         let commits = Commits::new(
@@ -122,6 +127,7 @@ impl Opened {
             owner,
             Arc::clone(status),
             Arc::clone(clock),
+            state_dir.dead_letters(),
         );
         Ok(Self {
             coordinator: Coordinator::new(run, edges.start),

@@ -15,6 +15,7 @@ use timely::worker::Worker;
 
 use crate::event::{Command, Event};
 use crate::frozen::FrozenStates;
+use crate::limits::Limits;
 use crate::recovery::RestoreFrom;
 use crate::render::{Context, Rendered, render};
 use crate::{Clock, Error, Status};
@@ -34,6 +35,8 @@ pub struct Shared {
     pub suppress_through: u64,
     /// State is as of the end of this epoch; 0 for none.
     pub restored_epoch: u64,
+    /// How large records may be.
+    pub limits: Arc<Limits>,
     /// Counts.
     pub status: Arc<Status>,
     /// The clocks.
@@ -82,6 +85,7 @@ impl<'a> Driver<'a> {
                     store: &store,
                     suppress_through: shared.suppress_through,
                     restored_epoch: shared.restored_epoch,
+                    limits: &shared.limits,
                     status: &shared.status,
                     events: &events,
                     failure: &failure,

@@ -8,13 +8,16 @@
 //! Where rows may share a key, the sink keeps the rows ([`Sink::keeping_rows`]) and writes the least row of each key, counting those that it
 //! does not write. Does not promise anything about rows that share a key in a sink that keeps none, but that they are counted: give it only
 //! rows whose key is known to tell them apart.
+//!
+//! A record that is larger than the other side takes is not written: an upsert sink writes a tombstone in its place, since what stood
+//! there is no longer so, and it is a dead letter.
 
 mod kept;
 
 use arrow_schema::SchemaRef;
 use tidemill_formats::json::{Encoder, KeyEncoder};
 use tidemill_types::row::EncodedRows;
-use tidemill_types::{ChangeBatch, OutputRecords};
+use tidemill_types::{ChangeBatch, DeadLetter, OutputRecords};
 
 use crate::error::Context;
 use crate::keyed::{KeyedLayout, RowBuffer};
@@ -65,6 +68,18 @@ pub struct Sink {
     /// How large a record was lately.
     record_bytes: usize,
 }
+
+/// What a sink makes of an epoch.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Its records.
+    pub records: OutputRecords,
+    /// Those that are too large to be written, whole.
+    pub oversized: Vec<DeadLetter>,
+}
+
+/// So much of a key stands in the reason of a dead letter, in bytes.
+const KEY_BYTES_TOLD: usize = 100;
 
 /// One change of a row: its place in the epoch, and its diff.
 struct Change<'a> {
@@ -134,14 +149,18 @@ impl Sink {
         self.layout.key_columns()
     }
 
-    /// One epoch: its records.
+    /// One epoch: its records, of which each may have `record_bytes_max` bytes, key and value together.
     ///
     /// # Errors
     /// If rows are not of the sink's schema, or state cannot be read or written.
-    pub fn on_epoch(&mut self, input: &[ChangeBatch]) -> Result<OutputRecords, Error> {
-        let mut records = OutputRecords::default();
+    pub fn on_epoch(
+        &mut self,
+        input: &[ChangeBatch],
+        record_bytes_max: usize,
+    ) -> Result<Written, Error> {
+        let mut written = Written::default();
         if input.is_empty() {
-            return Ok(records);
+            return Ok(written);
         }
         match self.mode {
             Mode::Append(Order::Arrival) => {
@@ -149,20 +168,25 @@ impl Sink {
                     let rows = (0..changes.len()).flat_map(|row| {
                         std::iter::repeat_n(row, usize::try_from(changes.diff(row)).unwrap_or(0))
                     });
-                    self.write(changes, rows.map(|row| (row, true)), &mut records)?;
+                    self.write(
+                        changes,
+                        rows.map(|row| (row, true)),
+                        &mut written,
+                        record_bytes_max,
+                    )?;
                 }
             }
             Mode::Append(order) => {
                 let changes = columns::concat(&self.schema, input).of(&self.name)?;
                 let rows = self.in_order(&changes, order)?;
                 let rows = rows.into_iter().map(|row| (row as usize, true));
-                self.write(&changes, rows, &mut records)?;
+                self.write(&changes, rows, &mut written, record_bytes_max)?;
             }
             Mode::Upsert if self.kept.is_some() => {
                 let changes = columns::concat(&self.schema, input).of(&self.name)?;
                 if let Some(shown) = self.shown(&changes)? {
                     let rows = (0..shown.len()).map(|row| (row, shown.diff(row) > 0));
-                    self.write(&shown, rows, &mut records)?;
+                    self.write(&shown, rows, &mut written, record_bytes_max)?;
                 }
             }
             Mode::Upsert => {
@@ -172,13 +196,14 @@ impl Sink {
                     Left::Upsert(row) => (row as usize, true),
                     Left::Tombstone(row) => (row as usize, false),
                 });
-                self.write(&changes, rows, &mut records)?;
+                self.write(&changes, rows, &mut written, record_bytes_max)?;
             }
         }
+        let records = &written.records;
         if let Some(mean) = records.arena.len().checked_div(records.len()) {
             self.record_bytes = mean;
         }
-        Ok(records)
+        Ok(written)
     }
 
     /// Appends rows as records: with their value, or as tombstones.
@@ -186,7 +211,8 @@ impl Sink {
         &self,
         changes: &ChangeBatch,
         rows: impl Iterator<Item = (usize, bool)>,
-        records: &mut OutputRecords,
+        written: &mut Written,
+        record_bytes_max: usize,
     ) -> Result<(), Error> {
         let plan = |error: tidemill_formats::Error| Error::Plan {
             operator: self.name.clone(),
@@ -196,9 +222,10 @@ impl Sink {
         let keys = self.keys.as_ref().map(|keys| keys.bind(&changes.rows));
         let keys = keys.transpose().map_err(plan)?;
         let count = rows.size_hint().1.unwrap_or(changes.len());
-        records.reserve(count, count * self.record_bytes);
+        written.records.reserve(count, count * self.record_bytes);
         for (row, has_value) in rows {
-            records.push_with(
+            let start = written.records.arena.len();
+            written.records.push_with(
                 |arena| {
                     if let Some(keys) = &keys {
                         keys.write(row, arena);
@@ -206,8 +233,35 @@ impl Sink {
                 },
                 has_value.then_some(|arena: &mut Vec<u8>| values.write(row, arena)),
             );
+            if written.records.arena.len() - start > record_bytes_max {
+                self.take_back(written, record_bytes_max);
+            }
         }
         Ok(())
+    }
+
+    /// Makes a dead letter of the last record, which is too large.
+    fn take_back(&self, written: &mut Written, record_bytes_max: usize) {
+        let Some((key, value)) = written.records.pop() else {
+            return;
+        };
+        let bytes = key.len() + value.as_ref().map_or(0, Vec::len);
+        let told = String::from_utf8_lossy(&key[..key.len().min(KEY_BYTES_TOLD)]);
+        let reason = format!(
+            "the record of key '{told}' has {bytes} bytes and sink '{}' can write {record_bytes_max}: let its topic take more \
+             ('max.message.bytes', and the sink's option 'message.max.bytes'), or let the query give less",
+            self.name
+        );
+        if self.mode == Mode::Upsert && key.len() <= record_bytes_max {
+            written.records.push(&key, None);
+        }
+        written.oversized.push(DeadLetter {
+            topic: self.name.clone(),
+            partition: 0,
+            offset: -1,
+            reason,
+            bytes: value.unwrap_or(key),
+        });
     }
 
     /// Per key the net effect of the epoch, ordered by key.

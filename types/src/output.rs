@@ -40,6 +40,15 @@ impl OutputRecords {
         self.entries.push((key_end, value_end));
     }
 
+    /// Takes the last record back, as `(key, value)`.
+    pub fn pop(&mut self) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+        let (key_end, value_end) = self.entries.pop()?;
+        let start = self.entries.last();
+        let start = start.map_or(0, |&(key_end, value_end)| value_end.unwrap_or(key_end));
+        let value = value_end.map(|_| self.arena.split_off(key_end as usize));
+        Some((self.arena.split_off(start as usize), value))
+    }
+
     /// Makes room for `records` more with `bytes` in all.
     pub fn reserve(&mut self, records: usize, bytes: usize) {
         self.entries.reserve(records);
@@ -104,5 +113,17 @@ mod tests {
         let expected: [(&[u8], Option<&[u8]>); 3] =
             [(b"a", Some(b"1")), (b"b", None), (b"", Some(b"23"))];
         assert_eq!(records, expected);
+    }
+
+    #[test]
+    fn the_last_record_can_be_taken_back() {
+        let mut records = OutputRecords::default();
+        records.push(b"a", Some(b"1"));
+        records.push(b"b", None);
+        records.push(b"", Some(b"23"));
+        assert_eq!(records.pop(), Some((vec![], Some(b"23".to_vec()))));
+        assert_eq!(records.pop(), Some((b"b".to_vec(), None)));
+        let left: Vec<_> = records.iter().collect();
+        assert_eq!(left, [(&b"a"[..], Some(&b"1"[..]))]);
     }
 }

@@ -305,8 +305,8 @@ fn sink(
     let mut operator = sink::Sink::new(settings, schema, Counter::default())?;
     let (mut costs, mut written) = (Costs::default(), Vec::new());
     for input in &joined[worker] {
-        let (records, took) = measured(|| operator.on_epoch(input));
-        let records = records?;
+        let (records, took) = measured(|| operator.on_epoch(input, usize::MAX));
+        let records = records?.records;
         let cost = Cost {
             records: count(input),
             output: records.len() as u64,

@@ -104,6 +104,7 @@ fn group(epochs: std::ops::RangeInclusive<u64>) -> Vec<CompleteEpoch> {
     let complete = |epoch| CompleteEpoch {
         epoch,
         outputs: Vec::new(),
+        dead_letters: Vec::new(),
         keyed: Arc::new(Vec::new()),
         journal: Vec::new(),
         source_offsets: Vec::new(),
@@ -139,7 +140,13 @@ fn outcome(committer: Scripted, stop: bool) -> (Result<(), Error>, Vec<String>) 
     let asked = Arc::clone(&committer.asked);
     let status = Arc::new(Status::new("job", Vec::new(), Vec::new()));
     let clock: Arc<dyn Clock> = Arc::new(Ticking::default());
-    let mut commits = Commits::new(Box::new(committer), "mine".to_owned(), status, clock);
+    let mut commits = Commits::new(
+        Box::new(committer),
+        "mine".to_owned(),
+        status,
+        clock,
+        DeadLetterFile::new("none".as_ref()),
+    );
     group(1..=4)
         .into_iter()
         .for_each(|epoch| commits.add(epoch));

@@ -172,6 +172,11 @@ impl Admission {
         self.in_flight.output(epoch, sink, partition, records);
     }
 
+    /// A worker has dead letters to keep.
+    pub fn dead_letters(&mut self, epoch: u64, lines: OutputRecords) {
+        self.in_flight.dead_letters(epoch, lines);
+    }
+
     /// Some events of an epoch were decoded.
     pub fn decoded(&mut self, epoch: u64, time_ms: i64, rows: u64) {
         self.in_flight.decoded(epoch, time_ms, rows);

@@ -24,23 +24,27 @@ impl Renderer<'_, '_> {
 
     /// Which epochs of a node's output somebody needs after a restart.
     pub(super) fn needed(&self, node: NodeId) -> Needed {
-        let mut nodes = self.context.plan.nodes.iter();
-        let dead_letters = nodes.position(|node| matches!(node.op, NodeOp::DeadLetters));
-        let of_dead_letters = dead_letters.map_or(Needed::Uncommitted, |dead_letters| {
-            self.needed_by_readers(dead_letters, Needed::Uncommitted)
-        });
-        self.needed_by_readers(node, of_dead_letters)
+        self.needed_by_readers(node, self.dead_letters_needed())
     }
 
-    /// As [`Self::needed`]; every stateless stage may add to the dead letters, of which some are needed as well.
+    /// Which epochs' dead letters somebody needs after a restart.
+    pub(super) fn dead_letters_needed(&self) -> Needed {
+        let mut nodes = self.context.plan.nodes.iter();
+        let dead_letters = nodes.position(|node| matches!(node.op, NodeOp::DeadLetters));
+        dead_letters.map_or(Needed::Uncommitted, |dead_letters| {
+            self.needed_by_readers(dead_letters, Needed::Uncommitted)
+        })
+    }
+
+    /// As [`Self::needed`]; every stateless stage and every sink may add to the dead letters, of which some are needed as well.
     fn needed_by_readers(&self, node: NodeId, of_dead_letters: Needed) -> Needed {
         let plan = self.context.plan;
         let sinks = plan.sinks.iter().filter(|sink| sink.input == node);
         let by_sinks = sinks.map(|sink| {
             if sink.shares_keys {
-                Needed::SinceCheckpoint
+                of_dead_letters.max(Needed::SinceCheckpoint)
             } else {
-                Needed::Uncommitted
+                of_dead_letters
             }
         });
         let nodes = plan.nodes.iter().enumerate();

@@ -1,21 +1,28 @@
-//! Where rows leave: in what order a sink writes them, and whether it keeps them.
+//! Where rows leave: in what order a sink writes them, and whether it keeps them; and where dead letters go that no sink takes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use arrow_schema::ArrowError;
 use datafusion_expr::Expr;
+use tidemill_formats::json::Encoder;
 use tidemill_jobs::plan::{NodeId, NodeOp, SinkMode};
+use tidemill_operators::decode::ledger_rows;
 use tidemill_operators::shell::epoch_operator;
-use tidemill_operators::{Packet, route, sink};
-use tidemill_types::{ChangeBatch, OutputRecords};
+use tidemill_operators::uncomputed::Uncomputed;
+use tidemill_operators::{self as operators, Packet, route, sink};
+use tidemill_types::{ChangeBatch, DeadLetter, OutputRecords};
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::{Probe, probe};
+use timely::dataflow::operators::{Inspect, Probe, probe};
+use timely::progress::Stamp;
 
 use super::Renderer;
+use super::needed::Needed;
 use crate::Error;
 use crate::event::Event;
 
 impl Renderer<'_, '_> {
-    pub(super) fn sink(&self, index: usize, probe: &probe::Handle<u64>) -> Result<(), Error> {
+    pub(super) fn sink(&mut self, index: usize, probe: &probe::Handle<u64>) -> Result<(), Error> {
         let plan = &self.context.plan.sinks[index];
         let schema = self.schema(plan.input);
         let mode = if plan.mode == SinkMode::Upsert {
@@ -54,24 +61,36 @@ impl Renderer<'_, '_> {
         };
         let (events, suppress_through) =
             (self.context.events.clone(), self.context.suppress_through);
+        let limits = Arc::clone(&self.context.limits);
+        let letters_needed = self.dead_letters_needed() > Needed::Uncommitted;
+        let (name, uncomputed) = (plan.name.clone(), self.uncomputed());
         // What stays in its source's order stays on its worker, too.
         let here = self.scope.index() as u64;
         let pact = Exchange::new(move |packet: &Packet| if stays { here } else { packet.worker });
-        let (output, _) = epoch_operator::<_, Packet, (), _, _>(
+        let (dead, kept) = epoch_operator::<_, Packet, Packet, _, _>(
             input,
             pact,
             self.ticks.clone(),
             &plan.name,
             self.context.failure.clone(),
-            move |epoch, tick, input, _, _| {
+            move |epoch, tick, input, dead, kept| {
                 // What a restore brings is committed, and the rows of it are kept already. What is replayed is
                 // committed, too, but not kept.
                 let is_committed = epoch <= suppress_through;
-                if tick.restored || (is_committed && !keeps_rows) {
+                if tick.restored || (is_committed && !keeps_rows && !letters_needed) {
                     return Ok(());
                 }
                 for (partition, changes) in parts(input, stays) {
-                    let records: OutputRecords = sink.on_epoch(&changes)?;
+                    let sink::Written { records, oversized } =
+                        sink.on_epoch(&changes, limits.of(index, epoch))?;
+                    if !oversized.is_empty() {
+                        let (told, whole) = letters(&oversized, &uncomputed).map_err(|source| {
+                            let operator = name.clone();
+                            operators::Error::Columns { operator, source }
+                        })?;
+                        dead.push(told);
+                        kept.push(whole);
+                    }
                     if !records.is_empty() && !is_committed {
                         // Nobody listens any more only if the run is over.
                         let _ = events.send(Event::Output {
@@ -85,7 +104,39 @@ impl Renderer<'_, '_> {
                 Ok(())
             },
         );
-        output.probe_with(probe);
+        self.dead.push(dead.probe_with(probe));
+        self.kept.push(kept);
+        Ok(())
+    }
+
+    /// Hands over the dead letters that are to be kept beside the state: all, where no statement reads them, and else the records that are
+    /// too large for their sink.
+    pub(super) fn keep_dead_letters(
+        &mut self,
+        all: bool,
+        probe: &probe::Handle<u64>,
+    ) -> Result<(), Error> {
+        let mut kept = std::mem::take(&mut self.kept);
+        if all {
+            kept.append(&mut self.dead);
+        }
+        let encoder =
+            Encoder::new(&self.ledger).map_err(|error| self.plan_error("dead letters", error))?;
+        let (events, suppress_through) =
+            (self.context.events.clone(), self.context.suppress_through);
+        let failure = self.context.failure.clone();
+        let keep = move |event: Result<(&Stamp<u64>, &Vec<Packet>), &[u64]>| {
+            let Ok((stamp, packets)) = event else { return };
+            let epoch = *stamp.least().expect("a message carries its epoch");
+            for packet in packets.iter().filter(|_| epoch > suppress_through) {
+                match lines(&encoder, &packet.changes) {
+                    // Nobody listens any more only if the run is over.
+                    Ok(lines) => drop(events.send(Event::DeadLetters { epoch, lines })),
+                    Err(error) => failure.report(error),
+                }
+            }
+        };
+        self.concat(kept).inspect_core(keep).probe_with(probe);
         Ok(())
     }
 
@@ -116,6 +167,47 @@ impl Renderer<'_, '_> {
             _ => false,
         }
     }
+}
+
+/// So much of a record that is too large stands in its dead letter, in bytes.
+const BEGINNING_BYTES: usize = 1_024;
+
+/// What is too large for a sink, counted, as rows of the ledger: their beginnings, and all of them.
+fn letters(
+    oversized: &[DeadLetter],
+    uncomputed: &Uncomputed,
+) -> Result<(Packet, Packet), ArrowError> {
+    let told: Vec<_> = oversized.iter().map(beginning).collect();
+    uncomputed.failed.add(told.len() as u64);
+    let rows = |letters| ledger_rows(&uncomputed.ledger, letters).map(ChangeBatch::inserts);
+    Ok((Packet::from(rows(&told)?), Packet::from(rows(oversized)?)))
+}
+
+/// A dead letter of a record that is too large, small enough for a sink itself.
+fn beginning(letter: &DeadLetter) -> DeadLetter {
+    let end = letter.bytes.len().min(BEGINNING_BYTES);
+    DeadLetter {
+        reason: format!(
+            "{}; the first {end} bytes of it are here, all of them in 'dead-letters/newest.jsonl' of the state directory",
+            letter.reason
+        ),
+        bytes: letter.bytes[..end].to_vec(),
+        ..letter.clone()
+    }
+}
+
+/// Rows of the ledger as lines of JSON.
+fn lines(encoder: &Encoder, changes: &ChangeBatch) -> Result<OutputRecords, operators::Error> {
+    let plan = |error: tidemill_formats::Error| operators::Error::Plan {
+        operator: "dead letters".to_owned(),
+        reason: error.to_string(),
+    };
+    let rows = encoder.bind(&changes.rows).map_err(plan)?;
+    let mut lines = OutputRecords::default();
+    for row in 0..changes.len() {
+        lines.push_with(|_| {}, Some(|arena: &mut Vec<u8>| rows.write(row, arena)));
+    }
+    Ok(lines)
 }
 
 /// An epoch's changes as a sink takes them: all together, or by the source's partition that they come from and in the

@@ -91,7 +91,10 @@ fn records(output: &OutputRecords) -> Vec<Record> {
 }
 
 fn write(sink: &mut Sink, input: &[ChangeBatch]) -> Vec<Record> {
-    records(&sink.on_epoch(input).expect("the rows are of the schema"))
+    let written = sink
+        .on_epoch(input, usize::MAX)
+        .expect("the rows are of the schema");
+    records(&written.records)
 }
 
 fn value_bytes(row: &Values) -> Vec<u8> {
@@ -155,6 +158,51 @@ fn rows_appended_as_they_come_are_written_in_that_order_as_often_as_they_were_ad
         .map(|row| (Vec::new(), Some(value_bytes(row))))
         .into();
     assert_eq!(write(&mut sink, &[first, second]), expected);
+}
+
+#[test]
+fn a_record_that_is_too_large_is_a_dead_letter_and_what_stood_there_a_tombstone() {
+    let mut sink = sink(&KEY, true, &Counter::default());
+    let key = |id: i64| (Value::text("EU"), Some(id).into());
+    let state = |name: &str| (Value::Null, Value::text(name));
+    let (small, large) = (
+        row(&key(1), &state("a")),
+        row(&key(2), &state(&"b".repeat(99))),
+    );
+    let limit = key_bytes(&small).len() + value_bytes(&small).len();
+    let input = record_batch(&columns(), &[small.clone(), large.clone()]);
+    let written = sink
+        .on_epoch(&[ChangeBatch::inserts(input)], limit)
+        .expect("the rows are of the schema");
+    let expected = [
+        (key_bytes(&small), Some(value_bytes(&small))),
+        (key_bytes(&large), None),
+    ];
+    assert_eq!(records(&written.records), expected);
+    let [letter] = &written.oversized[..] else {
+        panic!("one record is too large: {:?}", written.oversized);
+    };
+    assert_eq!(letter.bytes, value_bytes(&large));
+    assert!(
+        letter.reason.contains("sink 'finance' can write"),
+        "{}",
+        letter.reason
+    );
+}
+
+#[test]
+fn an_appended_row_that_is_too_large_is_a_dead_letter() {
+    let mut sink = sink(&[], false, &Counter::default());
+    let large = row(
+        &(Value::text("EU"), Value::Null),
+        &(Value::Null, Value::text("abc")),
+    );
+    let input = record_batch(&columns(), std::slice::from_ref(&large));
+    let written = sink
+        .on_epoch(&[ChangeBatch::inserts(input)], 1)
+        .expect("the rows are of the schema");
+    assert!(written.records.is_empty());
+    assert_eq!(written.oversized[0].bytes, value_bytes(&large));
 }
 
 proptest! {

@@ -5,23 +5,29 @@ use tidemill_types::{Epoch, ErrorKind};
 
 use super::{Brokers, Delayed, Entry, Kafka, Outcome, Record};
 
-/// What key and value of a record may have together.
-const RECORD_BYTES_MAX: usize = 1 << 20;
+/// The topic of a sink.
+pub struct SinkTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: usize,
+    /// What key and value of a record may have together.
+    pub record_bytes_max: usize,
+}
 
 /// The committer of a job's sinks.
 pub struct SimCommitter {
     kafka: Kafka,
     transactional_id: String,
     journal: String,
-    /// Topic and number of partitions of each sink.
-    sinks: Vec<(String, usize)>,
+    sinks: Vec<SinkTopic>,
     /// Present from a fence until a commit fails.
     producer_epoch: Option<u64>,
 }
 
 impl SimCommitter {
     /// A committer that is not the owner yet.
-    pub fn new(kafka: Kafka, job: &str, sinks: Vec<(String, usize)>) -> Self {
+    pub fn new(kafka: Kafka, job: &str, sinks: Vec<SinkTopic>) -> Self {
         Self {
             kafka,
             transactional_id: format!("tidemill-{job}"),
@@ -32,9 +38,10 @@ impl SimCommitter {
     }
 
     fn write(&self, brokers: &mut Brokers, epoch: &EpochOutput, transaction: u64) {
-        for ((topic, partitions), records) in self.sinks.iter().zip(&epoch.sinks) {
+        for (topic, records) in self.sinks.iter().zip(&epoch.sinks) {
             for (key, value) in records.iter() {
-                let partition = key.iter().map(|&byte| byte as usize).sum::<usize>() % partitions;
+                let hash = key.iter().map(|&byte| byte as usize).sum::<usize>();
+                let partition = hash % topic.partitions;
                 let record = Record {
                     key: (!key.is_empty()).then(|| key.to_vec()),
                     value: value.map(<[u8]>::to_vec),
@@ -42,7 +49,7 @@ impl SimCommitter {
                     timestamp_ms: brokers.now_ms,
                 };
                 brokers
-                    .partition(topic, partition)
+                    .partition(&topic.name, partition)
                     .append(Entry::Record(record), Some(transaction));
             }
         }
@@ -67,6 +74,7 @@ impl SimCommitter {
         };
         let kafka = self.kafka.clone();
         let mut brokers = kafka.lock();
+        brokers.answer();
         let faults = brokers.faults;
         if brokers.strikes(faults.refused) {
             return Err(retry("the transaction could not begin"));
@@ -114,13 +122,14 @@ fn retry(what: &str) -> Error {
 impl Committer for SimCommitter {
     fn fence(&mut self) -> Result<(), Error> {
         let mut brokers = self.kafka.lock();
+        brokers.answer();
         let refused = brokers.faults.refused;
         if brokers.strikes(refused) {
             return Err(retry("the brokers do not answer"));
         }
         brokers.make_topic_if_missing(&self.journal, 1);
-        for (topic, partitions) in &self.sinks {
-            brokers.make_topic_if_missing(topic, *partitions);
+        for topic in &self.sinks {
+            brokers.make_topic_if_missing(&topic.name, topic.partitions);
         }
         brokers.end_of(&self.transactional_id, Outcome::Aborted);
         let producer = brokers.producer(&self.transactional_id);
@@ -131,6 +140,7 @@ impl Committer for SimCommitter {
 
     fn read_journal(&mut self, from: Epoch) -> Result<Vec<Vec<u8>>, Error> {
         let mut brokers = self.kafka.lock();
+        brokers.answer();
         let refused = brokers.faults.refused;
         if brokers.strikes(refused) {
             return Err(retry("the brokers do not answer"));
@@ -160,11 +170,11 @@ impl Committer for SimCommitter {
                 |(key, value): (&[u8], Option<&[u8]>)| key.len() + value.map_or(0, <[u8]>::len);
             if records
                 .iter()
-                .any(|record| bytes(record) > RECORD_BYTES_MAX)
+                .any(|record| bytes(record) > sink.record_bytes_max)
             {
                 let message = format!(
-                    "sink '{}' cannot take a record of over {RECORD_BYTES_MAX} bytes",
-                    sink.0
+                    "topic '{}' cannot take a record of over {} bytes",
+                    sink.name, sink.record_bytes_max
                 );
                 return Err(Error::new(ErrorKind::Invalid, message));
             }
@@ -190,7 +200,7 @@ impl Committer for SimCommitter {
         Ok(())
     }
 
-    fn record_bytes_max(&self, _: usize) -> Option<usize> {
-        Some(RECORD_BYTES_MAX)
+    fn record_bytes_max(&self, sink: usize) -> Option<usize> {
+        Some(self.sinks.get(sink)?.record_bytes_max)
     }
 }

@@ -1,9 +1,9 @@
-//! The connector `sim`: sources and sinks over the simulated Kafka. Options: `topic`, and for a sink `partitions`.
+//! The connector `sim`: sources and sinks over the simulated Kafka. Options: `topic`, and for a sink `partitions` and `record.bytes.max`.
 
 use tidemill_connectors_api::{Committer, Connector, Error, Options, SinkSpec, Source};
 use tidemill_types::ErrorKind;
 
-use super::committer::SimCommitter;
+use super::committer::{SimCommitter, SinkTopic};
 use super::source::SimSource;
 use super::{Kafka, committer};
 
@@ -35,11 +35,12 @@ impl Connector for SimConnector {
 
     fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error> {
         let sinks = sinks.iter().map(|sink| {
-            let partitions = sink
-                .options
-                .get("partitions")
-                .and_then(|count| count.parse().ok());
-            Ok((topic(&sink.options)?, partitions.unwrap_or(2)))
+            let number = |option| sink.options.get(option).and_then(|set| set.parse().ok());
+            Ok(SinkTopic {
+                name: topic(&sink.options)?,
+                partitions: number("partitions").unwrap_or(2),
+                record_bytes_max: number("record.bytes.max").unwrap_or(1 << 20),
+            })
         });
         let sinks = sinks.collect::<Result<_, Error>>()?;
         Ok(Box::new(SimCommitter::new(self.0.clone(), job, sinks)))
