@@ -18,7 +18,7 @@ use tidemill_connectors_api::{SourceBatch, SourceOffset};
 use tidemill_formats::studio_json::Clocks;
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Tick;
-use tidemill_operators::decode::RawBatch;
+use tidemill_operators::decode::{RawBatch, Standing};
 use tidemill_types::Epoch;
 
 use crate::crew::{Crew, WorkerInput};
@@ -142,7 +142,7 @@ impl Coordinator {
             intake: Intake::new(names.collect(), start.positions.clone()),
             admission: Admission::new(&run.settings, keyed.collect(), restored, start.committed.0),
             checkpointing: Checkpointing::new(&run.settings, restored.0, now),
-            replaying: Replaying::new(start.replay, now),
+            replaying: Replaying::new(start.replay),
             restored: start.checkpoint,
             data_time,
             live_at: now,
@@ -227,6 +227,9 @@ impl Coordinator {
         let status = &self.run.status.sources[source];
         let live_for_ms = self.live_for_ms();
         for batch in batches {
+            if let Some(end) = batch.end_offset {
+                self.replaying.heard(source, batch.partition, end);
+            }
             let position = self.intake.position(source, batch.partition);
             if !self
                 .data_time
@@ -275,7 +278,8 @@ impl Coordinator {
     fn restore(&mut self, crew: &mut dyn Crew) -> Option<Next> {
         if let Some(manifest) = self.restored.take() {
             let tick = data_time::tick(manifest.clock_ms, &manifest.time, true);
-            self.admit(manifest.epoch.0, tick, Input::new(), Vec::new(), crew);
+            let nothing = vec![WorkerInput::new(); self.run.settings.workers];
+            self.admit(manifest.epoch.0, tick, nothing, Vec::new(), crew);
         }
         self.enter(Stage::Replaying)
     }
@@ -348,7 +352,7 @@ impl Coordinator {
             ..Record::new(Epoch(epoch), owner, hash, clock_ms)
         };
         let tick = data_time::tick(clock_ms, &time.times, false);
-        data_time::tell(&time.idle, &mut input);
+        let input = by_worker(input, time.standings(), self.run.settings.workers, &tick);
         self.admit(epoch, tick, input, record.encode(), crew);
     }
 
@@ -357,7 +361,7 @@ impl Coordinator {
         &mut self,
         epoch: u64,
         tick: Tick,
-        input: Input,
+        input: Vec<WorkerInput>,
         journal: Vec<u8>,
         crew: &mut dyn Crew,
     ) {
@@ -365,11 +369,7 @@ impl Coordinator {
         let closed = (epoch, tick.clock_ms);
         self.admission
             .admitted(closed, self.positions.clone(), journal, offsets);
-        crew.admit(
-            epoch,
-            tick,
-            by_worker(input, self.run.settings.workers, &tick),
-        );
+        crew.admit(epoch, tick, input);
     }
 
     fn progress(&mut self, worker: usize, before: u64, crew: &mut dyn Crew) {
@@ -483,12 +483,26 @@ const fn for_events() -> Next {
 }
 
 /// An epoch's input by the worker that decodes it: a partition is one worker's.
-fn by_worker(input: Input, workers: usize, tick: &Tick) -> Vec<WorkerInput> {
+fn by_worker(
+    input: Input,
+    standings: impl Iterator<Item = (usize, u32, Standing)>,
+    workers: usize,
+    tick: &Tick,
+) -> Vec<WorkerInput> {
     let mut by_worker: Vec<WorkerInput> = (0..workers).map(|_| Vec::new()).collect();
+    let mut give = |source: usize, raw: RawBatch| {
+        by_worker[(source + raw.partition as usize) % workers].push((source, raw));
+    };
+    for (source, partition, standing) in standings {
+        let raw = RawBatch {
+            partition,
+            standing,
+            ..RawBatch::default()
+        };
+        give(source, raw);
+    }
     for (source, batches) in input {
-        let says = |batch: &SourceBatch| !batch.is_empty() || batch.end_offset.is_some();
-        for batch in batches.into_iter().filter(says) {
-            let worker = (source + batch.partition as usize) % workers;
+        for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
             let raw = RawBatch {
                 partition: batch.partition,
                 offsets: batch.offsets,
@@ -499,9 +513,9 @@ fn by_worker(input: Input, workers: usize, tick: &Tick) -> Vec<WorkerInput> {
                     wall_ms: tick.clock_ms,
                     steady_ms: tick.steady_ms,
                 },
-                is_idle: batch.end_offset.is_some(),
+                standing: Standing::Read,
             };
-            by_worker[worker].push((source, raw));
+            give(source, raw);
         }
     }
     by_worker

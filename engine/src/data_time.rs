@@ -16,6 +16,7 @@ use tidemill_checkpoints::{DataTimes, Manifest, Positions};
 use tidemill_connectors_api::SourceBatch;
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Tick;
+use tidemill_operators::decode::Standing;
 
 /// How long a partition must have been at its end where no watermark says so, in milliseconds.
 const IDLE_TIMEOUT_MS: i64 = 30_000;
@@ -38,6 +39,18 @@ pub struct EpochTime {
     pub times: DataTimes,
     /// The idle partitions of sources with a watermark, by source index.
     pub idle: Vec<(usize, u32)>,
+    /// The partitions of sources with a watermark that were added after the epoch, by source index.
+    pub absent: Vec<(usize, u32)>,
+}
+
+impl EpochTime {
+    /// What the epoch knows of partitions beside their records, by source index.
+    pub fn standings(&self) -> impl Iterator<Item = (usize, u32, Standing)> {
+        let with =
+            |standing| move |&(source, partition): &(usize, u32)| (source, partition, standing);
+        let idle = self.idle.iter().map(with(Standing::Idle));
+        idle.chain(self.absent.iter().map(with(Standing::Absent)))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -194,15 +207,16 @@ impl DataTime {
             partitions.for_each(|partition| partition.at_end_ms = None);
         }
         self.is_settled = self.tells_all();
-        let mut time = self.epoch_time();
-        time.idle.extend(self.unknown(positions));
-        time
+        EpochTime {
+            absent: self.absent(positions),
+            ..self.epoch_time()
+        }
     }
 
     /// The partitions of sources with a watermark that are not in these positions.
-    fn unknown(&self, positions: &Positions) -> Vec<(usize, u32)> {
+    fn absent(&self, positions: &Positions) -> Vec<(usize, u32)> {
         let sources = self.sources.iter().enumerate();
-        let unknown = sources
+        let absent = sources
             .filter(|(_, source)| source.has_watermark())
             .flat_map(|(index, source)| {
                 let known = positions.get(&source.settings.name);
@@ -213,7 +227,7 @@ impl DataTime {
                     .filter(move |partition| !is_known(partition))
                     .map(move |partition| (index, partition))
             });
-        unknown.collect()
+        absent.collect()
     }
 
     /// Gives every record of an epoch its time, and returns the greatest.
@@ -236,6 +250,7 @@ impl DataTime {
         };
         EpochTime {
             idle: self.sources.iter().enumerate().flat_map(of).collect(),
+            absent: Vec::new(),
             times: self.times.clone(),
         }
     }
@@ -278,14 +293,6 @@ pub const fn tick(clock_ms: i64, times: &DataTimes, restored: bool) -> Tick {
         newest_ms: times.newest_ms,
         restored,
         watermark: None,
-    }
-}
-
-/// Puts into an epoch's input that these partitions are idle.
-pub fn tell(idle: &[(usize, u32)], input: &mut BTreeMap<usize, Vec<SourceBatch>>) {
-    for &(source, partition) in idle {
-        let batch = SourceBatch::end(partition, 0);
-        input.entry(source).or_default().push(batch);
     }
 }
 

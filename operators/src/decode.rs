@@ -34,8 +34,20 @@ pub struct RawBatch {
     pub timestamps: Vec<i64>,
     /// The epoch's clocks.
     pub clocks: Clocks,
-    /// True if the partition had nothing more to read before the epoch.
-    pub is_idle: bool,
+    /// What the epoch knows of the partition.
+    pub standing: Standing,
+}
+
+/// What an epoch knows of a partition beside its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// It is read.
+    #[default]
+    Read,
+    /// It had nothing more to read before the epoch.
+    Idle,
+    /// It was added later: for this epoch there is none.
+    Absent,
 }
 
 impl RawBatch {
@@ -119,9 +131,13 @@ pub fn decode<'scope>(
                 (rows.activate(), dead.activate(), facts.activate());
             input.for_each(|capability, batches| {
                 for raw in batches.drain(..) {
-                    if raw.is_idle {
-                        let partition = raw.partition;
-                        facts.session(&capability).give(Fact::Idle { partition });
+                    let partition = raw.partition;
+                    match raw.standing {
+                        Standing::Read => {}
+                        Standing::Idle => facts.session(&capability).give(Fact::Idle { partition }),
+                        Standing::Absent => {
+                            facts.session(&capability).give(Fact::Absent { partition });
+                        }
                     }
                     let records = Records {
                         partition: raw.partition,

@@ -37,6 +37,11 @@ pub enum Fact {
         /// Source partition.
         partition: u32,
     },
+    /// The partition was added to the source after the epoch, which is done again.
+    Absent {
+        /// Source partition.
+        partition: u32,
+    },
 }
 
 /// Settings of a watermark.
@@ -44,7 +49,7 @@ pub enum Fact {
 pub struct Settings {
     /// Name of the source.
     pub name: String,
-    /// All partitions of the source: one that has brought nothing holds the watermark back until it is idle.
+    /// All partitions of the source: one that has brought nothing holds the watermark back until it is idle, unless it is absent.
     pub partitions: Vec<u32>,
     /// How much later than the watermark's time an event may come.
     pub delay_ms: i64,
@@ -119,9 +124,13 @@ impl Watermark {
         if tick.restored {
             return Ok(self.watermark_ms);
         }
-        let (mut idle, mut newest) = (BTreeSet::new(), BTreeMap::new());
+        let (mut idle, mut absent, mut newest) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         for fact in facts {
             match *fact {
+                Fact::Absent { partition } => {
+                    absent.insert(partition);
+                }
                 Fact::Idle { partition } => {
                     idle.insert(partition);
                 }
@@ -134,11 +143,12 @@ impl Watermark {
                 }
             }
         }
+        idle.extend(&absent);
         let before = self.reached(&idle);
         for (partition, time_ms) in newest {
             self.advance(partition, time_ms)?;
         }
-        let reached = before.max(self.reached(&BTreeSet::new()));
+        let reached = before.max(self.reached(&absent));
         let next = reached.map(|time| time.saturating_sub(self.settings.delay_ms));
         if next > self.watermark_ms {
             self.watermark_ms = next;
@@ -165,7 +175,7 @@ impl Watermark {
             .of(&self.settings.name)
     }
 
-    /// The time that all partitions but the idle ones have come to.
+    /// The time that all partitions but these have come to; of those that have any, if it is all of them.
     fn reached(&self, idle: &BTreeSet<u32>) -> Option<i64> {
         let time = |partition: &u32| self.times.get(partition).copied();
         let partitions = self.settings.partitions.iter();

@@ -1,42 +1,48 @@
 //! Replaying: recovery's second half, the journalled epochs again, with their outputs suppressed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use tidemill_checkpoints::{Positions, Record};
+use tidemill_checkpoints::Record;
 
+use super::intake::Missing;
 use super::{Coordinator, Next, Stage, Wanted, for_events};
 use crate::Error;
 use crate::crew::Crew;
 use crate::data_time;
 
-/// How long replay waits for a record that the journal says exists.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// So many times in a row, about a second apart, a source must say that a partition ends before what the journal tells of it, until that is
+/// believed: just after another broker became its leader it may know less than is there. One that says nothing is waited for.
+const ANSWERS_MIN: u32 = 60;
 
 /// The epochs that are still to be done again.
 pub(super) struct Replaying {
     records: VecDeque<Record>,
-    /// How far the sources were read when they last got on, and when that was.
-    read: Positions,
-    got_on_at: Duration,
+    /// By source and partition: where it ends, and how often in a row that was said.
+    ends: BTreeMap<(usize, u32), (i64, u32)>,
 }
 
 impl Replaying {
-    pub(super) const fn new(records: VecDeque<Record>, now: Duration) -> Self {
+    pub(super) const fn new(records: VecDeque<Record>) -> Self {
         Self {
             records,
-            read: Positions::new(),
-            got_on_at: now,
+            ends: BTreeMap::new(),
         }
     }
 
-    /// True if the sources have not got on for too long.
-    fn has_lost_patience(&mut self, now: Duration, read: &Positions) -> bool {
-        if self.read != *read {
-            self.read.clone_from(read);
-            self.got_on_at = now;
+    /// A source says where a partition ends.
+    pub(super) fn heard(&mut self, source: usize, partition: u32, end: i64) {
+        let (known, answers) = self.ends.entry((source, partition)).or_insert((end, 0));
+        if *known != end {
+            (*known, *answers) = (end, 0);
         }
-        now.saturating_sub(self.got_on_at) > PATIENCE
+        *answers += 1;
+    }
+
+    /// True if a partition ends before what is missing of it, beyond doubt.
+    fn is_short(&self, missing: &Missing) -> bool {
+        let known = self.ends.get(&(missing.source, missing.partition));
+        known.is_some_and(|&(end, answers)| end < missing.end && answers >= ANSWERS_MIN)
     }
 }
 
@@ -61,7 +67,7 @@ impl Coordinator {
             return Ok(None);
         };
         if let Some(missing) = self.intake.missing(record, &self.positions) {
-            if self.replaying.has_lost_patience(now, self.intake.read()) {
+            if self.replaying.is_short(&missing) {
                 return Err(Error::ReplayShort {
                     epoch: self.replaying.records[0].epoch,
                     source_name: self.run.plan.sources[missing.source].name.clone(),
@@ -83,11 +89,39 @@ impl Coordinator {
                 self.data_time
                     .replay(&record.time, &record.positions, record.clock_ms, &mut input);
             let tick = data_time::tick(record.clock_ms, &time.times, false);
-            data_time::tell(&time.idle, &mut input);
-            self.positions = record.positions;
+            let workers = self.run.settings.workers;
+            let input = super::by_worker(input, time.standings(), workers, &tick);
+            // What was added later stands where it was opened.
+            for (source, positions) in record.positions {
+                self.positions.entry(source).or_default().extend(positions);
+            }
             self.newest_owner = record.owner;
             self.admit(record.epoch.0, tick, input, Vec::new(), crew);
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_short_once_it_was_said_often_enough_and_never_while_it_is_away() {
+        let missing = Missing {
+            source: 1,
+            partition: 2,
+            end: 9,
+        };
+        let mut replaying = Replaying::new(VecDeque::new());
+        assert!(!replaying.is_short(&missing), "nobody said anything");
+        (1..ANSWERS_MIN).for_each(|_| replaying.heard(1, 2, 5));
+        assert!(!replaying.is_short(&missing), "it may be a new leader");
+        replaying.heard(1, 2, 6);
+        assert!(!replaying.is_short(&missing), "it gets on");
+        (1..ANSWERS_MIN).for_each(|_| replaying.heard(1, 2, 6));
+        assert!(replaying.is_short(&missing));
+        (0..ANSWERS_MIN).for_each(|_| replaying.heard(1, 2, 9));
+        assert!(!replaying.is_short(&missing), "it is all there");
     }
 }

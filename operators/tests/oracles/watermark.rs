@@ -68,7 +68,7 @@ fn oracle(history: &History, partitions: &[u32]) -> Option<i64> {
         let said = history[epoch].iter();
         let idle = said.filter_map(|fact| match *fact {
             Fact::Idle { partition } => Some(partition),
-            Fact::Time { .. } => None,
+            Fact::Time { .. } | Fact::Absent { .. } => None,
         });
         let before = reached(&history[..epoch], &idle.collect());
         before.max(reached(&history[..=epoch], &BTreeSet::new()))
@@ -136,6 +136,30 @@ fn a_partition_without_events_holds_the_watermark_back_until_it_is_idle() {
         "a partition that wakes up behind does not pull it back"
     );
     assert_eq!(at(10_000_004, &[fact(0, 90), fact(1, 80)]), Some(75));
+}
+
+#[test]
+fn an_epoch_that_is_done_again_comes_to_what_it_came_to_before_a_partition_was_added() {
+    let epochs = [
+        vec![fact(0, 50), fact(1, 40)],
+        vec![idle(1), fact(0, 90)],
+        vec![fact(1, 70)],
+    ];
+    let watermarks = |partitions: &[u32], absent: &[Fact]| -> Vec<Option<i64>> {
+        let disk = Disk::new(true);
+        let mut subject = watermark(&disk, partitions);
+        let mut at = |facts: &[Fact]| subject.on_epoch(&tick(0, None), facts);
+        let epochs = epochs.iter().map(|facts| [facts, absent].concat());
+        epochs
+            .map(|facts| at(&facts).expect("state is usable"))
+            .collect()
+    };
+    let before = watermarks(&[0, 1], &[]);
+    assert_eq!(before, [Some(35), Some(45), Some(65)]);
+    assert_eq!(
+        watermarks(&[0, 1, 2], &[Fact::Absent { partition: 2 }]),
+        before
+    );
 }
 
 #[test]

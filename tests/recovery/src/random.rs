@@ -47,7 +47,7 @@ pub fn run(case: &Case, dangers: Dangers, seed: u64) -> Result<End, String> {
     let end = World::new(&job, dangers, seed)
         .and_then(World::run)
         .map_err(told)?;
-    check(case, &end).map_err(told)?;
+    check(case, &end).map_err(|failure| told(format!("{failure}\n{}", end.notes)))?;
     Ok(end)
 }
 
@@ -79,9 +79,11 @@ fn input(
 ) -> EpochInput {
     let (brokers, clock_ms) = (kafka.lock(), record.clock_ms);
     let sources = case.job.sources.iter().enumerate().map(|(index, source)| {
-        let partitions = (0..source.partitions).map(|partition| {
+        let positions = record.positions.get(&source.name);
+        // A partition that was added is there from the epoch on that knows of it.
+        let count = positions.map_or(0, BTreeMap::len);
+        let partitions = (0..).take(count).map(|partition| {
             let from = from.entry((index, partition)).or_default();
-            let positions = record.positions.get(&source.name);
             let to = positions
                 .and_then(|positions| positions.get(&partition))
                 .copied()

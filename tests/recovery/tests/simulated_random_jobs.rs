@@ -5,6 +5,7 @@
 
 use tidemill_tests_kit::coverage::covering;
 use tidemill_tests_kit::random_job::{Shapes, draw};
+use tidemill_tests_kit::sim::kafka::Faults;
 use tidemill_tests_kit::sim::scenario::Dangers;
 use tidemill_tests_recovery::{random, seeds};
 
@@ -26,6 +27,55 @@ fn every_epoch_is_what_the_oracle_says_whatever_happens() {
         "every_epoch_is_what_the_oracle_says_whatever_happens",
         300,
         |seed| random::run(&draw(seed), Dangers::draw(seed), seed).map(drop),
+    );
+}
+
+/// What one kind of danger does, undisturbed by the others.
+fn under(name: &str, dangers: Dangers) {
+    seeds::each(name, 30, |seed| {
+        random::run(&draw(seed), dangers, seed).map(drop)
+    });
+}
+
+#[test]
+fn a_partition_that_is_added_changes_nothing_of_what_is_done_again() {
+    under(
+        "a_partition_that_is_added_changes_nothing_of_what_is_done_again",
+        Dangers {
+            grow: 8,
+            crash: 12,
+            ..Dangers::NONE
+        },
+    );
+}
+
+#[test]
+fn a_stopped_process_that_goes_on_repeats_nothing() {
+    let faults = Faults {
+        left_open: 60,
+        answer_lost: 60,
+        delayed: 60,
+        ..Faults::NONE
+    };
+    under(
+        "a_stopped_process_that_goes_on_repeats_nothing",
+        Dangers {
+            zombie: 25,
+            faults,
+            ..Dangers::NONE
+        },
+    );
+}
+
+#[test]
+fn a_topic_that_is_made_again_is_refused() {
+    under(
+        "a_topic_that_is_made_again_is_refused",
+        Dangers {
+            remake: 8,
+            crash: 8,
+            ..Dangers::NONE
+        },
     );
 }
 

@@ -65,6 +65,8 @@ impl SourceState {
         let Some(watermark) = self.watermark else {
             return;
         };
+        // One that was added is there from now on.
+        self.highest_ms.resize(partitions.len(), None);
         let before = self.reached(partitions);
         for &(partition, time) in times {
             let highest = &mut self.highest_ms[partition as usize];
