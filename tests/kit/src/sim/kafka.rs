@@ -45,6 +45,8 @@ pub struct Faults {
     pub delayed: u32,
     /// A partition's leader is away at a poll.
     pub leader_away: u32,
+    /// A call takes long: up to a minute.
+    pub slow: u32,
 }
 
 impl Faults {
@@ -55,6 +57,7 @@ impl Faults {
         answer_lost: 0,
         delayed: 0,
         leader_away: 0,
+        slow: 0,
     };
 }
 
@@ -87,6 +90,8 @@ struct Delayed {
 #[derive(Debug)]
 pub struct Brokers {
     topics: BTreeMap<String, Topic>,
+    /// The first topics of a name that was made again.
+    deleted: BTreeMap<String, Topic>,
     producers: BTreeMap<String, Producer>,
     transactions: Vec<Outcome>,
     delayed: Vec<Delayed>,
@@ -95,6 +100,8 @@ pub struct Brokers {
     pub faults: Faults,
     /// The time that records get, in milliseconds since 1970.
     pub now_ms: i64,
+    /// How long calls took.
+    delay_ms: u64,
     rng: ChaCha8Rng,
 }
 
@@ -108,12 +115,14 @@ impl Kafka {
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(Brokers {
             topics: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             producers: BTreeMap::new(),
             transactions: Vec::new(),
             delayed: Vec::new(),
             topics_made: 0,
             faults: Faults::NONE,
             now_ms: 0,
+            delay_ms: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
         })))
     }
@@ -137,7 +146,9 @@ impl Brokers {
             id: self.topics_made,
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
         };
-        self.topics.insert(name.to_owned(), topic);
+        if let Some(before) = self.topics.insert(name.to_owned(), topic) {
+            self.deleted.entry(name.to_owned()).or_insert(before);
+        }
     }
 
     /// Makes a topic if there is none of this name.
@@ -227,10 +238,10 @@ impl Brokers {
             .unwrap_or_default()
     }
 
-    /// As [`Brokers::committed`], with what is no longer retained.
+    /// As [`Brokers::committed`], with what is no longer retained; of a topic that was made again as it was at first.
     #[must_use]
     pub fn ever_committed(&self, topic: &str, partition: usize) -> Vec<(i64, &Record)> {
-        let of_topic = self.topics.get(topic);
+        let of_topic = self.deleted.get(topic).or_else(|| self.topics.get(topic));
         let log = of_topic.and_then(|topic| topic.partitions.get(partition));
         log.map(|log| log.committed(0, &self.transactions).collect())
             .unwrap_or_default()
@@ -303,6 +314,18 @@ impl Brokers {
     fn end_of(&mut self, transactional_id: &str, outcome: Outcome) {
         if let Some(transaction) = self.producer(transactional_id).open.take() {
             self.end(transaction, outcome);
+        }
+    }
+
+    /// How long the calls took since this was last asked, in milliseconds.
+    pub fn take_delay_ms(&mut self) -> u64 {
+        std::mem::take(&mut self.delay_ms)
+    }
+
+    /// A call takes its time.
+    fn answer(&mut self) {
+        if self.strikes(self.faults.slow) {
+            self.delay_ms += self.rng.random_range(1_000..60_000);
         }
     }
 

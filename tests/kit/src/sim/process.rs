@@ -12,7 +12,7 @@ use tidemill_engine::committing::{Commits, Step};
 use tidemill_engine::coordinator::{Coordinator, Next, Wanted};
 use tidemill_engine::reader::{Polled, Reader};
 use tidemill_engine::worker::Shared;
-use tidemill_engine::{Clock, Error, Event, Opened, Settings, Status};
+use tidemill_engine::{Clock, Error, Event, Opened, Settings, Snapshot, Status};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_types::Epoch;
 
@@ -120,6 +120,12 @@ impl Process {
             is_done: false,
             _state_dir: opened.state_dir,
         })
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn status(&self) -> Snapshot {
+        self.shared.status.snapshot()
     }
 
     /// True once it has ended by itself.

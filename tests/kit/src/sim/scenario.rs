@@ -46,6 +46,10 @@ pub struct Dangers {
     pub retention: u32,
     /// A transaction that was left open expires.
     pub expire: u32,
+    /// A topic gets another partition, and producers write to it, too.
+    pub grow: u32,
+    /// A topic is deleted and made again: the job must be refused, and what it committed until then must be right.
+    pub remake: u32,
     /// Input comes in transactions of which some are aborted.
     pub aborted_input: bool,
 }
@@ -62,6 +66,8 @@ impl Dangers {
         disk_full: 0,
         retention: 0,
         expire: 0,
+        grow: 0,
+        remake: 0,
         aborted_input: false,
     };
 
@@ -78,6 +84,7 @@ impl Dangers {
                 answer_lost: often(30),
                 delayed: often(30),
                 leader_away: often(100),
+                slow: often(20),
             },
             crash: often(8),
             damage: often(2),
@@ -88,6 +95,9 @@ impl Dangers {
             retention: often(3),
             expire: often(3),
             aborted_input: often(1) > 0,
+            grow: often(2),
+            // The end of everything that comes after: seldom.
+            remake: u32::from(often(1) > 1),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidemill_checkpoints::{CheckpointStore, Journal};
@@ -35,6 +35,10 @@ pub struct End {
     pub history: Vec<Committed>,
     /// A digest of everything that happened: equal for equal seeds.
     pub trace: u64,
+    /// It was refused in the end, as it had to be: a topic had been made again.
+    pub is_refused: bool,
+    /// What happened, for who wants to know why.
+    pub notes: String,
     /// How often a process was started, and how often that was refused with reason.
     pub starts: usize,
     /// See above.
@@ -72,6 +76,12 @@ pub struct World<'a> {
     turn: usize,
     starts: usize,
     refusals: usize,
+    /// A topic has partitions that the newest process does not know.
+    has_grown: bool,
+    /// A topic was made again.
+    is_remade: bool,
+    /// A process has refused to go on for that.
+    is_refused: bool,
     trace: DefaultHasher,
     /// What happened, for who wants to know why.
     notes: Vec<String>,
@@ -124,6 +134,9 @@ impl<'a> World<'a> {
             turn: 0,
             starts: 0,
             refusals: 0,
+            has_grown: false,
+            is_remade: false,
+            is_refused: false,
             trace: DefaultHasher::new(),
             notes: Vec::new(),
         })
@@ -142,10 +155,13 @@ impl<'a> World<'a> {
     /// # Errors
     /// What must never happen: a process that gives up, a history that cannot be, or no progress.
     pub fn run(mut self) -> Result<End, String> {
-        self.live().map_err(|failure| {
-            let notes = self.notes[self.notes.len().saturating_sub(NOTES_MAX)..].join("\n");
-            format!("{failure}\n{notes}")
-        })
+        self.live()
+            .map_err(|failure| format!("{failure}\n{}", self.notes()))
+    }
+
+    /// The newest notes.
+    fn notes(&self) -> String {
+        self.notes[self.notes.len().saturating_sub(NOTES_MAX)..].join("\n")
     }
 
     fn live(&mut self) -> Result<End, String> {
@@ -168,6 +184,8 @@ impl<'a> World<'a> {
         Ok(End {
             history,
             trace: self.trace.finish(),
+            is_refused: self.is_refused,
+            notes: self.notes(),
             starts: self.starts,
             refusals: self.refusals,
             kafka: self.kafka.clone(),
@@ -189,7 +207,7 @@ impl<'a> World<'a> {
             })
         });
         self.input = feeds.collect();
-        while self.input.iter().any(|feed| !feed.records.is_empty()) {
+        while !self.is_refused && self.input.iter().any(|feed| !feed.records.is_empty()) {
             self.turn()?;
         }
         Ok(())
@@ -200,11 +218,21 @@ impl<'a> World<'a> {
         let dangers = std::mem::replace(&mut self.dangers, Dangers::NONE);
         self.kafka.lock().faults = kafka::Faults::NONE;
         let mut turns = 0;
-        while !self.is_settled() {
+        if self.has_grown {
+            // Only a start reads what was added.
+            self.machines.clear();
+            self.state_dir.clone_from(&self.home);
+        }
+        while !self.is_refused && (self.is_remade || !self.is_settled()) {
             self.turn()?;
             turns += 1;
             if turns > SETTLE_TURNS_MAX {
-                return Err("it is stuck: there is input that is never committed".to_owned());
+                let machines = self.machines.iter();
+                let says: Vec<_> = machines.map(|machine| machine.process.status()).collect();
+                return Err(format!(
+                    "it is stuck: {}; {says:?}",
+                    self.unread().unwrap_or_default()
+                ));
             }
         }
         self.dangers = dangers;
@@ -214,30 +242,31 @@ impl<'a> World<'a> {
 
     /// True if the journal says that everything was read.
     fn is_settled(&self) -> bool {
-        if !self.turn.is_multiple_of(50) {
-            return false;
-        }
+        self.turn.is_multiple_of(50) && self.unread().is_none()
+    }
+
+    /// A partition that the journal does not say to be read to its end.
+    fn unread(&self) -> Option<String> {
         let brokers = self.kafka.lock();
         let journal = brokers.committed(&SimConnector::journal_topic(&self.job.name), 0);
         let entries: Vec<_> = journal
             .iter()
             .map(|(_, entry)| entry.value.clone().unwrap_or_default())
             .collect();
-        let Ok(Some(record)) =
-            Journal::decode(&entries).map(|journal| journal.records.into_iter().next_back())
-        else {
-            return false;
-        };
-        self.plan.sources.iter().all(|source| {
-            let read = record.positions.get(&source.name);
-            let topic = brokers.topic(&source.options["topic"]);
-            let partitions = topic.map(|topic| &topic.partitions).into_iter().flatten();
-            (0..).zip(partitions).all(|(partition, log)| {
-                let at = read
-                    .and_then(|read| read.get(&partition))
-                    .copied()
-                    .unwrap_or(0);
-                at >= log.end_offset()
+        let journal = Journal::decode(&entries).unwrap_or_default();
+        let read = journal.last().map(|record| &record.positions);
+        self.plan.sources.iter().find_map(|source| {
+            let read = read.and_then(|read| read.get(&source.name));
+            let topic = &source.options["topic"];
+            let partitions = brokers.topic(topic).map(|topic| &topic.partitions);
+            let mut partitions = (0..).zip(partitions.into_iter().flatten());
+            let at = |partition: u32| read.and_then(|read| read.get(&partition)).copied();
+            // One that the journal does not know counts, even if it is empty.
+            let unread = partitions
+                .find(|(partition, log)| at(*partition).is_none_or(|at| at < log.end_offset()));
+            unread.map(|(partition, log)| {
+                let (at, end) = (at(partition), log.end_offset());
+                format!("partition {partition} of '{topic}' is read to {at:?} of {end}")
             })
         })
     }
@@ -275,6 +304,10 @@ impl<'a> World<'a> {
             self.retain();
         } else if is(dangers.expire) {
             self.expire();
+        } else if is(dangers.grow) {
+            self.grow();
+        } else if is(dangers.remake) {
+            self.remake();
         } else if is(40) {
             self.kafka.lock().deliver_delayed();
         } else if is(120) {
@@ -314,6 +347,7 @@ impl<'a> World<'a> {
         ));
         match started {
             Ok(process) => {
+                self.has_grown = false;
                 self.home.clone_from(&self.state_dir);
                 self.machines.push(Machine {
                     process,
@@ -327,7 +361,19 @@ impl<'a> World<'a> {
                 self.state_dir.clone_from(&self.home);
                 Ok(())
             }
-            Err(error) => ended(&error),
+            Err(error) => self.ended(&error),
+        }
+    }
+
+    /// A process ended; whether it may.
+    fn ended(&mut self, error: &Error) -> Result<(), String> {
+        match error.kind() {
+            ErrorKind::Retry | ErrorKind::Fenced => Ok(()),
+            ErrorKind::Invalid if self.is_remade && error.to_string().contains("made again") => {
+                self.is_refused = true;
+                Ok(())
+            }
+            kind => Err(format!("a process gave up ({kind:?}): {error}")),
         }
     }
 
@@ -365,8 +411,11 @@ impl<'a> World<'a> {
             if is_named(&error) && dir != self.home {
                 return Ok(());
             }
-            return ended(&error);
+            return self.ended(&error);
         }
+        // Whoever waits for an answer waits with all that it is made of.
+        let delay_ms = self.kafka.lock().take_delay_ms();
+        self.clock.pass(delay_ms);
         Ok(())
     }
 
@@ -437,6 +486,53 @@ impl<'a> World<'a> {
         }
     }
 
+    /// A topic of a source gets another partition, which takes what is still to come of one that was there.
+    fn grow(&mut self) {
+        let Some(at) = (0..self.input.len()).choose(&mut self.rng) else {
+            return;
+        };
+        let topic = self.input[at].topic.clone();
+        let mut brokers = self.kafka.lock();
+        let partition = brokers
+            .topic(&topic)
+            .map_or(0, |topic| topic.partitions.len());
+        brokers.add_partition(&topic);
+        drop(brokers);
+        self.has_grown = true;
+        self.note(format_args!("'{topic}' has partition {partition} now"));
+        let records = &mut self.input[at].records;
+        let records = records.split_off(records.len() / 2);
+        self.input.push(Feed {
+            topic,
+            partition,
+            records,
+        });
+    }
+
+    /// A topic of a source is deleted and made again. Before the journal knows of it, it would only be another topic.
+    fn remake(&mut self) {
+        let journal = SimConnector::journal_topic(&self.job.name);
+        let mut brokers = self.kafka.lock();
+        let entries = brokers.committed(&journal, 0);
+        let is_known = entries
+            .iter()
+            .any(|(_, entry)| entry.epoch.is_some_and(|epoch| epoch > 0));
+        let Some(source) = self.plan.sources.choose(&mut self.rng) else {
+            return;
+        };
+        if self.is_remade || !is_known {
+            return;
+        }
+        self.is_remade = true;
+        let topic = &source.options["topic"];
+        let partitions = brokers
+            .topic(topic)
+            .map_or(0, |topic| topic.partitions.len());
+        brokers.make_topic(topic, partitions);
+        drop(brokers);
+        self.note("a topic is made again");
+    }
+
     /// Producers write some of the input.
     fn feed(&mut self) {
         let open: Vec<usize> = (0..self.input.len())
@@ -470,14 +566,6 @@ fn is_named(error: &Error) -> bool {
         "is retained from offset",
     ];
     error.kind() == ErrorKind::Invalid && lacks.iter().any(|lack| reason.contains(lack))
-}
-
-/// A process ended; whether it may.
-fn ended(error: &Error) -> Result<(), String> {
-    match error.kind() {
-        ErrorKind::Retry | ErrorKind::Fenced => Ok(()),
-        kind => Err(format!("a process gave up ({kind:?}): {error}")),
-    }
 }
 
 /// Removes what a simulation left.
