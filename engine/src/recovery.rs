@@ -9,10 +9,12 @@ use tidemill_checkpoints::{
     SourceFact,
 };
 use tidemill_connectors_api::{Committer, Source};
+use tidemill_jobs::plan::JobPlan;
 use tidemill_state::Store;
 use tidemill_types::Epoch;
 use tidemill_types::key_group::worker_of;
 
+use crate::render::tables;
 use crate::{Error, Settings};
 
 /// Where the state of all workers comes from.
@@ -21,7 +23,7 @@ pub struct RestoreFrom {
     pub snapshots: Vec<PathBuf>,
     /// Where live state lies.
     pub live_dir: PathBuf,
-    /// Memory of one worker's state.
+    /// Of one worker's state.
     pub settings: tidemill_state::Settings,
 }
 
@@ -197,12 +199,13 @@ fn source_facts(
     Ok(facts)
 }
 
-/// Memory of one worker's state, out of the job's.
-pub fn state_settings(settings: &Settings) -> tidemill_state::Settings {
+/// One worker's state: its memory out of the job's, and the tables of the plan.
+pub fn state_settings(settings: &Settings, plan: &JobPlan) -> tidemill_state::Settings {
     let bytes = settings.state_memory_bytes / settings.workers.max(1);
     tidemill_state::Settings {
         cache_bytes_max: bytes / 2,
         block_cache_bytes: bytes / 4,
         memtable_bytes: bytes / 4,
+        tables: tables::all(plan),
     }
 }

@@ -8,6 +8,7 @@ mod needed;
 mod sinks;
 mod sources;
 mod stateful;
+pub mod tables;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

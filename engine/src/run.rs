@@ -101,7 +101,7 @@ impl Opened {
             restore: RestoreFrom {
                 snapshots: snapshots.unwrap_or_default(),
                 live_dir: state_dir.live_dir(),
-                settings: state_settings(settings),
+                settings: state_settings(settings, &plan),
             },
             suppress_through: edges.start.committed.0,
             restored_epoch: checkpoint.map_or(0, |manifest| manifest.epoch.0),

@@ -32,7 +32,8 @@ const DEFAULT_FAMILY: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 const EXPIRING_SUFFIX: &str = "#expiring";
 
 /// The name of a table whose entries expire.
-pub(crate) fn expiring_name(table: &str) -> String {
+#[must_use]
+pub fn expiring_name(table: &str) -> String {
     format!("{table}{EXPIRING_SUFFIX}")
 }
 
@@ -91,11 +92,14 @@ impl Database {
     pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Self, Error> {
         let failed = Error::database("open", path);
         let options = TableOptions::new(settings);
-        let families = if path.join("CURRENT").exists() {
+        let mut families = if path.join("CURRENT").exists() {
             Rocks::list_cf(&options.lasting, path).map_err(&failed)?
         } else {
             vec![DEFAULT_FAMILY.to_owned()]
         };
+        let missing = settings.tables.iter();
+        let missing: Vec<_> = missing.filter(|name| !families.contains(name)).collect();
+        families.extend(missing.into_iter().cloned());
         let families = options.descriptors(families);
         let rocks =
             Rocks::open_cf_descriptors(&options.lasting, path, families).map_err(&failed)?;
@@ -279,10 +283,14 @@ fn options(settings: &Settings) -> Options {
     // State is read by single keys: a small block is read and decompressed for less.
     table.set_block_size(4 << 10);
 
-    // What is not in a snapshot is worth nothing after the process: closing must not flush it. This one has no setter.
-    let base = Options::default().get_options_from_string("avoid_flush_during_shutdown=true");
-    let mut options = base.expect("RocksDB knows this option");
+    // What is not in a snapshot is worth nothing after the process: closing must not flush it. And room for a manifest of 4 MiB is made, and
+    // given back, at each opening. These have no setters.
+    let base = Options::default().get_options_from_string(
+        "avoid_flush_during_shutdown=true;manifest_preallocation_size=65536",
+    );
+    let mut options = base.expect("RocksDB knows these options");
     options.create_if_missing(true);
+    options.create_missing_column_families(true);
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(

@@ -22,6 +22,7 @@ mod settings;
 mod store;
 mod table;
 
+pub use database::expiring_name;
 pub use error::Error;
 pub use frozen::{Frozen, Snapshot, SnapshotFile};
 pub use settings::Settings;

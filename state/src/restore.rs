@@ -65,6 +65,7 @@ pub(crate) fn import(
         cache_bytes_max: 0,
         block_cache_bytes: 8 << 20,
         memtable_bytes: 1 << 20,
+        tables: Vec::new(),
     };
     let source = Database::open_read_only(scratch, &settings)?;
     for table in source.tables()? {

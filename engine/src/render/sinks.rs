@@ -16,8 +16,8 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::{Inspect, Probe, probe};
 use timely::progress::Stamp;
 
-use super::Renderer;
 use super::needed::Needed;
+use super::{Renderer, tables};
 use crate::Error;
 use crate::event::Event;
 
@@ -43,7 +43,7 @@ impl Renderer<'_, '_> {
         let mut sink = sink::Sink::new(settings, schema, conflicts)?;
         let keeps_rows = plan.shares_keys;
         if keeps_rows {
-            let state = self.context.store.table(&format!("{}/sink", plan.name))?;
+            let state = self.context.store.table(&tables::sink(plan))?;
             sink = sink.keeping_rows(state);
         }
         let input = self.streams[&plan.input].clone();

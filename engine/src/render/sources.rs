@@ -58,10 +58,7 @@ impl<'scope> Renderer<'_, 'scope> {
             partitions: self.context.partitions[index].clone(),
             delay_ms: watermark.delay_ms,
         };
-        let state = self
-            .context
-            .store
-            .table(&format!("{}/watermark", source.name))?;
+        let state = self.context.store.table(&tables::watermark(source))?;
         let owns = watermark::owner(&source.name, self.scope.peers()) == self.scope.index();
         let owned = if owns {
             Some(Watermark::new(settings, state)?)

@@ -334,6 +334,7 @@ impl Disk {
             cache_bytes_max: if roomy { 16 << 20 } else { 0 },
             block_cache_bytes: 1 << 20,
             memtable_bytes: 1 << 20,
+            tables: Vec::new(),
         };
         let store =
             Store::open(&root.path().join("live-0"), &settings).expect("the folder is writable");

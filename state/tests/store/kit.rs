@@ -17,6 +17,7 @@ pub fn settings(cache_bytes_max: usize) -> Settings {
         cache_bytes_max,
         block_cache_bytes: 1 << 20,
         memtable_bytes: 1 << 20,
+        tables: Vec::new(),
     }
 }
 
