@@ -51,6 +51,16 @@ pub enum Standing {
 }
 
 impl RawBatch {
+    /// What its standing says to the watermark.
+    const fn fact(&self) -> Option<Fact> {
+        let partition = self.partition;
+        match self.standing {
+            Standing::Read => None,
+            Standing::Idle => Some(Fact::Idle { partition }),
+            Standing::Absent => Some(Fact::Absent { partition }),
+        }
+    }
+
     fn origin(&self) -> Option<Origin> {
         let partition = self.partition;
         let first = self.offsets.first();
@@ -131,13 +141,8 @@ pub fn decode<'scope>(
                 (rows.activate(), dead.activate(), facts.activate());
             input.for_each(|capability, batches| {
                 for raw in batches.drain(..) {
-                    let partition = raw.partition;
-                    match raw.standing {
-                        Standing::Read => {}
-                        Standing::Idle => facts.session(&capability).give(Fact::Idle { partition }),
-                        Standing::Absent => {
-                            facts.session(&capability).give(Fact::Absent { partition });
-                        }
+                    if let Some(fact) = raw.fact() {
+                        facts.session(&capability).give(fact);
                     }
                     let records = Records {
                         partition: raw.partition,

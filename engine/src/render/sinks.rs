@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_schema::ArrowError;
 use datafusion_expr::Expr;
 use tidemill_formats::json::Encoder;
-use tidemill_jobs::plan::{NodeId, NodeOp, SinkMode};
+use tidemill_jobs::plan::{NodeId, NodeOp, SinkMode, SinkPlan};
 use tidemill_operators::decode::ledger_rows;
 use tidemill_operators::shell::epoch_operator;
 use tidemill_operators::uncomputed::Uncomputed;
@@ -25,15 +24,7 @@ impl Renderer<'_, '_> {
     pub(super) fn sink(&mut self, index: usize, probe: &probe::Handle<u64>) -> Result<(), Error> {
         let plan = &self.context.plan.sinks[index];
         let schema = self.schema(plan.input);
-        let mode = if plan.mode == SinkMode::Upsert {
-            sink::Mode::Upsert
-        } else if self.keeps_origin(plan.input) {
-            sink::Mode::Append(sink::Order::Arrival)
-        } else if self.keeps_order(plan.input, plan.key.clone()) {
-            sink::Mode::Append(sink::Order::Keys)
-        } else {
-            sink::Mode::Append(sink::Order::Rows)
-        };
+        let mode = self.mode(plan);
         let settings = sink::Settings {
             name: plan.name.clone(),
             key: plan.key.clone(),
@@ -61,7 +52,7 @@ impl Renderer<'_, '_> {
         };
         let (events, suppress_through) =
             (self.context.events.clone(), self.context.suppress_through);
-        let limits = Arc::clone(&self.context.limits);
+        let limits = Arc::clone(self.context.limits);
         let letters_needed = self.dead_letters_needed() > Needed::Uncommitted;
         let (name, uncomputed) = (plan.name.clone(), self.uncomputed());
         // What stays in its source's order stays on its worker, too.
@@ -84,10 +75,7 @@ impl Renderer<'_, '_> {
                     let sink::Written { records, oversized } =
                         sink.on_epoch(&changes, limits.of(index, epoch))?;
                     if !oversized.is_empty() {
-                        let (told, whole) = letters(&oversized, &uncomputed).map_err(|source| {
-                            let operator = name.clone();
-                            operators::Error::Columns { operator, source }
-                        })?;
+                        let (told, whole) = letters(&name, &oversized, &uncomputed)?;
                         dead.push(told);
                         kept.push(whole);
                     }
@@ -107,6 +95,19 @@ impl Renderer<'_, '_> {
         self.dead.push(dead.probe_with(probe));
         self.kept.push(kept);
         Ok(())
+    }
+
+    /// What a sink does with its rows, and in what order it writes them.
+    fn mode(&self, plan: &SinkPlan) -> sink::Mode {
+        if plan.mode == SinkMode::Upsert {
+            sink::Mode::Upsert
+        } else if self.keeps_origin(plan.input) {
+            sink::Mode::Append(sink::Order::Arrival)
+        } else if self.keeps_order(plan.input, plan.key.clone()) {
+            sink::Mode::Append(sink::Order::Keys)
+        } else {
+            sink::Mode::Append(sink::Order::Rows)
+        }
     }
 
     /// Hands over the dead letters that are to be kept beside the state: all, where no statement reads them, and else the records that are
@@ -174,13 +175,21 @@ const BEGINNING_BYTES: usize = 1_024;
 
 /// What is too large for a sink, counted, as rows of the ledger: their beginnings, and all of them.
 fn letters(
+    sink: &str,
     oversized: &[DeadLetter],
     uncomputed: &Uncomputed,
-) -> Result<(Packet, Packet), ArrowError> {
+) -> Result<(Packet, Packet), operators::Error> {
     let told: Vec<_> = oversized.iter().map(beginning).collect();
     uncomputed.failed.add(told.len() as u64);
-    let rows = |letters| ledger_rows(&uncomputed.ledger, letters).map(ChangeBatch::inserts);
-    Ok((Packet::from(rows(&told)?), Packet::from(rows(oversized)?)))
+    let rows = |letters| {
+        let rows = ledger_rows(&uncomputed.ledger, letters);
+        let rows = rows.map_err(|source| operators::Error::Columns {
+            operator: sink.to_owned(),
+            source,
+        });
+        rows.map(|rows| Packet::from(ChangeBatch::inserts(rows)))
+    };
+    Ok((rows(&told)?, rows(oversized)?))
 }
 
 /// A dead letter of a record that is too large, small enough for a sink itself.

@@ -68,7 +68,7 @@ fn standing(history: &[Committed], topic: &str) -> Vec<Value> {
     }
     let rows = rows.into_values().flatten();
     let mut rows: Vec<Value> = rows
-        .map(|row| serde_json::from_slice(row).unwrap())
+        .map(|row| serde_json::from_slice(row).expect("a row is JSON"))
         .collect();
     rows.sort_by_key(|row| row["id"].as_u64());
     rows
