@@ -85,7 +85,6 @@ fn write<'a>(file: File, epoch: Epoch, objects: impl Iterator<Item = &'a [u8]>) 
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::*;
 
