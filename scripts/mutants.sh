@@ -10,8 +10,12 @@ recovery=(cargo test --release --workspace)
 # One seed that fails is enough.
 export FAILURES=1 SEEDS="${SEEDS:-500}"
 
-# Random jobs find most, and sooner.
-simulate() { "${recovery[@]}" --test simulated_random_jobs whatever_happens && "${recovery[@]}" --test simulated_golden_jobs whatever_happens; }
+# Random jobs find most, and sooner; then one danger alone, that no other hides it; then the golden jobs.
+simulate() {
+  local name
+  for name in whatever_happens goes_on_repeats_nothing is_added; do "${recovery[@]}" --test simulated_random_jobs "$name" || return; done
+  "${recovery[@]}" --test simulated_golden_jobs whatever_happens
+}
 
 git diff --quiet || { echo "mutants: commit your changes first, a fault is put among them" >&2; exit 2; }
 missed=()
