@@ -15,6 +15,7 @@ case "$bench" in
     [ -z "${RATE:-}" ] || options+=(--rate "$RATE")
     [ -z "${LIVE_SECONDS:-}" ] || options+=(--seconds "$LIVE_SECONDS")
     [ -z "${KILLS:-}" ] || options+=(--kills "$KILLS")
+    [ -z "${IDLE_PARTITIONS:-}" ] || options+=(--idle-partitions "$IDLE_PARTITIONS")
     scripts/setup.sh kafka
     ;;
   stateless) scripts/setup.sh kafka ;;

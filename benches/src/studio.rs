@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use tidemill_connectors_kafka::tools::add_partitions;
+use tidemill_studio::Topic;
 
 use crate::broker::Broker;
 use crate::catch_up::{self, checkpoints};
@@ -51,6 +53,8 @@ pub struct Settings {
     pub live: Duration,
     /// How often the job is killed.
     pub kills: usize,
+    /// Partitions that every topic has besides those that are written to.
+    pub idle_partitions: u32,
     /// Workers of the job.
     pub workers: usize,
     /// Interval of checkpoints.
@@ -87,6 +91,12 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     };
     say(&format!("writing {} events", settings.events));
     let generated = launch.generate(settings.events, settings.seed)?;
+    if settings.idle_partitions > 0 {
+        let partitions = live::PARTITIONS + settings.idle_partitions;
+        for topic in Topic::ALL {
+            add_partitions(&broker.bootstrap(), topic.name(), partitions)?;
+        }
+    }
 
     say("1. catching up");
     let catch_up = catch_up::follow_with(&broker, launch.run(true)?, settings.events)?;

@@ -28,6 +28,9 @@ struct Arguments {
     /// How often the job is killed.
     #[arg(long, value_name = "N", default_value_t = 3)]
     kills: usize,
+    /// Partitions that every topic has besides, and nothing is written to.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    idle_partitions: u32,
     /// Workers of the job.
     #[arg(long, value_name = "N", default_value_t = 2)]
     workers: usize,
@@ -46,6 +49,7 @@ fn main() -> Result<ExitCode> {
         rate: arguments.rate,
         live: Duration::from_secs(arguments.seconds),
         kills: arguments.kills,
+        idle_partitions: arguments.idle_partitions,
         workers: arguments.workers,
         checkpoint_interval: Duration::from_secs(arguments.checkpoint_seconds),
         tidemill: tidemill_binary()?,

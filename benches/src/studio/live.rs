@@ -24,6 +24,8 @@ use crate::report::Latencies;
 
 /// Beyond the ids that the generator gives to its payments.
 pub const FIRST_ID: u64 = 1_000_000_000;
+/// Partitions that the generator fills, and the payments too.
+pub const PARTITIONS: u32 = 4;
 const TICK: Duration = Duration::from_millis(10);
 const TICKS_PER_S: u64 = 100;
 /// From how many of the newest payments what new ones refer to is taken.
@@ -322,7 +324,9 @@ fn produce(
                 reference,
                 random.random_range(10_000..1_000_000),
             )?;
-            bulk.produce(Topic::Payment.name(), None, Some(&key), Some(&value))?;
+            let partition = u32::try_from(next % u64::from(PARTITIONS))?;
+            let topic = Topic::Payment.name();
+            bulk.produce(topic, Some(partition), Some(&key), Some(&value))?;
             next += 1;
         }
         // Sends what lingers, and waits until the broker has it.
