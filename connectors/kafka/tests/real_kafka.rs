@@ -359,6 +359,28 @@ fn a_tail_yields_what_is_committed_after_it_was_opened() {
 }
 
 #[test]
+fn of_a_long_journal_only_its_end_is_read() {
+    const EPOCHS: u64 = 30_000;
+    let broker = broker::shared();
+    broker.create_topic("long", 1, &[]);
+    let mut committer = committer(broker, "long", &["long"], &[]);
+    committer.fence().unwrap();
+    let nothing = |number| EpochOutput {
+        sinks: vec![OutputRecords::default()],
+        journal: vec![b'j'; 300],
+        epoch: Epoch(number),
+        ..EpochOutput::default()
+    };
+    let all: Vec<EpochOutput> = (1..=EPOCHS).map(nothing).collect();
+    for epochs in all.chunks(500) {
+        committer.commit(epochs).unwrap();
+    }
+    settle(&mut *committer);
+    let read = committer.read_journal(Epoch(EPOCHS - 10)).unwrap();
+    assert!((11..6_000).contains(&read.len()), "{}", read.len());
+}
+
+#[test]
 fn an_owner_that_was_replaced_commits_nothing_any_more() {
     let broker = broker::shared();
     let mut older = committer(broker, "fenced", &["fenced"], &[]);
