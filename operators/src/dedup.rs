@@ -16,6 +16,7 @@ use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use tidemill_state::Change;
+use tidemill_types::row::head;
 use tidemill_types::{ChangeBatch, RowCodec, key_group, system_columns};
 
 use crate::error::Context;
@@ -97,8 +98,10 @@ impl Dedup {
             .codec
             .encode(&[rows.column(self.id).clone()], rows.num_rows())
             .of(name)?;
-        let is_null = |row| rows.column(self.id).is_null(row);
-        let mut keep: Vec<bool> = (0..rows.num_rows()).map(is_null).collect();
+        let mut keep = match rows.column(self.id).nulls() {
+            Some(nulls) => nulls.iter().map(|is_valid| !is_valid).collect(),
+            None => vec![false; rows.num_rows()],
+        };
         let (order, times) = self.in_order(&rows, &ids);
         let keys: Vec<(u16, &[u8])> = order
             .iter()
@@ -145,13 +148,17 @@ impl Dedup {
         let partitions = columns::partitions(rows.column(self.partition));
         let offsets = columns::offsets(rows.column(self.offset));
         let place = |row: usize| (times[row], partitions[row], offsets[row]);
-        let has_id = |row: &usize| rows.column(self.id).is_valid(*row);
-        let mut order: Vec<usize> = (0..rows.num_rows()).filter(has_id).collect();
-        order.sort_unstable_by(|&a, &b| {
-            let by_id = ids.bytes(a).cmp(ids.bytes(b));
+        let nulls = rows.column(self.id).nulls();
+        let has_id = |row: &usize| nulls.is_none_or(|nulls| nulls.is_valid(*row));
+        let with_head = |row| (head(ids.bytes(row)), row);
+        let mut order: Vec<_> = (0..rows.num_rows()).filter(has_id).map(with_head).collect();
+        order.sort_unstable_by(|&(head_a, a), &(head_b, b)| {
+            let by_id = head_a
+                .cmp(&head_b)
+                .then_with(|| ids.bytes(a).cmp(ids.bytes(b)));
             by_id.then_with(|| place(a).cmp(&place(b)))
         });
-        (order, times)
+        (order.into_iter().map(|(_, row)| row).collect(), times)
     }
 }
 
