@@ -10,7 +10,7 @@ pub const FIRST_MS: i64 = -62_135_596_800_000;
 /// `9999-12-31T23:59:59.999Z`, the last time of SQL.
 pub const LAST_MS: i64 = 253_402_300_799_999;
 
-/// Parses `yyyy-mm-dd`, exactly, to days since 1970-01-01.
+/// Parses `yyyy-mm-dd`, exactly, to days since 1970-01-01. The first year is 0001, as in SQL.
 #[must_use]
 pub fn parse_date(text: &str) -> Option<i32> {
     let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
@@ -25,6 +25,9 @@ pub fn parse_date(text: &str) -> Option<i32> {
     }
     let year = i32::try_from(number(0..4)?).ok()?;
     let date = NaiveDate::from_ymd_opt(year, number(5..7)?, number(8..10)?)?;
+    if year == 0 {
+        return None;
+    }
     Some(date.num_days_from_ce() - UNIX_EPOCH_FROM_CE)
 }
 
@@ -129,6 +132,8 @@ mod tests {
             ("2026-01-31", Some(20_484)),
             ("1969-12-31", Some(-1)),
             ("2024-02-29", Some(19_782)),
+            ("0001-01-01", Some(-719_162)),
+            ("0000-12-31", None),
             ("2026-02-29", None),
             ("2026-13-01", None),
             ("2026-1-31", None),

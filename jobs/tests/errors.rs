@@ -154,7 +154,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "SELECT region AS id, stddev(amount) AS d FROM orders GROUP BY region",
-        "q:22: unknown function 'stddev'; there are DataFusion's scalar functions, and the aggregates are sum, count, avg, min and max",
+        "q:22: unknown function 'stddev'; docs/sql.md lists the scalar functions, and the aggregates are sum, count, avg, min and max",
     ),
     (
         "SELECT region AS id, sum(amount) AS d FROM orders GROUP BY ROLLUP (region)",
@@ -218,7 +218,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "SELECT id, make_array(id) AS n FROM orders",
-        "q:12: unknown function 'make_array'; there are DataFusion's scalar functions, and the aggregates are sum, count, avg, min and max",
+        "q:12: unknown function 'make_array'; docs/sql.md lists the scalar functions, and the aggregates are sum, count, avg, min and max",
     ),
     (
         "SELECT id, placed_at - ts AS n FROM orders",

@@ -251,7 +251,7 @@ impl Refusals<'_> {
                 if let Error::Unknown { hint, .. } = &mut error
                     && hint.is_empty()
                 {
-                    *hint = format!("; there are DataFusion's scalar functions, and {AGGREGATES}");
+                    *hint = format!("; docs/sql.md lists the scalar functions, and {AGGREGATES}");
                 }
                 ControlFlow::Break(error)
             }
