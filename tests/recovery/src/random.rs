@@ -47,15 +47,20 @@ pub fn run(case: &Case, dangers: Dangers, seed: u64) -> Result<End, String> {
     let end = World::new(&job, dangers, seed)
         .and_then(World::run)
         .map_err(told)?;
-    check(case, &end).map_err(|failure| told(format!("{failure}\n{}", end.notes)))?;
+    check(case, &end, dangers.wall_jump == 0)
+        .map_err(|failure| told(format!("{failure}\n{}", end.notes)))?;
     Ok(end)
 }
 
-fn check(case: &Case, end: &End) -> Result<(), String> {
+fn check(case: &Case, end: &End, is_wall_steady: bool) -> Result<(), String> {
     let (mut oracle, mut written) = (Oracle::new(&case.job), Written::new(&case.job));
     let mut from = BTreeMap::new();
     for committed in &end.history {
         let epoch = committed.record.epoch;
+        if is_wall_steady {
+            check_idle(case, &end.kafka, &committed.record, &from)
+                .map_err(|error| format!("epoch {epoch}: {error}"))?;
+        }
         oracle.epoch(&input(case, &end.kafka, &committed.record, &mut from));
         for (topic, writes) in &committed.writes {
             for write in writes {
@@ -65,6 +70,40 @@ fn check(case: &Case, end: &End) -> Result<(), String> {
         }
         if let Some(wrong) = difference(&oracle.expected(), written.content()) {
             return Err(format!("epoch {epoch}: {wrong}"));
+        }
+    }
+    Ok(())
+}
+
+/// What waits in a partition that an epoch calls idle was written after all that the epochs before have of its source.
+fn check_idle(
+    case: &Case,
+    kafka: &Kafka,
+    record: &Journalled,
+    from: &BTreeMap<(usize, u32), i64>,
+) -> Result<(), String> {
+    let brokers = kafka.lock();
+    for (index, source) in case.job.sources.iter().enumerate() {
+        let read = from.range((index, 0)..(index + 1, 0));
+        let newest = read.filter_map(|(&(_, partition), &from)| {
+            let all = brokers.ever_committed(&source.topic, partition as usize);
+            let read = all.iter().rev().find(|(offset, _)| *offset < from);
+            read.map(|(_, record)| record.timestamp_ms)
+        });
+        let newest = newest.max().unwrap_or(i64::MIN);
+        for &partition in record.time.idle.get(&source.name).into_iter().flatten() {
+            let from = from.get(&(index, partition)).copied().unwrap_or(0);
+            let all = brokers.ever_committed(&source.topic, partition as usize);
+            let waits = all.into_iter().find(|(offset, _)| *offset >= from);
+            if let Some((offset, waits)) = waits
+                && waits.timestamp_ms < newest
+            {
+                let before = newest - waits.timestamp_ms;
+                return Err(format!(
+                    "partition {partition} of '{}' is called idle, and offset {offset} waits there, written {before} ms before what was read",
+                    source.topic
+                ));
+            }
         }
     }
     Ok(())

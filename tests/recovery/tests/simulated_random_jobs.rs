@@ -50,6 +50,23 @@ fn a_partition_that_is_added_changes_nothing_of_what_is_done_again() {
 }
 
 #[test]
+fn a_backlog_is_not_silence() {
+    let faults = Faults {
+        leader_away: 600,
+        ..Faults::NONE
+    };
+    under(
+        "a_backlog_is_not_silence",
+        Dangers {
+            backlog: 10,
+            crash: 4,
+            faults,
+            ..Dangers::NONE
+        },
+    );
+}
+
+#[test]
 fn a_stopped_process_that_goes_on_repeats_nothing() {
     let faults = Faults {
         left_open: 60,

@@ -46,6 +46,8 @@ pub struct Dangers {
     pub retention: u32,
     /// A transaction that was left open expires.
     pub expire: u32,
+    /// All that is still to come of a topic is written at once.
+    pub backlog: u32,
     /// A topic gets another partition, and producers write to it, too.
     pub grow: u32,
     /// A topic is deleted and made again: the job must be refused, and what it committed until then must be right.
@@ -66,6 +68,7 @@ impl Dangers {
         disk_full: 0,
         retention: 0,
         expire: 0,
+        backlog: 0,
         grow: 0,
         remake: 0,
         aborted_input: false,
@@ -95,6 +98,7 @@ impl Dangers {
             retention: often(3),
             expire: often(3),
             aborted_input: often(1) > 0,
+            backlog: often(2),
             grow: often(2),
             // The end of everything that comes after: seldom.
             remake: u32::from(often(1) > 1),

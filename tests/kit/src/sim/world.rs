@@ -304,6 +304,8 @@ impl<'a> World<'a> {
             self.retain();
         } else if is(dangers.expire) {
             self.expire();
+        } else if is(dangers.backlog) {
+            self.backlog();
         } else if is(dangers.grow) {
             self.grow();
         } else if is(dangers.remake) {
@@ -531,6 +533,24 @@ impl<'a> World<'a> {
         brokers.make_topic(topic, partitions);
         drop(brokers);
         self.note("a topic is made again");
+    }
+
+    /// Producers write all that is still to come of a topic.
+    fn backlog(&mut self) {
+        let Some(topic) = self
+            .input
+            .choose(&mut self.rng)
+            .map(|feed| feed.topic.clone())
+        else {
+            return;
+        };
+        let mut brokers = self.kafka.lock();
+        brokers.now_ms = self.clock.wall_ms();
+        for feed in self.input.iter_mut().filter(|feed| feed.topic == topic) {
+            for record in feed.records.drain(..) {
+                brokers.append(&feed.topic, feed.partition, record.as_deref());
+            }
+        }
     }
 
     /// Producers write some of the input.
