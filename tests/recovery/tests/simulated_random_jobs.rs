@@ -52,14 +52,15 @@ fn a_partition_that_is_added_changes_nothing_of_what_is_done_again() {
 #[test]
 fn a_backlog_is_not_silence() {
     let faults = Faults {
-        leader_away: 600,
+        leader_away: 200,
+        starved: 15,
         ..Faults::NONE
     };
     under(
         "a_backlog_is_not_silence",
         Dangers {
-            backlog: 10,
-            crash: 4,
+            backlog: 1,
+            crash: 2,
             faults,
             ..Dangers::NONE
         },

@@ -45,6 +45,8 @@ pub struct Faults {
     pub delayed: u32,
     /// A partition's leader is away at a poll.
     pub leader_away: u32,
+    /// Polls bring nothing of a partition from now on, for a while, although there is something: others are in front of it.
+    pub starved: u32,
     /// A call takes long: up to a minute.
     pub slow: u32,
 }
@@ -57,6 +59,7 @@ impl Faults {
         answer_lost: 0,
         delayed: 0,
         leader_away: 0,
+        starved: 0,
         slow: 0,
     };
 }

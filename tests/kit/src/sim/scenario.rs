@@ -87,6 +87,7 @@ impl Dangers {
                 answer_lost: often(30),
                 delayed: often(30),
                 leader_away: often(100),
+                starved: often(5),
                 slow: often(20),
             },
             crash: often(8),

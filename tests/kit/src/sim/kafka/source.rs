@@ -7,16 +7,20 @@ use rand::RngExt;
 use tidemill_connectors_api::{Described, Error, Source, SourceBatch};
 use tidemill_types::ErrorKind;
 
-use super::{Kafka, Topic};
+use super::{Faults, Kafka, Topic};
 
 /// How many records of a partition a poll brings at most.
 const POLL_RECORDS_MAX: usize = 4;
+/// For how many polls a partition may be left out: the end of it is told several times meanwhile.
+const POLLS_STARVED: std::ops::Range<u32> = 20..300;
 
 /// A reader of one topic.
 pub struct SimSource {
     kafka: Kafka,
     topic: String,
     positions: BTreeMap<u32, i64>,
+    /// For how many polls a partition is still left out.
+    starved: BTreeMap<u32, u32>,
     /// The topic that was opened.
     id: u64,
 }
@@ -28,6 +32,7 @@ impl SimSource {
             kafka,
             topic,
             positions: BTreeMap::new(),
+            starved: BTreeMap::new(),
             id: 0,
         }
     }
@@ -124,7 +129,19 @@ impl Source for SimSource {
             self.retained(topic)?;
         }
         for (&partition, position) in &mut self.positions {
-            let away = brokers.faults.leader_away;
+            let Faults {
+                leader_away: away,
+                starved,
+                ..
+            } = brokers.faults;
+            let left_out = self.starved.entry(partition).or_default();
+            *left_out = left_out.saturating_sub(1);
+            if brokers.strikes(starved) {
+                *left_out = brokers.rng.random_range(POLLS_STARVED);
+            }
+            if *left_out > 0 && starved > 0 {
+                continue;
+            }
             let count = brokers.rng.random_range(0..=POLL_RECORDS_MAX);
             if brokers.strikes(away) || count == 0 {
                 continue;
