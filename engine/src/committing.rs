@@ -181,6 +181,14 @@ impl Commits {
         self.to_trim = Some(before);
     }
 
+    /// True while it is not known what became of a commit.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.group
+            .as_ref()
+            .is_some_and(|group| group.doubt.is_some())
+    }
+
     /// Adds a complete epoch.
     pub fn add(&mut self, epoch: CompleteEpoch) {
         self.waiting.push_back(epoch);

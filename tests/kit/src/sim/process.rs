@@ -128,6 +128,12 @@ impl Process {
         self.shared.status.snapshot()
     }
 
+    /// True while it does not know what became of its last commit.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.commits.is_in_doubt()
+    }
+
     /// True once it has ended by itself.
     #[must_use]
     pub const fn is_done(&self) -> bool {

@@ -415,6 +415,13 @@ impl<'a> World<'a> {
             }
             return self.ended(&error);
         }
+        // The worst moment to be stopped.
+        if part == Part::Commits
+            && self.machines[at].process.is_in_doubt()
+            && self.rng.random_range(0..1_000) < self.dangers.zombie * 40
+        {
+            self.stop_one();
+        }
         // Whoever waits for an answer waits with all that it is made of.
         let delay_ms = self.kafka.lock().take_delay_ms();
         self.clock.pass(delay_ms);
