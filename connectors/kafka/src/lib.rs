@@ -2,8 +2,8 @@
 //! one transaction per commit.
 //!
 //! Promises: positions are exact and only committed records are read; what is retained no longer, or is of a topic that was made again, is
-//! refused, never skipped; a commit is one Kafka transaction (outputs and journal record; the consumer group is told the source offsets besides); an owner
-//! that was replaced can commit nothing any more (KIP-98 fencing).
+//! refused, never skipped; a commit is one Kafka transaction (outputs and journal record; the consumer group is told the source offsets
+//! besides); an owner that was replaced can commit nothing any more (KIP-98 fencing).
 //! Does not: join consumer groups, follow a topic that gets more partitions while a job runs, or resume a transaction whose outcome is
 //! unknown: the journal tells.
 //! All `unsafe` lies in `native`: librdkafka's batch calls, which its Rust binding doesn't offer.
