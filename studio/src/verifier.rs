@@ -40,6 +40,9 @@ pub struct VerifySettings {
     pub audit_within_ms: i64,
     /// True if the inputs were closed and the job ended: then nothing may be pending.
     pub ended: bool,
+    /// How much later than when its record was written an event's time may be, in milliseconds: no event moves a watermark beyond that, so the
+    /// job may be behind what the events say by so much.
+    pub ahead_ms: i64,
 }
 
 impl VerifySettings {
@@ -51,6 +54,7 @@ impl VerifySettings {
             partitions: 4,
             audit_within_ms: 5_000,
             ended: false,
+            ahead_ms: 0,
         }
     }
 }
@@ -207,7 +211,9 @@ fn compare_daily(
     let reached = if settings.ended {
         Some(i64::MAX)
     } else {
-        progress.reached_by_all(settings.partitions)
+        progress
+            .reached_by_all(settings.partitions)
+            .map(|reached| reached - settings.ahead_ms)
     };
     let closed = |day: i64| {
         reached.is_some_and(|reached| day + DAY_MS <= reached.saturating_sub(WINDOW_DELAY_MS))

@@ -136,7 +136,8 @@ impl Audit {
         let reached = if settings.ended {
             Some(i64::MAX)
         } else {
-            self.progress.reached_by_all(settings.partitions)
+            let reached = self.progress.reached_by_all(settings.partitions);
+            reached.map(|reached| reached - settings.ahead_ms)
         };
         for (uuid, change) in self.changes.iter().filter(|(_, change)| !change.found) {
             if reached.is_some_and(|reached| change.ts.saturating_add(self.within_ms) < reached) {

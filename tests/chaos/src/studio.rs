@@ -122,6 +122,8 @@ impl EventSink for Sink<'_> {
 pub fn verify(mirror: &Mirror) -> Result<(Report, AtomicReport)> {
     let settings = VerifySettings {
         partitions: PARTITIONS,
+        // The load is not ahead of its clock by more.
+        ahead_ms: 100,
         ..VerifySettings::at(WallClock::now_ms())
     };
     let rows = tidemill_studio::verify(mirror, mirror, &settings)?;
