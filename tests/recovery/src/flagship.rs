@@ -9,7 +9,7 @@ use tidemill_studio::{
     Error, EventSink, Generator, InputReader, OutputReader, VerifySettings, verify,
 };
 use tidemill_tests_kit::sim::clock::BEGIN_MS;
-use tidemill_tests_kit::sim::kafka::Kafka;
+use tidemill_tests_kit::sim::kafka::{Kafka, Record};
 use tidemill_tests_kit::sim::scenario::{Job, Topic};
 
 const SQL: &str = include_str!("../../../jobs/catalog/studio_finance.sql");
@@ -105,34 +105,40 @@ pub fn check(kafka: &Kafka) -> Result<(), String> {
 /// What was ever committed to the simulated topics.
 struct Logs<'a>(&'a Kafka);
 
-impl InputReader for Logs<'_> {
-    fn read(&self, topic: &str, on_record: &mut OnInput<'_>) -> Result<(), Error> {
+impl Logs<'_> {
+    /// Each record of a topic, with its partition and offset.
+    fn each(&self, topic: &str, mut on_record: impl FnMut(u32, i64, &Record)) {
         let brokers = self.0.lock();
-        let count = brokers
-            .topic(topic)
-            .map_or(0, |topic| topic.partitions.len());
-        for (number, partition) in (0..).zip(0..count) {
+        for (number, partition) in (0..).zip(0..brokers.partitions(topic)) {
             for (offset, record) in brokers.ever_committed(topic, partition) {
-                on_record(number, offset, record.value.as_deref().unwrap_or_default());
+                on_record(number, offset, record);
             }
         }
+    }
+}
+
+impl InputReader for Logs<'_> {
+    fn read(&self, topic: &str, on_record: &mut OnInput<'_>) -> Result<(), Error> {
+        self.each(topic, |partition, offset, record| {
+            on_record(
+                partition,
+                offset,
+                record.value.as_deref().unwrap_or_default(),
+            );
+        });
         Ok(())
     }
 }
 
 impl OutputReader for Logs<'_> {
     fn read(&self, topic: &str, on_record: &mut OnOutput<'_>) -> Result<(), Error> {
-        let brokers = self.0.lock();
-        let count = brokers
-            .topic(topic)
-            .map_or(0, |topic| topic.partitions.len());
-        for (number, partition) in (0..).zip(0..count) {
-            for (offset, record) in brokers.ever_committed(topic, partition) {
-                let key = record.key.as_deref().unwrap_or_default();
-                let epoch = record.epoch.unwrap_or(0);
-                on_record(number, offset, epoch, key, record.value.as_deref());
-            }
-        }
+        self.each(topic, |partition, offset, record| {
+            let (key, epoch) = (
+                record.key.as_deref().unwrap_or_default(),
+                record.epoch.unwrap_or(0),
+            );
+            on_record(partition, offset, epoch, key, record.value.as_deref());
+        });
         Ok(())
     }
 }

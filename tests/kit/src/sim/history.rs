@@ -56,9 +56,7 @@ pub fn read(brokers: &Brokers, job: &str, sinks: &[String]) -> Result<Vec<Commit
         );
     }
     for sink in sinks {
-        let partitions = brokers
-            .topic(sink)
-            .map_or(0, |topic| topic.partitions.len());
+        let partitions = brokers.partitions(sink);
         for partition in 0..partitions {
             let mut newest = 0;
             for (offset, record) in brokers.ever_committed(sink, partition) {

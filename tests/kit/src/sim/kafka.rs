@@ -174,6 +174,12 @@ impl Brokers {
         self.topics.get(name)
     }
 
+    /// How many partitions a topic has; none if there is no such topic.
+    #[must_use]
+    pub fn partitions(&self, topic: &str) -> usize {
+        self.topic(topic).map_or(0, |topic| topic.partitions.len())
+    }
+
     /// Names of all topics.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         self.topics.keys().map(String::as_str)
@@ -325,11 +331,12 @@ impl Brokers {
         std::mem::take(&mut self.delay_ms)
     }
 
-    /// A call takes its time.
-    fn answer(&mut self) {
+    /// A call takes its time; true if it fails before it had any effect.
+    fn refuses(&mut self) -> bool {
         if self.strikes(self.faults.slow) {
             self.delay_ms += self.rng.random_range(1_000..60_000);
         }
+        self.strikes(self.faults.refused)
     }
 
     /// True as often as a fault of this frequency strikes.

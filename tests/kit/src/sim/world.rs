@@ -502,9 +502,7 @@ impl<'a> World<'a> {
         };
         let topic = self.input[at].topic.clone();
         let mut brokers = self.kafka.lock();
-        let partition = brokers
-            .topic(&topic)
-            .map_or(0, |topic| topic.partitions.len());
+        let partition = brokers.partitions(&topic);
         brokers.add_partition(&topic);
         drop(brokers);
         self.has_grown = true;
@@ -534,9 +532,7 @@ impl<'a> World<'a> {
         }
         self.is_remade = true;
         let topic = &source.options["topic"];
-        let partitions = brokers
-            .topic(topic)
-            .map_or(0, |topic| topic.partitions.len());
+        let partitions = brokers.partitions(topic);
         brokers.make_topic(topic, partitions);
         drop(brokers);
         self.note("a topic is made again");

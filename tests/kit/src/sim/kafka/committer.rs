@@ -74,9 +74,8 @@ impl SimCommitter {
         };
         let kafka = self.kafka.clone();
         let mut brokers = kafka.lock();
-        brokers.answer();
         let faults = brokers.faults;
-        if brokers.strikes(faults.refused) {
+        if brokers.refuses() {
             return Err(retry("the transaction could not begin"));
         }
         if brokers.producer(&self.transactional_id).epoch != producer_epoch {
@@ -122,9 +121,7 @@ fn retry(what: &str) -> Error {
 impl Committer for SimCommitter {
     fn fence(&mut self) -> Result<(), Error> {
         let mut brokers = self.kafka.lock();
-        brokers.answer();
-        let refused = brokers.faults.refused;
-        if brokers.strikes(refused) {
+        if brokers.refuses() {
             return Err(retry("the brokers do not answer"));
         }
         brokers.make_topic_if_missing(&self.journal, 1);
@@ -140,9 +137,7 @@ impl Committer for SimCommitter {
 
     fn read_journal(&mut self, from: Epoch) -> Result<Vec<Vec<u8>>, Error> {
         let mut brokers = self.kafka.lock();
-        brokers.answer();
-        let refused = brokers.faults.refused;
-        if brokers.strikes(refused) {
+        if brokers.refuses() {
             return Err(retry("the brokers do not answer"));
         }
         let entries = brokers.committed(&self.journal, 0);

@@ -66,9 +66,7 @@ impl SimSource {
     /// A call fails now and then.
     fn call(&self) -> Result<(), Error> {
         let mut brokers = self.kafka.lock();
-        brokers.answer();
-        let refused = brokers.faults.refused;
-        if brokers.strikes(refused) {
+        if brokers.refuses() {
             return Err(self.away());
         }
         Ok(())
