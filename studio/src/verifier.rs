@@ -84,6 +84,15 @@ impl Progress {
         }
     }
 
+    /// The time that the job has come to for certain.
+    fn reached(&self, settings: &VerifySettings) -> Option<i64> {
+        if settings.ended {
+            return Some(i64::MAX);
+        }
+        let reached = self.reached_by_all(settings.partitions);
+        reached.map(|reached| reached - settings.ahead_ms)
+    }
+
     fn reached_by_one(&self) -> Option<i64> {
         self.0.values().max().copied()
     }
@@ -208,13 +217,7 @@ fn compare_daily(
     progress: &Progress,
     settings: &VerifySettings,
 ) -> Result<SinkReport, Error> {
-    let reached = if settings.ended {
-        Some(i64::MAX)
-    } else {
-        progress
-            .reached_by_all(settings.partitions)
-            .map(|reached| reached - settings.ahead_ms)
-    };
+    let reached = progress.reached(settings);
     let closed = |day: i64| {
         reached.is_some_and(|reached| day + DAY_MS <= reached.saturating_sub(WINDOW_DELAY_MS))
     };

@@ -133,12 +133,7 @@ impl Audit {
     }
 
     fn count_missing(&self, settings: &VerifySettings, report: &mut SinkReport) {
-        let reached = if settings.ended {
-            Some(i64::MAX)
-        } else {
-            let reached = self.progress.reached_by_all(settings.partitions);
-            reached.map(|reached| reached - settings.ahead_ms)
-        };
+        let reached = self.progress.reached(settings);
         for (uuid, change) in self.changes.iter().filter(|(_, change)| !change.found) {
             if reached.is_some_and(|reached| change.ts.saturating_add(self.within_ms) < reached) {
                 report.missing += 1;
