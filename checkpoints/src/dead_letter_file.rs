@@ -23,24 +23,23 @@ const FILE_BYTES: u64 = 64 << 20;
 /// The dead letters that are kept beside the state.
 #[derive(Debug, Clone)]
 pub struct DeadLetterFile {
-    dir: PathBuf,
+    root: PathBuf,
     file_bytes: u64,
 }
 
 impl DeadLetterFile {
+    /// Where the newest are, below a state directory.
+    pub const NEWEST: &str = "dead-letters/newest.jsonl";
+    const OLDER: &str = "dead-letters/older.jsonl";
+    const FOLDER: &str = "dead-letters";
+
     /// Those under a state directory. Touches nothing yet.
     #[must_use]
     pub fn new(root: &Path) -> Self {
         Self {
-            dir: root.join("dead-letters"),
+            root: root.to_owned(),
             file_bytes: FILE_BYTES,
         }
-    }
-
-    /// Where the newest are.
-    #[must_use]
-    pub fn newest(&self) -> PathBuf {
-        self.dir.join("newest.jsonl")
     }
 
     /// Adds an epoch's dead letters, each a JSON object.
@@ -56,13 +55,14 @@ impl DeadLetterFile {
         if objects.peek().is_none() {
             return Ok(());
         }
-        fs::create_dir_all(&self.dir).map_err(Error::file("create", &self.dir))?;
-        let newest = self.newest();
+        let folder = self.root.join(Self::FOLDER);
+        fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+        let newest = self.root.join(Self::NEWEST);
         let file = OpenOptions::new().create(true).append(true).open(&newest);
         let file = file.map_err(Error::file("write to", &newest))?;
         let size = write(file, epoch, objects).map_err(Error::file("write to", &newest))?;
         if size > self.file_bytes {
-            let older = self.dir.join("older.jsonl");
+            let older = self.root.join(Self::OLDER);
             fs::rename(&newest, &older).map_err(Error::file("rename", &newest))?;
         }
         Ok(())
@@ -86,7 +86,11 @@ fn write<'a>(file: File, epoch: Epoch, objects: impl Iterator<Item = &'a [u8]>) 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
+
+    use tidemill_types::Epoch;
+
+    use super::DeadLetterFile;
 
     #[test]
     fn lines_carry_their_epoch_and_the_older_of_two_full_files_is_replaced() {

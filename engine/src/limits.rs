@@ -10,7 +10,7 @@ use tidemill_connectors_api::Committer;
 type OfSinks = Vec<Option<u64>>;
 
 /// The limits of a run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Limits {
     now: OfSinks,
     /// Of the journalled epochs that had others.
@@ -54,18 +54,15 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use tidemill_types::Epoch;
+    use std::collections::BTreeMap;
+
+    use super::Limits;
 
     #[test]
     fn a_journalled_epoch_has_the_limits_that_its_record_tells() {
-        let record = |epoch, record_bytes_max| Record {
-            record_bytes_max,
-            ..Record::new(Epoch(epoch), String::new(), String::new(), 0)
-        };
         let limits = Limits {
             now: vec![None, Some(10)],
-            replayed: BTreeMap::from([(3, record(3, vec![Some(5), None]).record_bytes_max)]),
+            replayed: BTreeMap::from([(3, vec![Some(5), None])]),
         };
         assert_eq!((limits.of(0, 3), limits.of(1, 3)), (5, usize::MAX));
         assert_eq!((limits.of(0, 4), limits.of(1, 4)), (usize::MAX, 10));

@@ -104,7 +104,9 @@ impl Coordinator {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::VecDeque;
+
+    use super::{ANSWERS_MIN, Missing, Replaying};
 
     #[test]
     fn a_partition_is_short_once_it_was_said_often_enough_and_never_while_it_is_away() {

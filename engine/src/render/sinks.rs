@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion_expr::Expr;
+use tidemill_checkpoints::DeadLetterFile;
 use tidemill_formats::json::Encoder;
 use tidemill_jobs::plan::{NodeId, NodeOp, SinkMode, SinkPlan};
 use tidemill_operators::decode::ledger_rows;
@@ -76,7 +77,7 @@ impl Renderer<'_, '_> {
                         sink.on_epoch(&changes, limits.of(index, epoch))?;
                     if !oversized.is_empty() {
                         let (told, whole) = letters(&name, &oversized, &uncomputed)?;
-                        dead.push(told);
+                        dead.extend(told);
                         kept.push(whole);
                     }
                     if !records.is_empty() && !is_committed {
@@ -173,23 +174,21 @@ impl Renderer<'_, '_> {
 /// So much of a record that is too large stands in its dead letter, in bytes.
 const BEGINNING_BYTES: usize = 1_024;
 
-/// What is too large for a sink, counted, as rows of the ledger: their beginnings, and all of them.
+/// What is too large for a sink as rows of the ledger: their beginnings, counted, and all of them.
 fn letters(
     sink: &str,
     oversized: &[DeadLetter],
     uncomputed: &Uncomputed,
-) -> Result<(Packet, Packet), operators::Error> {
-    let told: Vec<_> = oversized.iter().map(beginning).collect();
-    uncomputed.failed.add(told.len() as u64);
-    let rows = |letters| {
-        let rows = ledger_rows(&uncomputed.ledger, letters);
-        let rows = rows.map_err(|source| operators::Error::Columns {
-            operator: sink.to_owned(),
-            source,
-        });
-        rows.map(|rows| Packet::from(ChangeBatch::inserts(rows)))
+) -> Result<(Option<Packet>, Packet), operators::Error> {
+    let error = |source| operators::Error::Columns {
+        operator: sink.to_owned(),
+        source,
     };
-    Ok((rows(&told)?, rows(oversized)?))
+    let told: Vec<_> = oversized.iter().map(beginning).collect();
+    let told = uncomputed.rows(&told).map_err(error)?;
+    let whole = ledger_rows(&uncomputed.ledger, oversized).map_err(error)?;
+    let whole = Packet::from(ChangeBatch::inserts(whole));
+    Ok((told.map(Packet::from), whole))
 }
 
 /// A dead letter of a record that is too large, small enough for a sink itself.
@@ -197,8 +196,9 @@ fn beginning(letter: &DeadLetter) -> DeadLetter {
     let end = letter.bytes.len().min(BEGINNING_BYTES);
     DeadLetter {
         reason: format!(
-            "{}; the first {end} bytes of it are here, all of them in 'dead-letters/newest.jsonl' of the state directory",
-            letter.reason
+            "{}; the first {end} bytes of it are here, all of them in '{}' of the state directory",
+            letter.reason,
+            DeadLetterFile::NEWEST
         ),
         bytes: letter.bytes[..end].to_vec(),
         ..letter.clone()
