@@ -44,7 +44,7 @@ impl GroupOffsets {
 
     /// The sources stand here; the group is told so if it is time.
     pub fn reached(&mut self, reader: &Fetcher, offsets: &[SourceOffset]) {
-        self.newest = offsets.to_vec();
+        offsets.clone_into(&mut self.newest);
         while let Some(answer) = self.answers.next(Duration::ZERO) {
             self.is_answered = true;
             tracing::debug!(

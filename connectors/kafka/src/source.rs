@@ -2,7 +2,8 @@
 //!
 //! A record without a value is an empty record. While no broker answers, polls find nothing; librdkafka connects again by itself.
 //! Besides, every second it is asked, without waiting for the answer, where the partitions end and whether it is still the same topic: one
-//! that was deleted and made again has other records at the same offsets. That partitions were added is told; they are read after the next open.
+//! that was deleted and made again has other records at the same offsets. That partitions were added is told; they are read after the next
+//! open.
 
 mod watch;
 

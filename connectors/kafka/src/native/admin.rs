@@ -1,5 +1,6 @@
-//! Questions to the brokers that the binding doesn't offer: which topic it is, where partitions begin and end (all in one request), and
-//! the deletion of a partition's oldest records, and what a consumer group is told. Asked over any client; the answer is taken from a queue, at once or later.
+//! Questions to the brokers that the binding doesn't offer: which topic it is, where partitions begin and end (all in one request), the
+//! deletion of a partition's oldest records, and where a consumer group stands. Asked over any client; the answer is taken from a queue, at
+//! once or later.
 
 use std::ffi::CString;
 use std::time::Duration;
