@@ -15,6 +15,7 @@ use tidemill_types::{Epoch, ErrorKind};
 
 use crate::error::{advice, failed, kind_of};
 use crate::group_offsets::GroupOffsets;
+use crate::hanging::{self, Ended};
 use crate::journal::{self, Marks};
 use crate::limits::Limits;
 use crate::native::{Fetcher, ProducedRecord};
@@ -28,6 +29,10 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 const FENCE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long an abort may take: it only spares readers the wait until the transaction expires.
 const ABORT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long the brokers may take to make visible what was committed, after one of them went away.
+const MARKERS_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often is looked whether they have.
+const MARKERS_WAIT: Duration = Duration::from_millis(5);
 /// How often in a row an epoch alone may take longer than a transaction may: then it always will.
 const EXPIRED_MAX: u32 = 3;
 
@@ -40,6 +45,8 @@ pub struct KafkaCommitter {
     /// What the topics take; known from the first fence on.
     limits: Option<Limits>,
     marks: Marks,
+    /// How the newest transaction before a fence ended, until that is true of every partition.
+    newest_end: Option<Ended>,
     /// How often in a row one epoch alone took longer than a transaction may.
     expired: u32,
     /// Present from a successful fence until a commit fails.
@@ -55,6 +62,7 @@ impl KafkaCommitter {
             reader: None,
             limits: None,
             marks: Marks::new(),
+            newest_end: None,
             expired: 0,
             transactions: None,
         }
@@ -120,6 +128,7 @@ impl KafkaCommitter {
         };
         reader.drain_events();
         self.marks.take_answers(reader);
+        transactions.has_ended(&self.options, reader)?;
         let began = Instant::now();
         let deadline = began + self.options.transaction_timeout;
         let client = transactions.producer.client();
@@ -213,10 +222,16 @@ impl Committer for KafkaCommitter {
             .client()
             .fetch_metadata(Some(&options.journal_topic), CONNECT_WAIT_MAX);
         connect.map_err(|e| failed(&action, &e))?;
+        // Kept from a fence that was not finished: this one would only hear of that.
+        if self.newest_end.is_none() {
+            self.newest_end = hanging::newest_end(options)?;
+        }
         producer
             .client()
             .init_transactions(FENCE_WAIT_MAX)
             .map_err(|e| failed(&action, &e))?;
+        hanging::finish(reader, options, self.newest_end)?;
+        self.newest_end = None;
         self.transactions = Some(Transactions {
             producer,
             sinks,
@@ -292,6 +307,33 @@ struct Transactions {
 }
 
 impl Transactions {
+    /// Fails if the transaction before may be hanging: a broker went away, and there is no end of it within a moment. The next one must not be
+    /// begun then, since it would end both.
+    fn has_ended(&self, options: &CommitterOptions, reader: &Fetcher) -> Result<(), Error> {
+        let lost = [
+            self.producer.take_trouble(),
+            reader.client().context().take_trouble(),
+        ];
+        if lost == [false, false] {
+            return Ok(());
+        }
+        let since = Instant::now();
+        loop {
+            let open = hanging::open_partitions(reader, &options.topics())?;
+            if open.is_empty() {
+                return Ok(());
+            }
+            if since.elapsed() > MARKERS_WAIT_MAX {
+                let message = format!(
+                    "a broker of kafka at '{}' went away just after a commit, and topic '{}' does not show it yet; it is looked after",
+                    options.bootstrap, open[0].0
+                );
+                return Err(Error::new(ErrorKind::Retry, message));
+            }
+            std::thread::sleep(MARKERS_WAIT);
+        }
+    }
+
     /// Waits for what was sent, and commits it.
     fn end(
         &self,

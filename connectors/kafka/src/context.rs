@@ -1,5 +1,6 @@
 //! What librdkafka tells besides results: log lines, client errors, failed deliveries.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientContext;
@@ -27,6 +28,7 @@ pub struct DeliveryFailure {
 #[derive(Debug, Default)]
 pub struct Context {
     problem: Mutex<Option<String>>,
+    is_troubled: AtomicBool,
     failure: Mutex<Option<DeliveryFailure>>,
 }
 
@@ -45,6 +47,12 @@ impl Context {
     pub fn on_error(&self, reason: &str) {
         tracing::warn!(target: "librdkafka", "{reason}");
         *lock(&self.problem) = Some(reason.to_owned());
+        self.is_troubled.store(true, Ordering::Relaxed);
+    }
+
+    /// True if there was a client error since this was last asked.
+    pub fn take_trouble(&self) -> bool {
+        self.is_troubled.swap(false, Ordering::Relaxed)
     }
 
     /// The last client error, as a part of a message.

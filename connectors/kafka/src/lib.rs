@@ -12,6 +12,7 @@ mod committer;
 mod context;
 mod error;
 mod group_offsets;
+mod hanging;
 mod journal;
 mod limits;
 mod native;
@@ -20,6 +21,7 @@ mod producer;
 mod source;
 pub mod tools;
 mod topics;
+mod wire;
 
 use tidemill_connectors_api::{Committer, Connector, Error, Options, SinkSpec, Source};
 

@@ -181,6 +181,15 @@ impl SourceOptions {
 }
 
 impl CommitterOptions {
+    /// Everything that is written to: the sinks' topics, each once, and the journal's.
+    pub fn topics(&self) -> Vec<&str> {
+        let sinks = self.sinks.iter().map(|sink| sink.topic.as_str());
+        let mut topics: Vec<_> = sinks.chain([self.journal_topic.as_str()]).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
     /// Reads the options of all sinks of a job, which share one producer: what one of them sets holds for all.
     pub fn parse(job: &str, specs: &[SinkSpec]) -> Result<Self, Error> {
         let own = ["topic", "bootstrap.servers", "partitions", "journal.topic"];

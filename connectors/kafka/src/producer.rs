@@ -17,6 +17,9 @@ const DELIVERY_SLICE: Duration = Duration::from_millis(20);
 /// How long is waited for room in the local queue before it is tried again.
 const ROOM_SLICE: Duration = Duration::from_millis(1);
 
+/// How many of the client's events are looked at for trouble.
+const EVENTS_MAX: usize = 50;
+
 /// Why a record was not written.
 #[derive(Debug)]
 pub enum SendError {
@@ -54,6 +57,15 @@ impl TopicProducer {
     /// The client, for transactions.
     pub const fn client(&self) -> &BaseProducer<Context> {
         &self.client
+    }
+
+    /// True if the client told of a lost connection, or of other trouble with the brokers, since this was last asked.
+    pub fn take_trouble(&self) -> bool {
+        // One event each; what is beyond comes up next time.
+        for _ in 0..EVENTS_MAX {
+            self.client.poll(Duration::ZERO);
+        }
+        self.client.client().context().take_trouble()
     }
 
     /// The id of a topic.

@@ -8,6 +8,8 @@
 mod broker;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use broker::Broker;
@@ -644,4 +646,52 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
         [(0, 0, b"after".to_vec())]
     );
     broker.script("stop");
+}
+
+#[test]
+fn a_commit_that_was_answered_is_there_once_although_the_broker_dies_before_its_markers() {
+    let broker = Broker::start("kafka-markers");
+    let sinks = ["first", "second", "third"];
+    for sink in sinks {
+        broker.create_topic(sink, 6, &[]);
+    }
+    let count = |sink: &str, number: u64| {
+        let records = records(&broker, sink, true).into_iter();
+        records.filter(|record| record.3 == Some(number)).count()
+    };
+    for (round, owner_dies) in [true, false].into_iter().enumerate() {
+        let [before, last, next] = [1, 2, 3].map(|number| number + 3 * round as u64);
+        let mut owner = committer(&broker, "markers", &sinks, &[]);
+        owner.fence().unwrap();
+        owner.commit(&[epoch(before, 3, 0..200)]).unwrap();
+        let process = fs::read_to_string(broker.data.join("broker.pid")).unwrap();
+        owner.commit(&[epoch(last, 3, 0..200)]).unwrap();
+        // Within a millisecond or two; the script takes longer.
+        let killed = Command::new("kill").args(["-9", process.trim()]).status();
+        assert!(killed.unwrap().success());
+        broker.script("stop");
+        broker.script("start");
+        if owner_dies {
+            owner = committer(&broker, "markers", &sinks, &[]);
+            while let Err(error) = owner.fence() {
+                assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
+            }
+        }
+        // It writes to a few of the partitions only, and so ends in these only what came before.
+        while let Err(error) = owner.commit(&[epoch(next, 3, 0..1)]) {
+            eprintln!("COMMIT {error}");
+            assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
+            if owner.fence().is_ok() {
+                let journal = owner.read_journal(Epoch(before)).unwrap();
+                let stands = format!("journal {last}").into_bytes();
+                assert_eq!(journal.last(), Some(&stands), "it was acknowledged");
+            }
+        }
+        let counts = || sinks.map(|sink| [before, last, next].map(|number| count(sink, number)));
+        let since = Instant::now();
+        while counts() != [[201, 201, 2]; 3] {
+            let waits = since.elapsed() < Duration::from_secs(20);
+            assert!(waits, "owner dies: {owner_dies}, {:?}", counts());
+        }
+    }
 }

@@ -25,8 +25,10 @@ const NO_TOPIC_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 pub enum End {
     /// The oldest retained record.
     Oldest,
-    /// After the newest record that `read_committed` readers see.
+    /// After the newest record that `read_committed` readers see: before the first of a transaction that has no end yet.
     Newest,
+    /// After the newest record of all.
+    Written,
 }
 
 /// A question, or a wish.
@@ -90,9 +92,11 @@ impl Answers {
             Question::Offsets(topic, partitions, end) => {
                 let at = match end {
                     End::Oldest => Offset::Beginning,
-                    End::Newest => Offset::End,
+                    End::Newest | End::Written => Offset::End,
                 };
-                options.read_committed();
+                if end != End::Written {
+                    options.read_committed();
+                }
                 let list = list_of(topic, partitions.iter().map(|&partition| (partition, at)));
                 // SAFETY: client, list, options and queue are alive; the list is copied.
                 unsafe {

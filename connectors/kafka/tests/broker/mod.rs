@@ -9,7 +9,8 @@ use tidemill_connectors_kafka::tools::{TopicSpec, create_topics};
 
 /// A broker with its own data and ports.
 pub struct Broker {
-    data: PathBuf,
+    /// Its folder; the file `broker.pid` there has the process id.
+    pub data: PathBuf,
     ports: [u16; 2],
 }
 
