@@ -51,6 +51,17 @@ pub enum Error {
         /// Why, and what to do.
         reason: String,
     },
+    /// The journal ends before a checkpoint. A checkpoint is written only after its epoch was committed, so after a fence this means that the
+    /// journal is not the one it was; before, its readers may not see the end yet.
+    #[error(
+        "the job cannot go on from where it stands: the state directory has a checkpoint of epoch {checkpoint} that the journal does not tell of (it ends with epoch {committed}): the journal was lost, or is another one; restore it, or start anew with an empty state directory"
+    )]
+    JournalBehind {
+        /// The checkpoint's epoch.
+        checkpoint: Epoch,
+        /// The journal's last.
+        committed: Epoch,
+    },
     /// Another run of the job owns the journal.
     #[error("a newer run of the job took over ('{by}' claimed the journal); this one exits")]
     Replaced {
@@ -94,6 +105,7 @@ impl Error {
             Self::UnknownConnector { .. }
             | Self::MixedSinks { .. }
             | Self::Plan { .. }
+            | Self::JournalBehind { .. }
             | Self::Refused { .. } => ErrorKind::Invalid,
             Self::Replaced { .. } => ErrorKind::Fenced,
             Self::ReplayShort { .. } => ErrorKind::Corrupt,

@@ -109,7 +109,7 @@ pub struct Basis<'a> {
     pub sources: Vec<&'a str>,
 }
 
-/// Reads journal and checkpoints, looks at the sources, and decides. Disturbs nobody: a start that is refused leaves a job that runs alone.
+/// Reads journal and checkpoints, looks at the sources, and decides. Disturbs nobody.
 pub fn plan_start(
     committer: &mut dyn Committer,
     sources: &mut [Box<dyn Source>],
@@ -164,9 +164,15 @@ fn usable_checkpoint(
     journal: &[Record],
 ) -> Result<Option<Manifest>, Error> {
     let (checkpoint, rejected) = store.newest_committed(journal)?;
+    let committed = journal.last().map_or(Epoch(0), |last| last.epoch);
     for rejected in rejected {
+        if rejected.epoch > committed {
+            return Err(Error::JournalBehind {
+                checkpoint: rejected.epoch,
+                committed,
+            });
+        }
         if rejected.uncommitted {
-            // A checkpoint is written only after its epoch was committed, so it is the journal that is not the one it was.
             let reason = format!(
                 "the state directory has a checkpoint of epoch {} that the journal does not tell of ({}): the journal was lost, or is another one; \
                  restore it, or start anew with an empty state directory",

@@ -151,7 +151,7 @@ struct Edges {
 
 impl Edges {
     /// Decides how to start and opens the sources there, which disturbs nobody and is where most refusals are told; becomes the job's owner;
-    /// decides again if the journal is another one now; and claims it.
+    /// decides again if the journal is another one now, or was not readable to its end; and claims it.
     fn open(
         plan: &JobPlan,
         connectors: &[Arc<dyn Connector>],
@@ -167,14 +167,19 @@ impl Edges {
             plan_hash,
             sources: names.collect(),
         };
-        let mut start = plan_start(committer.as_mut(), &mut sources, &basis)?;
-        start.open(&mut sources)?;
-        claim(
+        let start = match plan_and_open(committer.as_mut(), &mut sources, &basis) {
+            Err(Error::JournalBehind { checkpoint, .. }) => {
+                tracing::info!(%checkpoint, "the journal does not show the epoch of a checkpoint yet; becoming its owner to be sure of its end");
+                None
+            }
+            planned => Some(planned?),
+        };
+        let start = claim(
             committer.as_mut(),
             &mut sources,
             &basis,
             &settings.owner,
-            &mut start,
+            start,
         )?;
         let ends = if settings.until_caught_up {
             end_offsets(&mut sources)?
@@ -190,30 +195,42 @@ impl Edges {
     }
 }
 
-/// Becomes the job's owner, decides again if somebody wrote to the journal meanwhile, and claims it.
+fn plan_and_open(
+    committer: &mut dyn Committer,
+    sources: &mut [Box<dyn Source>],
+    basis: &Basis<'_>,
+) -> Result<Start, Error> {
+    let mut start = plan_start(committer, sources, basis)?;
+    start.open(sources)?;
+    Ok(start)
+}
+
+/// Becomes the job's owner, decides if that was not possible before, or again if somebody wrote to the journal meanwhile, and claims it.
 fn claim(
     committer: &mut dyn Committer,
     sources: &mut [Box<dyn Source>],
     basis: &Basis<'_>,
     owner: &str,
-    start: &mut Start,
-) -> Result<(), Error> {
+    before: Option<Start>,
+) -> Result<Start, Error> {
+    let mut planned = before;
     let mut tries = 0;
     loop {
         committer.fence()?;
-        if !start.holds(committer)? {
-            *start = plan_start(committer, sources, basis)?;
-            start.open(sources)?;
-        }
+        let start = match planned {
+            Some(start) if start.holds(committer)? => start,
+            _ => plan_and_open(committer, sources, basis)?,
+        };
         let claim = Claim::new(start.committed, owner.to_owned());
         match committer.claim(start.committed, &claim.encode()) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(start),
             Err(error) if error.kind() == ErrorKind::Retry && tries < CLAIM_TRIES => {
                 tracing::warn!(%error, "it is not known whether the journal was claimed; beginning again");
                 tries += 1;
             }
             Err(error) => return Err(error.into()),
         }
+        planned = Some(start);
     }
 }
 

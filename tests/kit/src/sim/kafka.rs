@@ -26,6 +26,8 @@ pub type TransactionId = u64;
 pub enum Outcome {
     /// It goes on; readers of committed data wait before it.
     Open,
+    /// Its records count, and whoever committed it was told so; readers of committed data still wait before it, until the markers are written.
+    Prepared,
     /// Its records count.
     Committed,
     /// Its records never were.
@@ -43,6 +45,8 @@ pub struct Faults {
     pub answer_lost: u32,
     /// A commit's last request is still under way when the caller gives up; it arrives later, or never.
     pub delayed: u32,
+    /// A commit is answered some time before readers see it.
+    pub unmarked: u32,
     /// A partition's leader is away at a poll.
     pub leader_away: u32,
     /// Polls bring nothing of a partition from now on, for a while, although there is something: others are in front of it.
@@ -58,6 +62,7 @@ impl Faults {
         left_open: 0,
         answer_lost: 0,
         delayed: 0,
+        unmarked: 0,
         leader_away: 0,
         starved: 0,
         slow: 0,
@@ -79,6 +84,8 @@ struct Producer {
     /// Whoever has a lower one is fenced.
     epoch: u64,
     open: Option<TransactionId>,
+    /// Of which the markers are still to be written.
+    prepared: Option<TransactionId>,
 }
 
 /// A request to end a transaction that has not arrived yet.
@@ -256,8 +263,13 @@ impl Brokers {
             .unwrap_or_default()
     }
 
-    /// Lets a request that was under way arrive, or lets it be lost.
+    /// Lets what was under way arrive: markers, or a request, which may be lost.
     pub fn deliver_delayed(&mut self) {
+        for id in self.transactional_ids() {
+            if self.rng.random_bool(0.5) {
+                self.write_markers(&id);
+            }
+        }
         if self.delayed.is_empty() {
             return;
         }
@@ -323,6 +335,13 @@ impl Brokers {
     fn end_of(&mut self, transactional_id: &str, outcome: Outcome) {
         if let Some(transaction) = self.producer(transactional_id).open.take() {
             self.end(transaction, outcome);
+        }
+    }
+
+    /// What was committed is seen from now on.
+    fn write_markers(&mut self, transactional_id: &str) {
+        if let Some(transaction) = self.producer(transactional_id).prepared.take() {
+            self.end(transaction, Outcome::Committed);
         }
     }
 

@@ -80,12 +80,13 @@ impl Dangers {
     pub fn draw(seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut often = |per_mille: u32| per_mille * [0, 0, 1, 1, 1, 4][rng.random_range(0..6)];
-        Self {
+        let mut dangers = Self {
             faults: Faults {
                 refused: often(15),
                 left_open: often(30),
                 answer_lost: often(30),
                 delayed: often(30),
+                unmarked: 0,
                 leader_away: often(100),
                 starved: often(5),
                 slow: often(20),
@@ -103,6 +104,8 @@ impl Dangers {
             grow: often(2),
             // The end of everything that comes after: seldom.
             remake: u32::from(often(1) > 1),
-        }
+        };
+        dangers.faults.unmarked = often(60);
+        dangers
     }
 }

@@ -82,6 +82,7 @@ impl SimCommitter {
             let message = "a newer process of the job took over; this one exits";
             return Err(Error::new(ErrorKind::Fenced, message));
         }
+        brokers.write_markers(&self.transactional_id);
         let transaction = brokers.begin();
         brokers.producer(&self.transactional_id).open = Some(transaction);
         write(self, &mut brokers, transaction);
@@ -96,7 +97,14 @@ impl SimCommitter {
             });
             return Err(retry("the commit was not answered in time"));
         }
-        brokers.end_of(&self.transactional_id, Outcome::Committed);
+        if brokers.strikes(faults.unmarked) {
+            let producer = brokers.producer(&self.transactional_id);
+            producer.prepared = producer.open.take();
+            let prepared = usize::try_from(transaction).expect("few transactions");
+            brokers.transactions[prepared] = Outcome::Prepared;
+        } else {
+            brokers.end_of(&self.transactional_id, Outcome::Committed);
+        }
         if brokers.strikes(faults.answer_lost) {
             return Err(retry("the connection was lost"));
         }
@@ -128,6 +136,7 @@ impl Committer for SimCommitter {
         for topic in &self.sinks {
             brokers.make_topic_if_missing(&topic.name, topic.partitions);
         }
+        brokers.write_markers(&self.transactional_id);
         brokers.end_of(&self.transactional_id, Outcome::Aborted);
         let producer = brokers.producer(&self.transactional_id);
         producer.epoch += 1;

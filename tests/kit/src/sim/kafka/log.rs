@@ -60,11 +60,13 @@ impl Partition {
         self.start = offset.clamp(self.start, self.end_offset());
     }
 
-    /// How far a reader of committed data gets: to the first record of an open transaction.
+    /// How far a reader of committed data gets: to the first record of a transaction whose markers are not written.
     #[must_use]
     pub fn last_stable_offset(&self, transactions: &[Outcome]) -> i64 {
         let open = |(_, of): &(Entry, Option<TransactionId>)| {
-            of.is_some_and(|of| outcome(of, transactions) == Outcome::Open)
+            of.is_some_and(|of| {
+                matches!(outcome(of, transactions), Outcome::Open | Outcome::Prepared)
+            })
         };
         let first = self.entries.iter().position(open);
         first.map_or(self.end_offset(), |first| first as i64)
