@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::write_atomically;
+use crate::store::{sync_folder, write_atomically};
 use crate::{CheckpointStore, DeadLetterFile, Error};
 
 /// Version of the directory's layout.
@@ -45,7 +45,7 @@ impl StateDir {
     /// # Errors
     /// `Invalid` if the directory cannot be written, is in use by another process, or belongs to another job or another plan.
     pub fn lock(root: &Path, job: &str, plan_hash: &str) -> Result<Self, Error> {
-        fs::create_dir_all(root).map_err(Error::file("create", root))?;
+        make_root(root)?;
         let lock = lock_file(root)?;
         let wanted = Identity {
             version: VERSION,
@@ -96,6 +96,16 @@ impl StateDir {
     pub fn live_dir(&self) -> PathBuf {
         self.root.join("live")
     }
+}
+
+/// Creates the directory if it is not there, so that it is there after a power cut.
+fn make_root(root: &Path) -> Result<(), Error> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(root).map_err(Error::file("create", root))?;
+    let root = root.canonicalize().map_err(Error::file("read", root))?;
+    root.parent().map_or(Ok(()), sync_folder)
 }
 
 fn lock_file(root: &Path) -> Result<File, Error> {

@@ -133,6 +133,8 @@ impl CheckpointStore {
         remove_folder(&path)?;
         fs::rename(&partial, &path).map_err(Error::file("rename", &partial))?;
         sync_folder(&self.dir)?;
+        // The folder of all checkpoints may be as new as this one.
+        self.dir.parent().map_or(Ok(()), sync_folder)?;
         Ok(manifest)
     }
 
@@ -382,7 +384,7 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     path.parent().map_or(Ok(()), sync_folder)
 }
 
-fn sync_folder(dir: &Path) -> Result<(), Error> {
+pub(crate) fn sync_folder(dir: &Path) -> Result<(), Error> {
     File::open(dir)
         .and_then(|folder| folder.sync_all())
         .map_err(Error::file("sync", dir))

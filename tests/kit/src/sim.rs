@@ -1,12 +1,12 @@
 //! A simulated world: a job's parts, the real ones, driven one step at a time by a seed, between simulated brokers and clocks. Its disk is
 //! a real folder.
 //!
-//! Promises: one seed gives one course of events. Does not promise to find what needs two threads to run at the same instant, or what an
-//! unsynced write loses: its disk tears and flips what was written, but forgets nothing.
+//! Promises: one seed gives one course of events. Does not promise to find what needs two threads to run at the same instant.
 
 pub mod clock;
 pub mod crew;
 mod damage;
+pub mod disk;
 pub mod history;
 pub mod kafka;
 pub mod process;

@@ -34,6 +34,8 @@ pub struct Dangers {
     pub crash: u32,
     /// The process is killed, and what it wrote to its disk is damaged where damage must be survived.
     pub damage: u32,
+    /// The power is cut, and what the process wrote to its disk and did not sync is gone, or some of it. See [`super::disk`] for what it takes.
+    pub power_cut: u32,
     /// The process is killed and started on a machine without its state directory, or with an old copy of it.
     pub move_away: u32,
     /// The process is stopped, and another one is started elsewhere; the first one continues some time later.
@@ -62,6 +64,7 @@ impl Dangers {
         faults: Faults::NONE,
         crash: 0,
         damage: 0,
+        power_cut: 0,
         move_away: 0,
         zombie: 0,
         wall_jump: 0,
@@ -93,6 +96,7 @@ impl Dangers {
             },
             crash: often(8),
             damage: often(2),
+            power_cut: 0,
             move_away: often(2),
             zombie: often(4),
             wall_jump: often(3),

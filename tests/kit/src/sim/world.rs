@@ -20,7 +20,7 @@ use super::history::{self, Committed};
 use super::kafka::{Kafka, SimConnector};
 use super::process::{self, Part, Process};
 use super::scenario::{Dangers, Job, Topic};
-use super::{damage, kafka};
+use super::{damage, disk, kafka};
 
 /// Most workers of a process.
 const WORKERS_MAX: usize = 3;
@@ -292,6 +292,10 @@ impl<'a> World<'a> {
             self.crash();
             self.note("its disk is damaged");
             damage::damage(&self.state_dir, &mut self.rng);
+        } else if is(dangers.power_cut) {
+            self.crash();
+            self.note("its machine loses power");
+            disk::cut_power(&self.state_dir, &mut self.rng);
         } else if is(dangers.move_away) {
             self.crash();
             self.move_away();
