@@ -227,7 +227,9 @@ impl Coordinator {
         let status = &self.run.status.sources[source];
         let live_for_ms = self.live_for_ms();
         for batch in batches {
-            if let Some(end) = batch.end_offset {
+            if let Some(end) = batch.end_offset
+                && self.stage == Stage::Replaying
+            {
                 self.replaying.heard(source, batch.partition, end);
             }
             let position = self.intake.position(source, batch.partition);

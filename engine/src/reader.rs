@@ -1,12 +1,13 @@
 //! Reading: polls one source, and tells the status now and then where its partitions end.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_connectors_api::{Source, SourceBatch};
 use tidemill_types::ErrorKind;
 
-use crate::{Clock, Error, Status};
+use crate::{Clock, Error, Phase, Status};
 
 /// About how much a poll brings.
 const POLL_BYTES: usize = 1 << 20;
@@ -22,6 +23,54 @@ pub enum Polled {
     Away,
 }
 
+/// How far a source is read again before anything new is needed of it.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// Where the newest journalled epoch ends in each partition. Empty: nothing is done again.
+    pub ends: BTreeMap<u32, i64>,
+    /// How many bytes may be read beyond, and about a poll more, while other partitions are still behind.
+    pub ahead_bytes_max: usize,
+}
+
+/// Keeps partitions from being read far beyond what is replayed while others are away: what comes of them has to wait in memory.
+#[derive(Debug)]
+struct Ahead {
+    replayed: Replayed,
+    /// Bytes that were read beyond.
+    bytes: usize,
+    /// Partitions of which all that is replayed was read.
+    partitions: BTreeSet<u32>,
+    paused: BTreeSet<u32>,
+}
+
+impl Ahead {
+    const fn new(replayed: Replayed) -> Self {
+        Self {
+            replayed,
+            bytes: 0,
+            partitions: BTreeSet::new(),
+            paused: BTreeSet::new(),
+        }
+    }
+
+    /// Partitions that are to be paused after these batches were read.
+    fn take(&mut self, batches: &[SourceBatch]) -> Vec<u32> {
+        for batch in batches.iter().filter(|batch| batch.end_offset.is_none()) {
+            let end = self.replayed.ends.get(&batch.partition);
+            if end.is_none_or(|&end| batch.next_offset >= end) {
+                self.bytes += batch.arena.len();
+                self.partitions.insert(batch.partition);
+            }
+        }
+        if self.bytes <= self.replayed.ahead_bytes_max {
+            return Vec::new();
+        }
+        let new: Vec<u32> = self.partitions.difference(&self.paused).copied().collect();
+        self.paused.extend(&new);
+        new
+    }
+}
+
 /// Reads a source that is open.
 pub struct Reader {
     /// Index of the source in the plan.
@@ -31,6 +80,8 @@ pub struct Reader {
     clock: Arc<dyn Clock>,
     /// When the status was told of the ends.
     ends_at: Option<Duration>,
+    /// Present while journalled epochs are done again.
+    ahead: Option<Ahead>,
 }
 
 impl Reader {
@@ -38,6 +89,7 @@ impl Reader {
     pub fn new(
         index: usize,
         source: Box<dyn Source>,
+        replayed: Replayed,
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -47,6 +99,7 @@ impl Reader {
             status,
             clock,
             ends_at: None,
+            ahead: (!replayed.ends.is_empty()).then(|| Ahead::new(replayed)),
         }
     }
 
@@ -62,6 +115,12 @@ impl Reader {
     /// If reading cannot go on.
     pub fn poll(&mut self, wait: Duration) -> Result<Polled, Error> {
         let now = self.clock.now();
+        if self.status.phase() != Phase::Recovering
+            && let Some(ahead) = self.ahead.take()
+            && !ahead.paused.is_empty()
+        {
+            self.source.resume()?;
+        }
         let mut batches = Vec::new();
         if self
             .ends_at
@@ -75,7 +134,10 @@ impl Reader {
             batches.extend(ends.iter().map(end));
         }
         match self.source.poll(wait, POLL_BYTES, &mut batches) {
-            Ok(()) => Ok(Polled::Batches(batches)),
+            Ok(()) => {
+                self.hold_back(&batches)?;
+                Ok(Polled::Batches(batches))
+            }
             Err(error) if error.kind() == ErrorKind::Retry && batches.is_empty() => {
                 tracing::warn!(topic = self.source.topic(), %error, "the source is away; trying again");
                 Ok(Polled::Away)
@@ -84,5 +146,56 @@ impl Reader {
             Err(error) if error.kind() == ErrorKind::Retry => Ok(Polled::Batches(batches)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn hold_back(&mut self, batches: &[SourceBatch]) -> Result<(), Error> {
+        let Some(ahead) = &mut self.ahead else {
+            return Ok(());
+        };
+        let paused = ahead.take(batches);
+        if !paused.is_empty() {
+            tracing::info!(
+                topic = self.source.topic(),
+                ?paused,
+                "partitions are read beyond what is replayed, and wait for the others"
+            );
+            self.source.pause(&paused)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ahead, Replayed, SourceBatch};
+
+    fn batch(partition: u32, offset: i64) -> SourceBatch {
+        let mut batch = SourceBatch {
+            partition,
+            ..SourceBatch::default()
+        };
+        batch.push(offset, &[0; 10]);
+        batch
+    }
+
+    #[test]
+    fn what_is_ahead_is_held_back_once_there_is_much_of_it_and_what_is_behind_never() {
+        let mut ahead = Ahead::new(Replayed {
+            ends: [(0, 5), (1, 5)].into(),
+            ahead_bytes_max: 25,
+        });
+        assert!(ahead.take(&[batch(0, 3), batch(0, 4)]).is_empty());
+        assert!(
+            ahead
+                .take(&[batch(0, 5), SourceBatch::end(1, 9)])
+                .is_empty()
+        );
+        assert_eq!(ahead.take(&[batch(0, 6)]), [0], "30 bytes");
+        assert!(ahead.take(&[batch(1, 3)]).is_empty(), "it is behind");
+        assert_eq!(
+            ahead.take(&[batch(1, 4), batch(2, 0)]),
+            [1, 2],
+            "2 was added later"
+        );
     }
 }

@@ -15,7 +15,7 @@ use crate::committing::Commits;
 use crate::coordinator::{Coordinator, Run};
 use crate::frozen::FrozenStates;
 use crate::limits::Limits;
-use crate::reader::Reader;
+use crate::reader::{Reader, Replayed};
 use crate::recovery::{Basis, RestoreFrom, Start, plan_start, state_settings};
 use crate::worker::Shared;
 use crate::{Clock, Error, Settings, Status, threads};
@@ -109,8 +109,22 @@ impl Opened {
             clock: Arc::clone(clock),
             frozen: FrozenStates::new(settings.workers),
         };
-        let reader =
-            |(index, source)| Reader::new(index, source, Arc::clone(status), Arc::clone(clock));
+        let newest = edges.start.replay.back();
+        let newest = newest.map(|record| record.positions.clone());
+        let newest = newest.unwrap_or_default();
+        let names: Vec<_> = plan
+            .sources
+            .iter()
+            .map(|source| source.name.clone())
+            .collect();
+        let reader = |(index, source): (usize, Box<dyn Source>)| {
+            let replayed = Replayed {
+                ends: newest.get(&names[index]).cloned().unwrap_or_default(),
+                ahead_bytes_max: settings.replay_ahead_bytes_max,
+            };
+            let (status, clock) = (Arc::clone(status), Arc::clone(clock));
+            Reader::new(index, source, replayed, status, clock)
+        };
         let run = Run {
             plan,
             plan_hash,

@@ -25,6 +25,9 @@ pub struct Settings {
     pub state_memory_bytes: usize,
     /// Stop, successfully, once everything that the sources held at the start is committed.
     pub until_caught_up: bool,
+    /// What a source may read beyond the journalled epochs while some of its partitions are still behind in them, in bytes, and about a poll more:
+    /// those that are ahead wait then.
+    pub replay_ahead_bytes_max: usize,
     /// An epoch without input is closed after this long where a job waits for time to pass (idle partitions), in milliseconds.
     pub idle_epoch_ms: u64,
 }
@@ -42,6 +45,7 @@ impl Default for Settings {
             checkpoints_kept: 3,
             state_memory_bytes: 384 << 20,
             until_caught_up: false,
+            replay_ahead_bytes_max: 16 << 20,
             idle_epoch_ms: 1_000,
         }
     }

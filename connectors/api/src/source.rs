@@ -145,4 +145,17 @@ pub trait Source: Send {
         max_bytes: usize,
         out: &mut Vec<SourceBatch>,
     ) -> Result<(), Error>;
+
+    /// From now on polls bring no records of these partitions, until [`Source::resume`]. For who needs only some of them for a while, and
+    /// would have to keep the others' records.
+    ///
+    /// # Errors
+    /// As [`Source::poll`].
+    fn pause(&mut self, partitions: &[u32]) -> Result<(), Error>;
+
+    /// Polls bring the records of all partitions again: of each from where it stopped.
+    ///
+    /// # Errors
+    /// As [`Source::poll`].
+    fn resume(&mut self) -> Result<(), Error>;
 }

@@ -8,7 +8,7 @@
 
 mod fingerprint;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,8 @@ pub struct FilesSource {
     follower: CommitFollower,
     /// Open partitions; the next one to read from stands first.
     partitions: VecDeque<PartitionFile>,
+    /// Those that are not read for now.
+    paused: BTreeSet<u32>,
     /// Files whose last line has no line feed and is whole all the same, with their length.
     sealed: BTreeMap<u32, u64>,
     /// Where lines are looked for.
@@ -50,6 +52,7 @@ impl FilesSource {
             options,
             follower,
             partitions: VecDeque::new(),
+            paused: BTreeSet::new(),
             sealed: BTreeMap::new(),
             scratch: Vec::new(),
         }
@@ -76,6 +79,10 @@ impl FilesSource {
             let Some(mut file) = self.partitions.pop_front() else {
                 break;
             };
+            if self.paused.contains(&file.partition) {
+                self.partitions.push_back(file);
+                continue;
+            }
             let committed = self.committed(file.partition);
             let batch = file.read(
                 committed,
@@ -173,6 +180,16 @@ impl Source for FilesSource {
             }
             std::thread::sleep(left.min(LOOK_AGAIN));
         }
+    }
+
+    fn pause(&mut self, partitions: &[u32]) -> Result<(), Error> {
+        self.paused.extend(partitions);
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), Error> {
+        self.paused.clear();
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::{Offset, TopicPartitionList};
 use tidemill_connectors_api::SourceOffset;
 
-use crate::native::admin::{Answers, Question};
+use crate::native::admin::{Answer, Answers, Question};
 use crate::native::{Fetcher, wire_partition};
 
 /// How often the group is told.
@@ -47,11 +47,11 @@ impl GroupOffsets {
         offsets.clone_into(&mut self.newest);
         while let Some(answer) = self.answers.next(Duration::ZERO) {
             self.is_answered = true;
-            tracing::debug!(
-                group = self.group,
-                ?answer,
-                "where the sources stand was told"
-            );
+            if let Answer::Failed(code, reason) = answer {
+                // All of it is told again, when it is time.
+                self.told.clear();
+                tracing::info!(group = self.group, %code, reason, "the group was not told where the sources stand");
+            }
         }
         let is_due = self.told_at.is_none_or(|at| at.elapsed() >= INTERVAL);
         if is_due && self.is_answered {

@@ -114,6 +114,27 @@ impl Fetcher {
         }
     }
 
+    /// Holds partitions back, or lets them go on where they stopped. What was fetched of them ahead is fetched again.
+    pub fn pause(&self, topic: &str, partitions: &[u32], pauses: bool) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in partitions {
+            list.add_partition(topic, wire_partition(partition));
+        }
+        let client = self.client.native_ptr();
+        // SAFETY: client and list are alive; the list is copied, and its elements get their outcome.
+        let code = unsafe {
+            if pauses {
+                ffi::rd_kafka_pause_partitions(client, list.ptr())
+            } else {
+                ffi::rd_kafka_resume_partitions(client, list.ptr())
+            }
+        };
+        match code {
+            rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            code => Err(KafkaError::Global(code.into())),
+        }
+    }
+
     /// Waits up to `max_wait` for one message, or (if that is zero) takes the messages that are there. Returns how many there were.
     ///
     /// librdkafka's call waits until the whole array is full, so waiting for more than one would delay the first.

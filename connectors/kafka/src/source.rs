@@ -58,6 +58,12 @@ impl KafkaSource {
             }
         }
     }
+
+    fn hold_back(&mut self, partitions: &[u32], pauses: bool) -> Result<(), Error> {
+        let topic = self.options.topic.clone();
+        let held = self.fetcher()?.pause(&topic, partitions, pauses);
+        held.map_err(|e| failed(&format!("hold back partitions of topic '{topic}'"), &e))
+    }
 }
 
 impl Source for KafkaSource {
@@ -152,6 +158,14 @@ impl Source for KafkaSource {
         self.pending_error = Some(error);
         Ok(())
     }
+    fn pause(&mut self, partitions: &[u32]) -> Result<(), Error> {
+        self.hold_back(partitions, true)
+    }
+
+    fn resume(&mut self) -> Result<(), Error> {
+        let partitions: Vec<u32> = self.intake.open().collect();
+        self.hold_back(&partitions, false)
+    }
 }
 
 /// Sorts messages into a batch per partition.
@@ -178,6 +192,14 @@ struct PartitionIntake {
 }
 
 impl Intake {
+    /// The partitions that are read.
+    fn open(&self) -> impl Iterator<Item = u32> {
+        let numbered = (0..).zip(&self.partitions);
+        numbered
+            .filter(|(_, partition)| partition.position >= 0)
+            .map(|(number, _)| number)
+    }
+
     fn new(positions: &[(u32, i64)]) -> Self {
         let count = positions
             .iter()

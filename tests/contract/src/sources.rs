@@ -33,6 +33,28 @@ pub fn a_source_reads_from_exactly_where_it_is_opened(world: &mut dyn World) {
     assert_eq!(read(source.as_mut(), 1)[0].2, "f");
 }
 
+/// A paused partition brings nothing while the others go on, and later everything from where it stopped.
+pub fn a_paused_partition_waits_and_goes_on_where_it_stopped(world: &mut dyn World) {
+    let topic = "paused";
+    world.make_topic(topic, 2);
+    world.produce(topic, 0, &["a", "b"]);
+    let mut source = world.source(topic);
+    source.open(&[(0, None), (1, None)]).unwrap();
+    assert_eq!(read(source.as_mut(), 2).len(), 2);
+    source.pause(&[0]).unwrap();
+    world.produce(topic, 0, &["c", "d"]);
+    world.produce(topic, 1, &["e"]);
+    let texts = |records: Vec<(u32, i64, String)>| {
+        let texts = records.into_iter().map(|record| record.2);
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(texts(read(source.as_mut(), 1)), ["e"]);
+    world.produce(topic, 1, &["f"]);
+    assert_eq!(texts(read(source.as_mut(), 1)), ["f"]);
+    source.resume().unwrap();
+    assert_eq!(texts(read(source.as_mut(), 2)), ["c", "d"]);
+}
+
 /// A topic that grows goes on: more records, and more partitions, are the same log.
 pub fn a_topic_that_grows_is_the_same_log(world: &mut dyn World) {
     let topic = "grows";

@@ -267,6 +267,7 @@ pub fn settings(state_dir: &Path, workers: usize) -> Settings {
         checkpoints_kept: 2,
         state_memory_bytes: 4 << 20,
         idle_epoch_ms: 50,
+        replay_ahead_bytes_max: 200,
         ..Settings::default()
     }
 }

@@ -1,6 +1,6 @@
 //! A source over the simulated Kafka, for readers of committed data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -19,6 +19,8 @@ pub struct SimSource {
     kafka: Kafka,
     topic: String,
     positions: BTreeMap<u32, i64>,
+    /// Those that are not read for now.
+    paused: BTreeSet<u32>,
     /// For how many polls a partition is still left out.
     starved: BTreeMap<u32, u32>,
     /// The topic that was opened.
@@ -32,6 +34,7 @@ impl SimSource {
             kafka,
             topic,
             positions: BTreeMap::new(),
+            paused: BTreeSet::new(),
             starved: BTreeMap::new(),
             id: 0,
         }
@@ -126,7 +129,9 @@ impl Source for SimSource {
         if let Some(topic) = brokers.topic(&self.topic) {
             self.retained(topic)?;
         }
-        for (&partition, position) in &mut self.positions {
+        let paused = &self.paused;
+        let read = self.positions.iter_mut();
+        for (&partition, position) in read.filter(|(partition, _)| !paused.contains(partition)) {
             let Faults {
                 leader_away: away,
                 starved,
@@ -165,6 +170,15 @@ impl Source for SimSource {
                 out.push(batch);
             }
         }
+        Ok(())
+    }
+    fn pause(&mut self, partitions: &[u32]) -> Result<(), Error> {
+        self.paused.extend(partitions);
+        Ok(())
+    }
+
+    fn resume(&mut self) -> Result<(), Error> {
+        self.paused.clear();
         Ok(())
     }
 }
