@@ -133,11 +133,10 @@ impl Reader {
             let end = |&(partition, end)| SourceBatch::end(partition, end);
             batches.extend(ends.iter().map(end));
         }
-        match self.source.poll(wait, POLL_BYTES, &mut batches) {
-            Ok(()) => {
-                self.hold_back(&batches)?;
-                Ok(Polled::Batches(batches))
-            }
+        let polled = self.source.poll(wait, POLL_BYTES, &mut batches);
+        self.hold_back(&batches)?;
+        match polled {
+            Ok(()) => Ok(Polled::Batches(batches)),
             Err(error) if error.kind() == ErrorKind::Retry && batches.is_empty() => {
                 tracing::warn!(topic = self.source.topic(), %error, "the source is away; trying again");
                 Ok(Polled::Away)
