@@ -1,6 +1,6 @@
 //! Reads the facts that recovery decides on, and turns the decision into a start: what state begins with, and which epochs are replayed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use tidemill_checkpoints::recovery::{CheckpointFact, decide, newly_started, opening_positions};
@@ -77,6 +77,13 @@ impl Start {
             .collect()
     }
 
+    /// Where the newest epoch that is replayed ends in each partition of a source; nowhere if none is.
+    pub fn replay_ends(&self, source: &str) -> BTreeMap<u32, i64> {
+        let newest = self.replay.back();
+        let ends = newest.and_then(|record| record.positions.get(source));
+        ends.cloned().unwrap_or_default()
+    }
+
     /// True if the journal still ends as it did, so that nothing was decided on what is no more: entries are only added to its end.
     pub fn holds(&self, committer: &mut dyn Committer) -> Result<bool, Error> {
         let journal = Journal::decode(&committer.read_journal(self.committed)?)?;
@@ -117,11 +124,11 @@ pub fn plan_start(
 ) -> Result<Start, Error> {
     let oldest = basis.store.oldest()?.unwrap_or(Epoch(0));
     let mut journal = Journal::decode(&committer.read_journal(oldest)?)?;
-    let mut checkpoint = usable_checkpoint(basis.store, &journal.records)?;
+    let mut checkpoint = usable_checkpoint(basis.store, &journal)?;
     if checkpoint.is_none() && oldest > Epoch(0) {
         // No checkpoint can be used, so all of the journal counts.
         journal = Journal::decode(&committer.read_journal(Epoch(0))?)?;
-        checkpoint = usable_checkpoint(basis.store, &journal.records)?;
+        checkpoint = usable_checkpoint(basis.store, &journal)?;
     }
     let facts = source_facts(sources, &basis.sources, journal.last())?;
     let fact = checkpoint.as_ref().map(|manifest| CheckpointFact {
@@ -161,10 +168,10 @@ pub fn plan_start(
 /// The newest checkpoint that is of the history that the journal tells.
 fn usable_checkpoint(
     store: &CheckpointStore,
-    journal: &[Record],
+    journal: &Journal,
 ) -> Result<Option<Manifest>, Error> {
-    let (checkpoint, rejected) = store.newest_committed(journal)?;
-    let committed = journal.last().map_or(Epoch(0), |last| last.epoch);
+    let (checkpoint, rejected) = store.newest_committed(&journal.records)?;
+    let committed = journal.committed();
     for rejected in rejected {
         if rejected.epoch > committed {
             return Err(Error::JournalBehind {

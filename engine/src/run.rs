@@ -109,22 +109,16 @@ impl Opened {
             clock: Arc::clone(clock),
             frozen: FrozenStates::new(settings.workers),
         };
-        let newest = edges.start.replay.back();
-        let newest = newest.map(|record| record.positions.clone());
-        let newest = newest.unwrap_or_default();
-        let names: Vec<_> = plan
-            .sources
-            .iter()
-            .map(|source| source.name.clone())
-            .collect();
-        let reader = |(index, source): (usize, Box<dyn Source>)| {
+        let sources = edges.sources.into_iter().zip(&plan.sources).enumerate();
+        let readers = sources.map(|(index, (source, planned))| {
             let replayed = Replayed {
-                ends: newest.get(&names[index]).cloned().unwrap_or_default(),
+                ends: edges.start.replay_ends(&planned.name),
                 ahead_bytes_max: settings.replay_ahead_bytes_max,
             };
             let (status, clock) = (Arc::clone(status), Arc::clone(clock));
             Reader::new(index, source, replayed, status, clock)
-        };
+        });
+        let readers = readers.collect();
         let run = Run {
             plan,
             plan_hash,
@@ -145,7 +139,7 @@ impl Opened {
         );
         Ok(Self {
             coordinator: Coordinator::new(run, edges.start),
-            readers: edges.sources.into_iter().enumerate().map(reader).collect(),
+            readers,
             commits,
             shared,
             store,

@@ -29,10 +29,6 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
 const FENCE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long an abort may take: it only spares readers the wait until the transaction expires.
 const ABORT_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long the brokers may take to make visible what was committed, after one of them went away.
-const MARKERS_WAIT_MAX: Duration = Duration::from_secs(1);
-/// How often is looked whether they have.
-const MARKERS_WAIT: Duration = Duration::from_millis(5);
 /// How often in a row an epoch alone may take longer than a transaction may: then it always will.
 const EXPIRED_MAX: u32 = 3;
 
@@ -307,8 +303,7 @@ struct Transactions {
 }
 
 impl Transactions {
-    /// Fails if the transaction before may be hanging: a broker went away, and there is no end of it within a moment. The next one must not be
-    /// begun then, since it would end both.
+    /// Fails if the transaction before may be hanging: a connection was lost, and there is no end of it within a moment.
     fn has_ended(&self, options: &CommitterOptions, reader: &Fetcher) -> Result<(), Error> {
         let lost = [
             self.producer.take_trouble(),
@@ -317,21 +312,7 @@ impl Transactions {
         if lost == [false, false] {
             return Ok(());
         }
-        let since = Instant::now();
-        loop {
-            let open = hanging::open_partitions(reader, &options.topics())?;
-            if open.is_empty() {
-                return Ok(());
-            }
-            if since.elapsed() > MARKERS_WAIT_MAX {
-                let message = format!(
-                    "a broker of kafka at '{}' went away just after a commit, and topic '{}' does not show it yet; it is looked after",
-                    options.bootstrap, open[0].0
-                );
-                return Err(Error::new(ErrorKind::Retry, message));
-            }
-            std::thread::sleep(MARKERS_WAIT);
-        }
+        hanging::await_end(reader, options)
     }
 
     /// Waits for what was sent, and commits it.

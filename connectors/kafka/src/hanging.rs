@@ -24,6 +24,8 @@ use crate::wire::{Coordinator, Failure};
 
 /// How long the brokers may take to write the markers of the transaction that ends a hanging one.
 const END_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long the brokers may take to make visible what was committed, after one of them went away.
+const MARKERS_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a coordinator may take until it knows its transactions.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often is asked again.
@@ -107,6 +109,25 @@ pub fn open_partitions(reader: &Fetcher, names: &[&str]) -> Result<Partitions, E
         }
     }
     Ok(open)
+}
+
+/// Waits a moment until no transaction is without an end. Fails if one may be hanging: the next one must not be begun then, since it would end both.
+pub fn await_end(reader: &Fetcher, options: &CommitterOptions) -> Result<(), Error> {
+    let since = Instant::now();
+    loop {
+        let open = open_partitions(reader, &options.topics())?;
+        let Some((topic, _)) = open.first() else {
+            return Ok(());
+        };
+        if since.elapsed() > MARKERS_WAIT_MAX {
+            let message = format!(
+                "a broker of kafka at '{}' went away just after a commit, and topic '{topic}' does not show it yet; it is looked after",
+                options.bootstrap
+            );
+            return Err(Error::new(ErrorKind::Retry, message));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
 }
 
 /// After a fence, gives hanging transactions of the owner before their end. `newest` is what [`newest_end`] said before the fence.

@@ -32,8 +32,7 @@ impl Limits {
             .admin
             .create_with_context(Context::default())
             .map_err(|e| failed(action, &e))?;
-        let sinks = options.sinks.iter().map(|sink| sink.topic.as_str());
-        let names: Vec<&str> = sinks.chain([options.journal_topic.as_str()]).collect();
+        let names = options.topics();
         let topics: Vec<_> = names
             .iter()
             .map(|name| ResourceSpecifier::Topic(name))

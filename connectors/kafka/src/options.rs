@@ -181,13 +181,10 @@ impl SourceOptions {
 }
 
 impl CommitterOptions {
-    /// Everything that is written to: the sinks' topics, each once, and the journal's.
+    /// Everything that is written to: the topic of each sink, then the journal's.
     pub fn topics(&self) -> Vec<&str> {
         let sinks = self.sinks.iter().map(|sink| sink.topic.as_str());
-        let mut topics: Vec<_> = sinks.chain([self.journal_topic.as_str()]).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        topics
+        sinks.chain([self.journal_topic.as_str()]).collect()
     }
 
     /// Reads the options of all sinks of a job, which share one producer: what one of them sets holds for all.

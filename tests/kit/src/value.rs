@@ -150,14 +150,13 @@ pub fn key_text(columns: &[(&str, &Value)]) -> String {
 /// # Errors
 /// If it is not JSON.
 pub fn canonical(bytes: &[u8]) -> Result<String, serde_json::Error> {
-    let mut json: Json = serde_json::from_slice(bytes)?;
-    if let Json::Object(members) = &mut json {
-        let tokens: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes)?;
-        for (name, token) in tokens {
-            members.insert(name, exact(token)?);
-        }
-    }
-    Ok(text(json))
+    let whole: &RawValue = serde_json::from_slice(bytes)?;
+    let Ok(members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(whole.get()) else {
+        return exact(whole).map(text);
+    };
+    let members = members.into_iter();
+    let members = members.map(|(name, token)| Ok((name, exact(token)?)));
+    Ok(text(Json::Object(members.collect::<Result<_, _>>()?)))
 }
 
 /// A value with the number that is nearest to its text: the library reads some of them one unit in the last place off.

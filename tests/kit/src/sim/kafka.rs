@@ -24,10 +24,8 @@ pub type TransactionId = u64;
 /// What became of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It goes on; readers of committed data wait before it.
+    /// It goes on, or its markers are still to be written; readers of committed data wait before it.
     Open,
-    /// Its records count, and whoever committed it was told so; readers of committed data still wait before it, until the markers are written.
-    Prepared,
     /// Its records count.
     Committed,
     /// Its records never were.
@@ -84,7 +82,7 @@ struct Producer {
     /// Whoever has a lower one is fenced.
     epoch: u64,
     open: Option<TransactionId>,
-    /// Of which the markers are still to be written.
+    /// One that was committed, and whose markers are still to be written.
     prepared: Option<TransactionId>,
 }
 

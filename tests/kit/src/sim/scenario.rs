@@ -109,6 +109,7 @@ impl Dangers {
             // The end of everything that comes after: seldom.
             remake: u32::from(often(1) > 1),
         };
+        // Drawn last: the seeds that were there before it keep their course.
         dangers.faults.unmarked = often(60);
         dangers
     }

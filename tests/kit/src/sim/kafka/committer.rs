@@ -100,8 +100,6 @@ impl SimCommitter {
         if brokers.strikes(faults.unmarked) {
             let producer = brokers.producer(&self.transactional_id);
             producer.prepared = producer.open.take();
-            let prepared = usize::try_from(transaction).expect("few transactions");
-            brokers.transactions[prepared] = Outcome::Prepared;
         } else {
             brokers.end_of(&self.transactional_id, Outcome::Committed);
         }

@@ -64,9 +64,7 @@ impl Partition {
     #[must_use]
     pub fn last_stable_offset(&self, transactions: &[Outcome]) -> i64 {
         let open = |(_, of): &(Entry, Option<TransactionId>)| {
-            of.is_some_and(|of| {
-                matches!(outcome(of, transactions), Outcome::Open | Outcome::Prepared)
-            })
+            of.is_some_and(|of| outcome(of, transactions) == Outcome::Open)
         };
         let first = self.entries.iter().position(open);
         first.map_or(self.end_offset(), |first| first as i64)
