@@ -10,14 +10,14 @@ CREATE SOURCE payment_events (
     ts TIMESTAMP METADATA FROM 'ts'
 ) WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}',
-    topic = 'studio.payment', entity = 'payment', format = 'studio-json'
+    topic = 'studio.payment', entity = 'payment', format = 'json', envelope = 'crud'
 );
 
 CREATE STREAM payment_changes FROM payment_events;
 
 CREATE SINK payment_due WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}',
-    topic = '${BENCH_OUTPUT:-finance.payment_due}', format = 'json', key = 'id', mode = 'append'
+    topic = '${BENCH_OUTPUT:-finance.payment_due}', format = 'json', key = 'id', envelope = 'plain'
 ) AS
 SELECT id, production_id, amount, amount * 1.25 AS gross, currency, due_on, status, ts
 FROM payment_changes

@@ -13,7 +13,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tidemill_types::Epoch;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use tidemill_types::{DeadLetter, Epoch};
 
 use crate::Error;
 
@@ -42,17 +45,12 @@ impl DeadLetterFile {
         }
     }
 
-    /// Adds an epoch's dead letters, each a JSON object.
+    /// Adds an epoch's dead letters.
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn append<'a>(
-        &self,
-        epoch: Epoch,
-        objects: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<(), Error> {
-        let mut objects = objects.peekable();
-        if objects.peek().is_none() {
+    pub fn append(&self, epoch: Epoch, letters: &[DeadLetter]) -> Result<(), Error> {
+        if letters.is_empty() {
             return Ok(());
         }
         let folder = self.root.join(Self::FOLDER);
@@ -60,7 +58,7 @@ impl DeadLetterFile {
         let newest = self.root.join(Self::NEWEST);
         let file = OpenOptions::new().create(true).append(true).open(&newest);
         let file = file.map_err(Error::file("write to", &newest))?;
-        let size = write(file, epoch, objects).map_err(Error::file("write to", &newest))?;
+        let size = write(file, epoch, letters).map_err(Error::file("write to", &newest))?;
         if size > self.file_bytes {
             let older = self.root.join(Self::OLDER);
             fs::rename(&newest, &older).map_err(Error::file("rename", &newest))?;
@@ -69,12 +67,36 @@ impl DeadLetterFile {
     }
 }
 
+/// A dead letter as it stands in the file.
+#[derive(Serialize)]
+struct Line<'a> {
+    epoch: u64,
+    topic: &'a str,
+    partition: u32,
+    offset: i64,
+    reason: &'a str,
+    /// In base64.
+    bytes: String,
+}
+
+impl<'a> Line<'a> {
+    fn of(epoch: Epoch, letter: &'a DeadLetter) -> Self {
+        Self {
+            epoch: epoch.0,
+            topic: &letter.topic,
+            partition: letter.partition,
+            offset: letter.offset,
+            reason: &letter.reason,
+            bytes: BASE64_STANDARD.encode(&letter.bytes),
+        }
+    }
+}
+
 /// Returns the file's size after it.
-fn write<'a>(file: File, epoch: Epoch, objects: impl Iterator<Item = &'a [u8]>) -> io::Result<u64> {
+fn write(file: File, epoch: Epoch, letters: &[DeadLetter]) -> io::Result<u64> {
     let mut out = BufWriter::new(file);
-    for object in objects {
-        write!(out, "{{\"epoch\":{epoch},")?;
-        out.write_all(object.strip_prefix(b"{").unwrap_or(object))?;
+    for letter in letters {
+        serde_json::to_writer(&mut out, &Line::of(epoch, letter))?;
         out.write_all(b"\n")?;
     }
     let file = out
@@ -88,37 +110,46 @@ fn write<'a>(file: File, epoch: Epoch, objects: impl Iterator<Item = &'a [u8]>) 
 mod tests {
     use std::fs;
 
-    use tidemill_types::Epoch;
+    use tidemill_types::{DeadLetter, Epoch};
 
     use super::DeadLetterFile;
+
+    fn letter(reason: &str) -> DeadLetter {
+        DeadLetter {
+            topic: "t".to_owned(),
+            partition: 1,
+            offset: 7,
+            reason: reason.to_owned(),
+            bytes: b"{".to_vec(),
+        }
+    }
 
     #[test]
     fn lines_carry_their_epoch_and_the_older_of_two_full_files_is_replaced() {
         let root = tempfile::tempdir().unwrap();
         let file = DeadLetterFile {
-            file_bytes: 40,
+            file_bytes: 100,
             ..DeadLetterFile::new(root.path())
         };
-        let append = |epoch, object: &str| {
-            file.append(Epoch(epoch), [object.as_bytes()].into_iter())
-                .unwrap();
-        };
-        append(3, r#"{"reason":"a"}"#);
-        append(4, r#"{"reason":"b"}"#);
-        append(5, r#"{"reason":"c"}"#);
+        let append = |epoch, reason| file.append(Epoch(epoch), &[letter(reason)]).unwrap();
+        append(3, "a");
+        append(4, "b");
+        append(5, "c");
         let read = |name| fs::read_to_string(root.path().join("dead-letters").join(name)).unwrap();
-        assert_eq!(
-            read("older.jsonl"),
-            "{\"epoch\":3,\"reason\":\"a\"}\n{\"epoch\":4,\"reason\":\"b\"}\n"
-        );
-        assert_eq!(read("newest.jsonl"), "{\"epoch\":5,\"reason\":\"c\"}\n");
+        let line = |epoch, reason| {
+            format!(
+                "{{\"epoch\":{epoch},\"topic\":\"t\",\"partition\":1,\"offset\":7,\"reason\":\"{reason}\",\"bytes\":\"ew==\"}}\n"
+            )
+        };
+        assert_eq!(read("older.jsonl"), line(3, "a") + &line(4, "b"));
+        assert_eq!(read("newest.jsonl"), line(5, "c"));
     }
 
     #[test]
     fn without_dead_letters_there_is_no_file() {
         let root = tempfile::tempdir().unwrap();
         let file = DeadLetterFile::new(root.path());
-        file.append(Epoch(1), std::iter::empty()).unwrap();
+        file.append(Epoch(1), &[]).unwrap();
         assert!(!root.path().join("dead-letters").exists());
     }
 }

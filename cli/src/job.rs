@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use tidemill_connectors_api::ConnectorOptions;
 use tidemill_jobs::plan::JobPlan;
-use tidemill_jobs::{Profile, plan_job};
+use tidemill_jobs::{self as jobs, Profile, plan_job};
 
 use crate::config::Config;
 use crate::environment;
 use crate::exit::Failure;
+use crate::plugins;
 
 /// Which job, and which set of options for it.
 #[derive(Debug, Args)]
@@ -45,7 +47,16 @@ impl JobArguments {
         })?;
         let config = Config::read(self.config.as_deref(), &self.sql)?;
         let profile = self.profile(&config)?;
-        let plan = plan_job(&self.name()?, &sql, &profile, &environment::variable);
+        let connectors = plugins::connectors();
+        let connectors: Vec<ConnectorOptions> =
+            connectors.iter().map(|known| known.options()).collect();
+        let context = jobs::Context {
+            profile: &profile,
+            environment: &environment::variable,
+            formats: &plugins::formats(),
+            connectors: &connectors,
+        };
+        let plan = plan_job(&self.name()?, &sql, context);
         let plan = plan.map_err(|error| match error.location() {
             // As compilers spell it, so that editors find the place.
             Some(_) => anyhow::Error::new(Failure::new(error.kind(), format!("{path}:{error}"))),

@@ -12,6 +12,7 @@ mod job;
 mod memory;
 mod parse;
 mod plan;
+mod plugins;
 mod run;
 mod show;
 mod studio_files;

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use clap::Args;
 use serde_json::json;
-use tidemill_jobs::plan::SinkMode;
 
 use crate::job::JobArguments;
 use crate::show;
@@ -43,11 +42,7 @@ impl Arguments {
             .iter()
             .map(|source| json!({ "name": source.name, "topic": topic(&source.options) }));
         let sinks = plan.sinks.iter().map(|sink| {
-            let mode = match sink.mode {
-                SinkMode::Upsert => "upsert",
-                SinkMode::Append => "append",
-            };
-            json!({ "name": sink.name, "topic": topic(&sink.options), "mode": mode, "key": sink.key })
+            json!({ "name": sink.name, "topic": topic(&sink.options), "envelope": sink.format.envelope, "key": sink.key })
         });
         let object = json!({
             "name": plan.name,

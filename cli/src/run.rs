@@ -2,7 +2,6 @@
 
 mod display;
 mod endpoint;
-mod engine;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use crate::exit::Failure;
 use crate::job::JobArguments;
 use crate::memory;
 use crate::parse;
+use crate::plugins;
 use display::Display;
 use endpoint::Endpoint;
 
@@ -99,7 +99,9 @@ impl Arguments {
             let shown = Arc::clone(&status);
             scope.spawn(move || display.follow(&shown, &end));
             scope.spawn(|| memory::keep_while_recovering(&status, &over));
-            let outcome = engine::run(job.plan, &settings, &status, &stop);
+            let (connectors, formats) = (plugins::connectors(), plugins::formats());
+            let outcome =
+                tidemill_engine::run(job.plan, &connectors, &formats, &settings, &status, &stop);
             over.store(true, Ordering::Relaxed);
             drop(ended);
             outcome
@@ -196,18 +198,11 @@ fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 fn status_of(plan: &JobPlan) -> Status {
-    let topic = |name: &String, options: &tidemill_connectors_api::Options| {
-        options.get("topic").unwrap_or(name).clone()
-    };
-    let sources = plan
-        .sources
-        .iter()
-        .map(|source| topic(&source.name, &source.options))
-        .collect();
-    let sinks = plan
-        .sinks
-        .iter()
-        .map(|sink| topic(&sink.name, &sink.options))
-        .collect();
-    Status::new(&plan.name, sources, sinks)
+    let sources = plan.sources.iter();
+    let sinks = plan.sinks.iter();
+    Status::new(
+        &plan.name,
+        sources.map(|source| source.topic().to_owned()).collect(),
+        sinks.map(|sink| sink.topic().to_owned()).collect(),
+    )
 }

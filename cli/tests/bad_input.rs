@@ -45,13 +45,13 @@ impl Payments {
                  id BIGINT NOT NULL METADATA FROM 'id', amount DECIMAL(18, 2) NOT NULL, code INT, rate DOUBLE, urgent BOOLEAN, due_on DATE,
                  paid_at TIMESTAMP, note VARCHAR, ref UUID, ts TIMESTAMP METADATA FROM 'ts', uuid VARCHAR METADATA FROM 'uuid',
                  WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
-             ) WITH ({WITH}, topic = 'payments', entity = 'payment');
+             ) WITH (envelope = 'crud', {WITH}, topic = 'payments', entity = 'payment');
              CREATE TABLE payment (PRIMARY KEY (id)) FROM payment_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
              CREATE STREAM payment_changes FROM payment_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY
                  RESEQUENCE BY ts PER id WITHIN INTERVAL '5' SECOND;
              CREATE SINK current WITH ({WITH}, topic = 'current', key = 'id') AS
                  SELECT id, amount, code, rate, urgent, due_on, paid_at, character_length(note) AS length, ref FROM payment;
-             CREATE SINK trail WITH ({WITH}, topic = 'trail', key = 'id', mode = 'append') AS SELECT id, ts FROM payment_changes;
+             CREATE SINK trail WITH ({WITH}, topic = 'trail', key = 'id', envelope = 'plain') AS SELECT id, ts FROM payment_changes;
              CREATE SINK quotients WITH ({WITH}, topic = 'quotients', key = 'id') AS SELECT id, 100 / code AS quotient FROM payment;
              CREATE SINK dead WITH ({WITH}, topic = 'dead') AS SELECT * FROM tidemill_dead_letters;\n"
         );
@@ -167,7 +167,10 @@ fn bad_records() -> Vec<(Vec<u8>, String)> {
         (of("\u{feff}{}"), "invalid JSON at byte 0: expected value"),
         (of("lorem ipsum"), "invalid JSON at byte 0: expected value"),
         (of("[1, 2]"), "not a JSON object: found [1, 2]"),
-        (of("null"), "not a JSON object: found null"),
+        (
+            of("null"),
+            "empty record: it has no value, and its envelope no such deletes (envelope = 'upsert' has)",
+        ),
         (of("{} {}"), "invalid JSON at byte 3: trailing characters"),
         (
             payment(1, "")[..40].to_vec(),

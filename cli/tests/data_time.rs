@@ -47,9 +47,9 @@ impl Meters {
             "CREATE SOURCE meter_events (
                  id BIGINT NOT NULL METADATA FROM 'id', reading BIGINT, ts TIMESTAMP METADATA FROM 'ts', uuid UUID METADATA FROM 'uuid',
                  WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
-             ) WITH ({with}, topic = 'meters', watermark.idle-timeout = '{idle_timeout}');
+             ) WITH (envelope = 'crud', {with}, topic = 'meters', watermark.idle-timeout = '{idle_timeout}');
              CREATE STREAM meter FROM meter_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY RESEQUENCE BY ts PER id WITHIN INTERVAL '5' SECOND;
-             CREATE SINK trail WITH ({with}, topic = 'trail', key = 'id', mode = 'append') AS SELECT id, reading, ts FROM meter;
+             CREATE SINK trail WITH ({with}, topic = 'trail', key = 'id', envelope = 'plain') AS SELECT id, reading, ts FROM meter;
              CREATE SINK minutes WITH ({with}, topic = 'minutes', key = 'id, minute') AS
                  SELECT id, window_start AS minute, count(*) AS readings
                  FROM TABLE(TUMBLE(TABLE meter, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY id, window_start, window_end;

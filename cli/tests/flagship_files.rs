@@ -227,7 +227,7 @@ fn small(folder: &Path, name: &str, column: &str) -> FilesJob {
     let sql = folder.join(format!("{name}.sql"));
     let with = "connector = 'files', path = '${TIDEMILL_DATA}'";
     let statements = format!(
-        "CREATE SOURCE events (id BIGINT NOT NULL METADATA FROM 'id', {column} BIGINT) WITH ({with}, topic = 'numbers');\n\
+        "CREATE SOURCE events (id BIGINT NOT NULL METADATA FROM 'id', {column} BIGINT) WITH (envelope = 'crud', {with}, topic = 'numbers');\n\
          CREATE TABLE number (PRIMARY KEY (id)) FROM events;\n\
          CREATE SINK numbers WITH ({with}, topic = '{name}.numbers', key = 'id') AS SELECT * FROM number;\n"
     );

@@ -77,11 +77,11 @@ impl<'a> KafkaJob<'a> {
             "CREATE SOURCE note_events (
                  id BIGINT NOT NULL METADATA FROM 'id', text VARCHAR, ts TIMESTAMP METADATA FROM 'ts',
                  WATERMARK FOR ts AS ts - INTERVAL '1' SECOND
-             ) WITH ({});
+             ) WITH (envelope = 'crud', {});
              CREATE TABLE note (PRIMARY KEY (id)) FROM note_events;
              CREATE STREAM note_changes FROM note_events RESEQUENCE BY ts PER id WITHIN INTERVAL '5' SECOND;
              CREATE SINK current WITH ({}, key = 'id') AS SELECT id, text FROM note;
-             CREATE SINK trail WITH ({}, key = 'id', mode = 'append') AS SELECT id, ts FROM note_changes;
+             CREATE SINK trail WITH ({}, key = 'id', envelope = 'plain') AS SELECT id, ts FROM note_changes;
              CREATE SINK late WITH ({}) AS SELECT * FROM tidemill_late;
              CREATE SINK dead WITH ({}) AS SELECT * FROM tidemill_dead_letters;\n",
             with("notes"),

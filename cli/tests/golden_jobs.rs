@@ -113,7 +113,7 @@ impl Golden {
             .map(|sink| {
                 let topic = sink["topic"].as_str().unwrap();
                 let records = files::records(&self.job.data, topic);
-                let rows = if sink["mode"] == "upsert" {
+                let rows = if sink["envelope"] == "upsert" {
                     standing(records)
                 } else {
                     appended(records)

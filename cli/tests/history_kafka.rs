@@ -70,9 +70,9 @@ impl Copy {
         let with = "connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA}'";
         let name = self.name;
         let statements = format!(
-            "CREATE SOURCE events (id BIGINT NOT NULL METADATA FROM 'id', {column} BIGINT) WITH ({with}, topic = '{name}.in');\n\
+            "CREATE SOURCE events (id BIGINT NOT NULL METADATA FROM 'id', {column} BIGINT) WITH (envelope = 'crud', {with}, topic = '{name}.in');\n\
              CREATE STREAM event FROM events;\n\
-             CREATE SINK copies WITH ({with}, topic = '{name}.out', mode = 'append', transaction.timeout.ms = '5000') AS SELECT id, {column} AS n FROM event;\n"
+             CREATE SINK copies WITH ({with}, topic = '{name}.out', envelope = 'plain', transaction.timeout.ms = '5000') AS SELECT id, {column} AS n FROM event;\n"
         );
         fs::write(&sql, statements).unwrap();
         let mut command = run(&sql, self.name, state, 1, more);

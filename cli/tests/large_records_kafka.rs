@@ -24,7 +24,7 @@ use tidemill_connectors_kafka::tools::{TopicSpec, create_topics};
 /// The row is twice as large as the record that it comes from. No sink takes the dead letters.
 const SQL: &str = "
 CREATE SOURCE events (id BIGINT NOT NULL METADATA FROM 'id', note VARCHAR)
-WITH (connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA}', topic = 'large.in');
+WITH (envelope = 'crud', connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA}', topic = 'large.in');
 CREATE TABLE notes (PRIMARY KEY (id)) FROM events;
 CREATE SINK doubled WITH (connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA}', topic = 'large.out', key = 'id') AS
 SELECT id, note || note AS note FROM notes;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemill_connectors_api::SourceOffset;
-use tidemill_types::OutputRecords;
+use tidemill_types::{DeadLetter, OutputRecords};
 
 use crate::committing::{CompleteEpoch, SinkOutput};
 
 /// An admitted epoch.
 struct Pending {
     outputs: Vec<SinkOutput>,
-    dead_letters: Vec<OutputRecords>,
+    dead_letters: Vec<DeadLetter>,
     decoded: Vec<(i64, u64)>,
     journal: Vec<u8>,
     source_offsets: Vec<SourceOffset>,
@@ -74,9 +74,9 @@ impl InFlight {
     }
 
     /// A worker has dead letters to keep.
-    pub fn dead_letters(&mut self, epoch: u64, lines: OutputRecords) {
+    pub fn dead_letters(&mut self, epoch: u64, letters: Vec<DeadLetter>) {
         if let Some(pending) = self.pending.get_mut(&epoch) {
-            pending.dead_letters.push(lines);
+            pending.dead_letters.extend(letters);
         }
     }
 

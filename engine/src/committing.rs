@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tidemill_checkpoints::{DeadLetterFile, Journal, ownership};
 use tidemill_connectors_api::{Committer, EpochOutput, SourceOffset};
-use tidemill_types::{Epoch, ErrorKind, OutputRecords};
+use tidemill_types::{DeadLetter, Epoch, ErrorKind, OutputRecords};
 
 use crate::{Clock, Error, Status};
 
@@ -29,7 +29,7 @@ pub struct CompleteEpoch {
     /// Per sink, what the workers wrote.
     pub outputs: Vec<SinkOutput>,
     /// What is to be kept beside the state, a line of JSON each.
-    pub dead_letters: Vec<OutputRecords>,
+    pub dead_letters: Vec<DeadLetter>,
     /// Per sink, whether records have keys (their order is by key, else by value).
     pub keyed: Arc<Vec<bool>>,
     /// The journal record.
@@ -237,9 +237,8 @@ impl Commits {
 
     /// Before the commit: should the process die in between, they stand there although their epoch comes once more.
     fn keep_dead_letters(&self, epoch: &CompleteEpoch) {
-        let lines = epoch.dead_letters.iter().flat_map(OutputRecords::iter);
-        let lines = lines.filter_map(|(_, line)| line);
-        if let Err(error) = self.dead_letters.append(Epoch(epoch.epoch), lines) {
+        let letters = &epoch.dead_letters;
+        if let Err(error) = self.dead_letters.append(Epoch(epoch.epoch), letters) {
             tracing::error!(epoch = epoch.epoch, %error, "dead letters could not be kept beside the state; they are only counted");
         }
     }

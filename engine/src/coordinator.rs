@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use tidemill_checkpoints::{Incarnations, Manifest, Positions, Record};
 use tidemill_connectors_api::{SourceBatch, SourceOffset};
-use tidemill_formats::studio_json::Clocks;
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Tick;
 use tidemill_operators::decode::{RawBatch, Standing};
-use tidemill_types::Epoch;
+use tidemill_types::format::Clocks;
+use tidemill_types::{Epoch, RawRecords};
 
 use crate::crew::{Crew, WorkerInput};
 use crate::data_time::{self, DataTime};
@@ -167,7 +167,7 @@ impl Coordinator {
                 partition,
                 records,
             } => self.admission.output(epoch, sink, partition, records),
-            Event::DeadLetters { epoch, lines } => self.admission.dead_letters(epoch, lines),
+            Event::DeadLetters { epoch, letters } => self.admission.dead_letters(epoch, letters),
             Event::Decoded {
                 epoch,
                 time_ms,
@@ -230,17 +230,17 @@ impl Coordinator {
             if let Some(end) = batch.end_offset
                 && self.stage == Stage::Replaying
             {
-                self.replaying.heard(source, batch.partition, end);
+                self.replaying.heard(source, batch.partition(), end);
             }
-            let position = self.intake.position(source, batch.partition);
+            let position = self.intake.position(source, batch.partition());
             if !self
                 .data_time
                 .gathered(source, &batch, position, live_for_ms)
             {
                 continue;
             }
-            status.records.add(batch.len() as u64);
-            status.bytes.add(batch.arena.len() as u64);
+            status.records.add(batch.records.len() as u64);
+            status.bytes.add(batch.records.bytes() as u64);
             self.intake.push(source, batch);
         }
     }
@@ -493,24 +493,21 @@ fn by_worker(
 ) -> Vec<WorkerInput> {
     let mut by_worker: Vec<WorkerInput> = (0..workers).map(|_| Vec::new()).collect();
     let mut give = |source: usize, raw: RawBatch| {
-        by_worker[(source + raw.partition as usize) % workers].push((source, raw));
+        by_worker[(source + raw.records.partition as usize) % workers].push((source, raw));
     };
     for (source, partition, standing) in standings {
         let raw = RawBatch {
-            partition,
+            records: RawRecords::of(partition),
             standing,
             ..RawBatch::default()
         };
         give(source, raw);
     }
     for (source, batches) in input {
-        for batch in batches.into_iter().filter(|batch| !batch.is_empty()) {
+        let records = batches.into_iter().map(|batch| batch.records);
+        for records in records.filter(|records| !records.is_empty()) {
             let raw = RawBatch {
-                partition: batch.partition,
-                offsets: batch.offsets,
-                bounds: batch.bounds,
-                arena: batch.arena,
-                timestamps: batch.timestamps,
+                records,
                 clocks: Clocks {
                     wall_ms: tick.clock_ms,
                     steady_ms: tick.steady_ms,

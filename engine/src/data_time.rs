@@ -118,7 +118,7 @@ impl DataTime {
     ) -> bool {
         let now_ms = self.live_ms.saturating_add(live_for_ms);
         let source = &mut self.sources[source];
-        let Some(partition) = source.partitions.get_mut(&batch.partition) else {
+        let Some(partition) = source.partitions.get_mut(&batch.partition()) else {
             return batch.end_offset.is_none();
         };
         if let Some(end) = batch.end_offset {
@@ -131,7 +131,7 @@ impl DataTime {
             }
             return false;
         }
-        if !batch.is_empty() {
+        if !batch.records.is_empty() {
             partition.at_end_ms = None;
             source.batches += 1;
         }
@@ -346,13 +346,14 @@ impl Source {
     /// front of it in its partition; the steady clock's where that is not known. Returns the greatest.
     fn stamp(&mut self, batches: &mut [SourceBatch], clock_ms: i64, steady_ms: i64) -> i64 {
         let mut last: BTreeMap<u32, i64> = BTreeMap::new();
-        for batch in batches.iter_mut().filter(|batch| !batch.is_empty()) {
-            let last_ms = last.entry(batch.partition).or_insert(0);
-            if batch.timestamps.is_empty() {
+        let records = batches.iter_mut().map(|batch| &mut batch.records);
+        for records in records.filter(|records| !records.is_empty()) {
+            let last_ms = last.entry(records.partition).or_insert(0);
+            if records.timestamps.is_empty() {
                 self.is_timeless = true;
                 *last_ms = steady_ms;
             }
-            for time_ms in &mut batch.timestamps {
+            for time_ms in &mut records.timestamps {
                 let written_ms = if *time_ms < 0 { steady_ms } else { *time_ms };
                 *last_ms = written_ms.min(clock_ms).max(*last_ms);
                 *time_ms = *last_ms;

@@ -2,7 +2,7 @@
 
 use tidemill_operators::Tick;
 use tidemill_operators::decode::RawBatch;
-use tidemill_types::OutputRecords;
+use tidemill_types::{DeadLetter, OutputRecords};
 
 use crate::Error;
 
@@ -45,10 +45,10 @@ pub enum Event {
     DeadLetters {
         /// The epoch.
         epoch: u64,
-        /// A line of JSON each.
-        lines: OutputRecords,
+        /// They.
+        letters: Vec<DeadLetter>,
     },
-    /// Some of an epoch's events, for freshness: middle of the range of their `ts`, and how many.
+    /// Some of an epoch's events, for freshness: middle of the range of their own times, and how many.
     Decoded {
         /// The epoch.
         epoch: u64,

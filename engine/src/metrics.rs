@@ -110,10 +110,10 @@ fn sources(out: &mut Text, status: &Status) {
             source.bytes.get()
         }),
         (
-            "reads_total",
+            "ignored_total",
             "counter",
-            "Events of type read, which change nothing.",
-            |source| source.reads.get(),
+            "Records that change nothing, such as events of type read.",
+            |source| source.ignored.get(),
         ),
         (
             "duplicates_total",

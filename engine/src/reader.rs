@@ -56,10 +56,10 @@ impl Ahead {
     /// Partitions that are to be paused after these batches were read.
     fn take(&mut self, batches: &[SourceBatch]) -> Vec<u32> {
         for batch in batches.iter().filter(|batch| batch.end_offset.is_none()) {
-            let end = self.replayed.ends.get(&batch.partition);
+            let end = self.replayed.ends.get(&batch.partition());
             if end.is_none_or(|&end| batch.next_offset >= end) {
-                self.bytes += batch.arena.len();
-                self.partitions.insert(batch.partition);
+                self.bytes += batch.records.bytes();
+                self.partitions.insert(batch.partition());
             }
         }
         if self.bytes <= self.replayed.ahead_bytes_max {
@@ -169,11 +169,8 @@ mod tests {
     use super::{Ahead, Replayed, SourceBatch};
 
     fn batch(partition: u32, offset: i64) -> SourceBatch {
-        let mut batch = SourceBatch {
-            partition,
-            ..SourceBatch::default()
-        };
-        batch.push(offset, &[0; 10]);
+        let mut batch = SourceBatch::of(partition);
+        batch.push(offset, None, Some(&[0; 10]));
         batch
     }
 

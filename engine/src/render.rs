@@ -16,10 +16,7 @@ use std::sync::Arc;
 use arrow_schema::{Field, Schema, SchemaRef};
 use crossbeam_channel::Sender;
 use datafusion_expr::Expr;
-use tidemill_formats::studio_json::{self, Decoder, TimeLimit};
-use tidemill_jobs::plan::{
-    self, ColumnOrigin, JobPlan, JoinKind, Node, NodeId, NodeOp, SourcePlan,
-};
+use tidemill_jobs::plan::{self, FormatPlan, JobPlan, JoinKind, Node, NodeId, NodeOp, SourcePlan};
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::arrange::{Arrangement, arrange};
 use tidemill_operators::decode::{self, DecodeCounters, Observer, RawBatch};
@@ -34,6 +31,7 @@ use tidemill_operators::{
 };
 use tidemill_state::Store;
 use tidemill_types::ChangeBatch;
+use tidemill_types::format::{Format, Formats};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle as Handle;
 use timely::dataflow::Scope;
@@ -62,6 +60,8 @@ pub struct Rendered {
 pub struct Context<'a> {
     /// The plan.
     pub plan: &'a JobPlan,
+    /// The formats that there are.
+    pub formats: &'a Formats,
     /// Partitions of each source.
     pub partitions: &'a [Vec<u32>],
     /// This worker's state.
@@ -381,6 +381,13 @@ impl<'scope> Renderer<'_, 'scope> {
 
     fn schema(&self, node: NodeId) -> &SchemaRef {
         &self.context.plan.nodes[node].schema
+    }
+
+    /// The format of a source or a sink.
+    fn format(&self, object: &str, plan: &FormatPlan) -> Result<&dyn Format, Error> {
+        let formats = self.context.formats;
+        let named = formats.named(&plan.name);
+        named.ok_or_else(|| self.plan_error(object, format!("no format '{}'", plan.name)))
     }
 
     fn columns(&self, input: NodeId, names: &[String], node: &Node) -> Result<Vec<usize>, Error> {

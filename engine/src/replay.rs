@@ -14,7 +14,7 @@ impl Waiting {
     /// Adds what the source sent.
     pub fn push(&mut self, batch: SourceBatch) {
         self.partitions
-            .entry(batch.partition)
+            .entry(batch.partition())
             .or_default()
             .push_back(batch);
     }
@@ -57,22 +57,18 @@ impl Waiting {
 
 /// Cuts a batch at an offset: the records before it, and the rest.
 fn split(batch: SourceBatch, end: i64) -> (Option<SourceBatch>, SourceBatch) {
-    let count = batch.offsets.partition_point(|&offset| offset < end);
-    if count == 0 {
+    let records = &batch.records;
+    let count = records.offsets.partition_point(|&offset| offset < end);
+    let Some(last) = count.checked_sub(1) else {
         return (None, batch);
-    }
-    let part = |from: usize, to: usize| {
-        let mut part = SourceBatch {
-            partition: batch.partition,
-            ..SourceBatch::default()
-        };
-        (from..to).for_each(|i| part.push(batch.offsets[i], batch.record(i)));
-        part.timestamps = batch.timestamps.get(from..to).unwrap_or_default().to_vec();
-        part
     };
-    let (before, mut after) = (part(0, count), part(count, batch.len()));
-    after.next_offset = batch.next_offset;
-    (Some(before), after)
+    let part = |range, next_offset| SourceBatch {
+        records: records.part(range),
+        next_offset,
+        end_offset: None,
+    };
+    let before = part(0..count, records.offsets[last] + 1);
+    (Some(before), part(count..records.len(), batch.next_offset))
 }
 
 #[cfg(test)]
@@ -80,13 +76,10 @@ mod tests {
     use super::*;
 
     fn batch(offsets: &[i64], next_offset: i64) -> SourceBatch {
-        let mut batch = SourceBatch {
-            partition: 3,
-            ..SourceBatch::default()
-        };
-        offsets
-            .iter()
-            .for_each(|&offset| batch.push(offset, format!("record {offset}").as_bytes()));
+        let mut batch = SourceBatch::of(3);
+        offsets.iter().for_each(|&offset| {
+            batch.push(offset, None, Some(format!("record {offset}").as_bytes()))
+        });
         batch.next_offset = next_offset;
         batch
     }
@@ -100,13 +93,13 @@ mod tests {
         assert_eq!(
             taken
                 .iter()
-                .flat_map(|batch| batch.offsets.clone())
+                .flat_map(|batch| batch.records.offsets.clone())
                 .collect::<Vec<_>>(),
             [4, 5]
         );
         let rest = waiting.take_all();
-        assert_eq!(rest[0].offsets, [9]);
-        assert_eq!(rest[0].record(0), b"record 9");
+        assert_eq!(rest[0].records.offsets, [9]);
+        assert_eq!(rest[0].records.get(0).value, Some(&b"record 9"[..]));
         assert_eq!(rest[0].next_offset, 12);
     }
 
@@ -114,10 +107,10 @@ mod tests {
     fn the_parts_of_a_cut_batch_keep_their_timestamps() {
         let mut waiting = Waiting::default();
         let mut whole = batch(&[4, 5, 9], 12);
-        whole.timestamps = vec![40, 50, 90];
+        whole.records.timestamps = vec![40, 50, 90];
         waiting.push(whole);
-        assert_eq!(waiting.take_until(3, 9)[0].timestamps, [40, 50]);
-        assert_eq!(waiting.take_all()[0].timestamps, [90]);
+        assert_eq!(waiting.take_until(3, 9)[0].records.timestamps, [40, 50]);
+        assert_eq!(waiting.take_all()[0].records.timestamps, [90]);
     }
 
     #[test]

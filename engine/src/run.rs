@@ -1,14 +1,14 @@
 //! One run of a job, from taking the state directory to the last commit.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidemill_checkpoints::{CheckpointStore, Claim, StateDir};
-use tidemill_connectors_api::{Committer, Connector, SinkSpec, Source};
-use tidemill_jobs::plan::{JobPlan, SinkMode};
+use tidemill_connectors_api::{Committer, Connector, SinkSpec, Source, SourceSpec};
+use tidemill_jobs::plan::{Contents, JobPlan};
 use tidemill_types::ErrorKind;
+use tidemill_types::format::Formats;
 
 use crate::clock::SystemClock;
 use crate::committing::Commits;
@@ -34,6 +34,7 @@ const CLAIM_TRIES: usize = 3;
 pub fn run(
     plan: JobPlan,
     connectors: &[Arc<dyn Connector>],
+    formats: &Formats,
     settings: &Settings,
     status: &Arc<Status>,
     stop: &Arc<AtomicBool>,
@@ -41,7 +42,8 @@ pub fn run(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let plan = Arc::new(plan);
     let opened = loop {
-        match Opened::new(Arc::clone(&plan), connectors, settings, status, &clock) {
+        let plan = Arc::clone(&plan);
+        match Opened::new(plan, connectors, formats, settings, status, &clock) {
             // Just after a broker came back it knows its topics and does not lead them yet.
             Err(error) if error.kind() == ErrorKind::Retry && clock.now() < START_PATIENCE => {
                 tracing::warn!(%error, "the job cannot start yet; trying again");
@@ -77,6 +79,7 @@ impl Opened {
     pub fn new(
         plan: Arc<JobPlan>,
         connectors: &[Arc<dyn Connector>],
+        formats: &Formats,
         settings: &Settings,
         status: &Arc<Status>,
         clock: &Arc<dyn Clock>,
@@ -97,6 +100,7 @@ impl Opened {
         let shared = Shared {
             limits: Arc::clone(&limits),
             plan: Arc::clone(&plan),
+            formats: formats.clone(),
             partitions: partitions.clone(),
             restore: RestoreFrom {
                 snapshots: snapshots.unwrap_or_default(),
@@ -245,18 +249,17 @@ fn claim(
 fn find<'a>(
     connectors: &'a [Arc<dyn Connector>],
     object: &str,
-    options: &BTreeMap<String, String>,
+    name: &str,
 ) -> Result<&'a Arc<dyn Connector>, Error> {
-    let name = options.get("connector").map_or("", String::as_str);
     connectors
         .iter()
-        .find(|connector| connector.name() == name)
+        .find(|connector| connector.options().name == name)
         .ok_or_else(|| Error::UnknownConnector {
             object: object.to_owned(),
             name: name.to_owned(),
             known: connectors
                 .iter()
-                .map(|connector| format!("'{}'", connector.name()))
+                .map(|connector| format!("'{}'", connector.options().name))
                 .collect::<Vec<_>>()
                 .join(", "),
         })
@@ -269,11 +272,13 @@ fn sources(
     plan.sources
         .iter()
         .map(|source| {
-            Ok(find(connectors, &source.name, &source.options)?.source(
-                &plan.name,
-                &source.name,
-                &source.options,
-            )?)
+            let connector = find(connectors, &source.name, &source.connector)?;
+            Ok(connector.source(&SourceSpec {
+                job: &plan.name,
+                name: &source.name,
+                options: &source.options,
+                headers: source.reads_headers,
+            })?)
         })
         .collect()
 }
@@ -288,10 +293,10 @@ fn committer(
             reason: "the job has no sink; add a CREATE SINK".to_owned(),
         });
     };
-    let connector = find(connectors, &first.name, &first.options)?;
+    let connector = find(connectors, &first.name, &first.connector)?;
     let mut specs = Vec::new();
     for sink in &plan.sinks {
-        if find(connectors, &sink.name, &sink.options)?.name() != connector.name() {
+        if sink.connector != first.connector {
             return Err(Error::MixedSinks {
                 first: first.name.clone(),
                 second: sink.name.clone(),
@@ -300,7 +305,7 @@ fn committer(
         specs.push(SinkSpec {
             name: sink.name.clone(),
             options: sink.options.clone(),
-            upsert: sink.mode == SinkMode::Upsert,
+            compacted: sink.contents == Contents::States,
         });
     }
     Ok(connector.committer(&plan.name, &specs)?)

@@ -82,8 +82,8 @@ pub struct SourceStatus {
     pub records: Counter,
     /// Bytes read.
     pub bytes: Counter,
-    /// Events of type `read`.
-    pub reads: Counter,
+    /// Records that change nothing.
+    pub ignored: Counter,
     /// Undecodable records.
     pub dead_letters: Counter,
     /// Events dropped by a dedup.

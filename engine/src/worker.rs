@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Failure;
 use tidemill_state::Store;
+use tidemill_types::format::Formats;
 use timely::worker::Worker;
 
 use crate::event::{Command, Event};
@@ -27,6 +28,8 @@ const SIZE_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Shared {
     /// The plan.
     pub plan: Arc<JobPlan>,
+    /// The formats that there are.
+    pub formats: Formats,
     /// Partitions of each source.
     pub partitions: Vec<Vec<u32>>,
     /// What state starts from.
@@ -81,6 +84,7 @@ impl<'a> Driver<'a> {
                 scope,
                 &Context {
                     plan: &shared.plan,
+                    formats: &shared.formats,
                     partitions: &shared.partitions,
                     store: &store,
                     suppress_through: shared.suppress_through,

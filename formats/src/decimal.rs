@@ -64,6 +64,44 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Result<i128, ParseError> {
     Ok(if negative { -magnitude } else { magnitude })
 }
 
+/// A decimal from the bytes of its unscaled value, big-endian in two's complement, of which `digits` are behind the point.
+///
+/// # Errors
+/// As [`parse`].
+pub fn from_bytes(bytes: &[u8], digits: i8, precision: u8, scale: i8) -> Result<i128, ParseError> {
+    let (&first, _) = bytes.split_first().ok_or(ParseError::Malformed)?;
+    let sign = if first & 0x80 == 0 { 0 } else { 0xff };
+    let leading = bytes.len().saturating_sub(16);
+    let (extension, bytes) = bytes.split_at(leading);
+    let mut unscaled = [sign; 16];
+    unscaled[16 - bytes.len()..].copy_from_slice(bytes);
+    let unscaled = i128::from_be_bytes(unscaled);
+    if extension.iter().any(|&byte| byte != sign) || (unscaled < 0) != (sign != 0) {
+        return Err(ParseError::Overflow);
+    }
+    rescale(unscaled, digits, precision, scale)
+}
+
+/// A decimal with `digits` behind the point as one with `scale` of them.
+///
+/// # Errors
+/// As [`parse`].
+pub fn rescale(unscaled: i128, digits: i8, precision: u8, scale: i8) -> Result<i128, ParseError> {
+    let shift = i32::from(scale) - i32::from(digits);
+    let power = 10_i128.checked_pow(shift.unsigned_abs());
+    let rescaled = match power {
+        _ if unscaled == 0 => 0,
+        Some(power) if shift >= 0 => unscaled.checked_mul(power).ok_or(ParseError::Overflow)?,
+        Some(power) if unscaled % power == 0 => unscaled / power,
+        None if shift >= 0 => return Err(ParseError::Overflow),
+        _ => return Err(ParseError::Inexact),
+    };
+    if rescaled.unsigned_abs() >= 10_u128.pow(u32::from(precision.min(38))) {
+        return Err(ParseError::Overflow);
+    }
+    Ok(rescaled)
+}
+
 /// The common case, in 64 bits: up to 18 digits, at most `scale` of them after the point, no exponent.
 #[inline]
 fn plain(unsigned: &[u8], scale: i8) -> Option<u128> {

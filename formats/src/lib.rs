@@ -1,16 +1,39 @@
-//! Bytes to rows and rows to bytes.
+//! Bytes to rows and rows to bytes: a format is an encoding (how bytes are values) and an envelope (what the values say of a change).
 //!
-//! - [`studio_json`]: the studio's event envelope, decoded to Arrow columns and dead letters.
-//! - [`json`]: rows encoded as JSON objects, keys as JSON values.
+//! - [`Json`]: texts that are JSON objects. [`Csv`]: lines of separated fields. [`Raw`]: a text that is one value.
+//! - `decoder`: what all encodings have in common, from a record to the columns or a dead letter; `envelopes`: what a record does.
 //! - [`decimal`] and [`temporal`]: the exact text of money and of time, in both directions.
 //!
 //! Promises: pure functions of their input (no I/O, no clock), money never passes through floating point, and no input makes a decoder
 //! panic. Does not promise to repair anything: what cannot be read as declared is a dead letter.
 
+mod cells;
+mod column;
+mod csv;
 pub mod decimal;
-pub mod error;
-pub mod json;
-pub mod studio_json;
+mod decoder;
+mod encoding;
+mod envelopes;
+mod fault;
+mod json;
+mod key;
+mod options;
+mod raw;
+mod reason;
 pub mod temporal;
+mod text;
+mod written;
 
-pub use error::Error;
+use std::sync::Arc;
+
+use tidemill_types::format::Formats;
+
+pub use csv::Csv;
+pub use json::Json;
+pub use raw::Raw;
+
+/// All formats that there are.
+#[must_use]
+pub fn all() -> Formats {
+    Formats::new(vec![Arc::new(Json), Arc::new(Csv), Arc::new(Raw)])
+}

@@ -4,7 +4,8 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
 /// Days from 0001-01-01 (day 1 of the common era) to 1970-01-01.
 const UNIX_EPOCH_FROM_CE: i32 = 719_163;
-const MS_PER_DAY: i64 = 86_400_000;
+/// How long a day is, in milliseconds.
+pub const MS_PER_DAY: i64 = 86_400_000;
 /// `0001-01-01T00:00:00Z`, the first time of SQL.
 pub const FIRST_MS: i64 = -62_135_596_800_000;
 /// `9999-12-31T23:59:59.999Z`, the last time of SQL.

@@ -17,7 +17,7 @@ CREATE SOURCE production_events (
     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}',
-    topic = 'studio.production', entity = 'production', format = 'studio-json'
+    topic = 'studio.production', entity = 'production', format = 'json', envelope = 'crud'
 );
 
 CREATE SOURCE talent_events (
@@ -31,7 +31,7 @@ CREATE SOURCE talent_events (
     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}',
-    topic = 'studio.talent', entity = 'talent', format = 'studio-json'
+    topic = 'studio.talent', entity = 'talent', format = 'json', envelope = 'crud'
 );
 
 CREATE SOURCE schedule_events (
@@ -45,7 +45,7 @@ CREATE SOURCE schedule_events (
     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}',
-    topic = 'studio.schedule', entity = 'schedule', format = 'studio-json'
+    topic = 'studio.schedule', entity = 'schedule', format = 'json', envelope = 'crud'
 );
 
 CREATE SOURCE budget_events (
@@ -59,7 +59,7 @@ CREATE SOURCE budget_events (
     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}',
-    topic = 'studio.budget', entity = 'budget', format = 'studio-json'
+    topic = 'studio.budget', entity = 'budget', format = 'json', envelope = 'crud'
 );
 
 CREATE SOURCE payment_events (
@@ -76,7 +76,7 @@ CREATE SOURCE payment_events (
     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}',
-    topic = 'studio.payment', entity = 'payment', format = 'studio-json'
+    topic = 'studio.payment', entity = 'payment', format = 'json', envelope = 'crud'
 );
 
 CREATE SOURCE cash_flow_events (
@@ -91,7 +91,7 @@ CREATE SOURCE cash_flow_events (
     WATERMARK FOR booked_at AS booked_at - INTERVAL '1' HOUR
 ) WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}',
-    topic = 'studio.cash_flow', entity = 'cash_flow', format = 'studio-json'
+    topic = 'studio.cash_flow', entity = 'cash_flow', format = 'json', envelope = 'crud'
 );
 
 -- Current state: fresh at once, the newest version wins.
@@ -185,7 +185,7 @@ LEFT JOIN talent t ON t.id = y.talent_id;
 
 CREATE SINK finance_payment_audit WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}',
-    topic = 'finance.payment_audit', format = 'json', key = 'payment_id', mode = 'append'
+    topic = 'finance.payment_audit', format = 'json', key = 'payment_id', envelope = 'plain'
 ) AS SELECT
     id AS payment_id,
     change_type,

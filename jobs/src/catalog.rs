@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_expr::LogicalPlan;
+use tidemill_types::format::Envelope;
 
+use crate::context::Context;
 use crate::dialect::{
     DeduplicateClause, Name, QueryText, SinkStatement, SourceStatement, StreamStatement,
-    TableStatement,
+    TableStatement, WatermarkStatement,
 };
 use crate::error::{Error, Location};
 use crate::event;
-use crate::options::{self, Environment, Options};
-use crate::plan::{ColumnOrigin, SinkMode, SourceColumn, WatermarkPlan};
-use crate::profile::Profile;
-use crate::with::{self, With};
+use crate::options::Options;
+use crate::plan::{Column, Contents, FormatPlan, WatermarkPlan};
+use crate::with::{Direction, With};
 
 /// The change that an event of a stream is: `create`, `update` or `delete`.
 pub const CHANGE_TYPE: &str = "change_type";
@@ -26,8 +27,6 @@ pub const DEAD_LETTERS: &str = "tidemill_dead_letters";
 /// Name of the virtual table of events that came too late to be resequenced.
 pub const LATE: &str = "tidemill_late";
 
-const SOURCE_FORMAT: &str = "studio-json";
-const SINK_FORMAT: &str = "json";
 const DAY_MS: i64 = 86_400_000;
 const IDLE_TIMEOUT_MS: i64 = 30_000;
 const LATENESS_MS: i64 = 3_600_000;
@@ -36,7 +35,10 @@ const MAX_FUTURE_MS: i64 = 300_000;
 const MAX_FUTURE: &str = "watermark.max-future";
 const IDLE_TIMEOUT: &str = "watermark.idle-timeout";
 const LATENESS: &str = "watermark.allowed-lateness";
-const WATERMARK_OPTIONS: [&str; 3] = [MAX_FUTURE, IDLE_TIMEOUT, LATENESS];
+/// The options of a source that are the planner's own.
+const SOURCE_OPTIONS: [&str; 4] = ["key", MAX_FUTURE, IDLE_TIMEOUT, LATENESS];
+/// The options of a sink that are the planner's own.
+const SINK_OPTIONS: [&str; 1] = ["key"];
 
 /// The type of `TIMESTAMP`.
 pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -46,15 +48,17 @@ pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None)
 pub struct Source {
     /// Its name.
     pub name: Name,
-    /// The envelope's entity that is read, if only one is.
-    pub entity: Option<String>,
-    /// The format's name.
-    pub format: String,
+    /// The connector's name.
+    pub connector: String,
+    /// The format.
+    pub format: FormatPlan,
+    /// What it is told of the envelope.
+    pub envelope: &'static Envelope,
     /// All declared columns.
-    pub columns: Vec<SourceColumn>,
+    pub columns: Vec<Column>,
     /// The watermark.
     pub watermark: Option<WatermarkPlan>,
-    /// The options, the profile's overrides applied.
+    /// The connector's options.
     pub options: Options,
 }
 
@@ -117,13 +121,13 @@ pub struct Sink {
     pub key_at: Location,
     /// The key columns, not yet compared with the query's.
     pub key: Vec<String>,
-    /// How it writes.
-    pub mode: SinkMode,
-    /// The format's name.
-    pub format: String,
+    /// What its records are.
+    pub contents: Contents,
+    /// The format.
+    pub format: FormatPlan,
     /// Where it writes.
     pub target: Target,
-    /// The options, the profile's overrides applied.
+    /// The connector's options.
     pub options: Options,
     /// What it writes.
     pub query: QueryText,
@@ -204,10 +208,9 @@ impl Catalog {
     pub fn add_source(
         &mut self,
         statement: SourceStatement,
-        profile: &Profile,
-        environment: Environment<'_>,
+        context: Context<'_>,
     ) -> Result<(), Error> {
-        let source = source(statement, profile, environment)?;
+        let source = source(statement, context)?;
         self.declare(&source.name, Object::Source(self.sources.len()))?;
         self.sources.push(source);
         Ok(())
@@ -241,7 +244,8 @@ impl Catalog {
     /// Those of a table's key and version columns that an event may lack.
     pub fn may_lack(&self, table: &Table) -> Vec<String> {
         let of_table = table.key.iter().chain(&table.version);
-        event::may_lack(&self.sources[table.source].columns, of_table)
+        let source = &self.sources[table.source];
+        event::may_lack(&source.columns, source.envelope, of_table)
     }
 
     /// Declares a stream.
@@ -296,10 +300,9 @@ impl Catalog {
     pub fn add_sink(
         &mut self,
         statement: SinkStatement,
-        profile: &Profile,
-        environment: Environment<'_>,
+        context: Context<'_>,
     ) -> Result<(), Error> {
-        let sink = sink(statement, profile, environment)?;
+        let sink = sink(statement, context)?;
         self.declare(&sink.name, Object::Sink)?;
         self.refuse_second_writer(&sink)?;
         self.sinks.push(sink);
@@ -371,17 +374,15 @@ impl Catalog {
 }
 
 /// The columns of a table made of a source: only its state, never a delete's gaps.
-pub fn table_schema(columns: &[SourceColumn]) -> SchemaRef {
+pub fn table_schema(columns: &[Column]) -> SchemaRef {
     let field =
-        |column: &SourceColumn| Field::new(&column.name, column.data_type.clone(), column.nullable);
+        |column: &Column| Field::new(&column.name, column.data_type.clone(), column.nullable);
     Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
-/// The declared columns of a source's events. A delete carries the key but not the payload, so `NOT NULL` holds only for the envelope.
-pub fn event_fields(columns: &[SourceColumn]) -> Vec<Field> {
-    let always = |column: &SourceColumn| {
-        !column.nullable && matches!(column.from, ColumnOrigin::Metadata(_))
-    };
+/// The declared columns of a source's events. A delete may carry no state, so `NOT NULL` holds only for what every event has.
+pub fn event_fields(columns: &[Column], envelope: &Envelope) -> Vec<Field> {
+    let always = |column: &Column| !column.nullable && envelope.is_in_every_event(column);
     columns
         .iter()
         .map(|column| Field::new(&column.name, column.data_type.clone(), !always(column)))
@@ -389,113 +390,125 @@ pub fn event_fields(columns: &[SourceColumn]) -> Vec<Field> {
 }
 
 /// The columns of a stream made of a source.
-pub fn stream_schema(columns: &[SourceColumn]) -> SchemaRef {
-    let mut fields = event_fields(columns);
+pub fn stream_schema(columns: &[Column], envelope: &Envelope) -> SchemaRef {
+    let mut fields = event_fields(columns, envelope);
     fields.push(Field::new(CHANGE_TYPE, DataType::Utf8, false));
     Arc::new(Schema::new(fields))
 }
 
-fn source(
-    statement: SourceStatement,
-    profile: &Profile,
-    environment: Environment<'_>,
-) -> Result<Source, Error> {
+fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Error> {
     let name = statement.name;
-    let options = profile.source_options(&name.text, with::declared(&statement.options));
-    let with = With::new("source", &name, &statement.options, &options, environment);
-    with.required("connector")?;
-    with.refuse_unknown("watermark.", &WATERMARK_OPTIONS)?;
-    let columns: Vec<_> = statement
-        .columns
-        .into_iter()
-        .map(event::source_column)
-        .collect::<Result<_, _>>()?;
+    let with = With::new(Direction::Source, &name, &statement.options, context)?;
+    let connector = with.required("connector")?.to_owned();
+    let (format, envelope) = with.format(context.formats)?;
+    let split = with.split(&connector, format, envelope, &SOURCE_OPTIONS)?;
+    let key = with.list("key");
+    if key.is_empty() && envelope.needs_key {
+        let message = format!(
+            "envelope '{}' deletes by the record's key; say which columns that has: key = 'column, …'",
+            envelope.name
+        );
+        return Err(Error::contradiction(with.place("envelope"), message));
+    }
+    let columns = statement.columns.into_iter();
+    let columns = columns.map(|column| event::source_column(column, envelope, &key));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
     if columns.is_empty() {
         return Err(Error::contradiction(
             name.at,
             format!("source '{}' has no column", name.text),
         ));
     }
-    let format = with.only("format", SOURCE_FORMAT)?;
-    let watermark = match statement.watermark {
-        None => None,
-        Some(watermark) => {
-            let time = column(&columns, &watermark.column)?;
-            if time.data_type != TIMESTAMP {
-                let message = format!("the watermark's column '{}' must be a TIMESTAMP", time.name);
-                return Err(Error::contradiction(watermark.column.at, message));
-            }
-            Some(WatermarkPlan {
-                column: time.name.clone(),
-                delay_ms: watermark.delay_ms,
-                max_future_ms: with.milliseconds(MAX_FUTURE, MAX_FUTURE_MS)?,
-                idle_timeout_ms: with.milliseconds(IDLE_TIMEOUT, IDLE_TIMEOUT_MS)?,
-                lateness_ms: with.milliseconds(LATENESS, LATENESS_MS)?,
-            })
-        }
-    };
+    let named = |key: &&String| columns.iter().any(|column| column.name == **key);
+    if let Some(missing) = key.iter().find(|key| !named(key)) {
+        let known = columns.iter().map(|column| column.name.as_str());
+        return Err(Error::unknown(
+            with.place("key"),
+            "key column",
+            missing,
+            known,
+        ));
+    }
     Ok(Source {
-        entity: with.get("entity")?,
-        name,
-        format,
+        watermark: watermark(statement.watermark, &columns, &with)?,
+        connector,
+        format: FormatPlan {
+            name: format.name().to_owned(),
+            envelope: envelope.name.to_owned(),
+            options: split.format,
+        },
+        envelope,
         columns,
-        watermark,
-        options,
+        options: split.connector,
+        name,
     })
 }
 
-fn sink(
-    statement: SinkStatement,
-    profile: &Profile,
-    environment: Environment<'_>,
-) -> Result<Sink, Error> {
-    let name = statement.name;
-    let options = profile.sink_options(&name.text, with::declared(&statement.options));
-    let with = With::new("sink", &name, &statement.options, &options, environment);
-    let connector = with.required("connector")?;
-    with.refuse_unknown("watermark.", &[])?;
-    let format = with.only("format", SINK_FORMAT)?;
-    let key = with
-        .get("key")?
-        .map_or_else(Vec::new, |key| options::list(&key));
-    let mode = match with.get("mode")?.as_deref() {
-        Some("append") => SinkMode::Append,
-        Some("upsert") => SinkMode::Upsert,
-        None if key.is_empty() => SinkMode::Append,
-        None => SinkMode::Upsert,
-        Some(mode) => {
-            let message = format!(
-                "sink '{}' has mode '{mode}'; use 'append' or 'upsert'",
-                name.text
-            );
-            return Err(Error::contradiction(name.at, message));
-        }
+fn watermark(
+    statement: Option<WatermarkStatement>,
+    columns: &[Column],
+    with: &With<'_>,
+) -> Result<Option<WatermarkPlan>, Error> {
+    let Some(statement) = statement else {
+        return Ok(None);
     };
-    if mode == SinkMode::Upsert && key.is_empty() {
+    let time = column(columns, &statement.column)?;
+    if time.data_type != TIMESTAMP {
+        let message = format!("the watermark's column '{}' must be a TIMESTAMP", time.name);
+        return Err(Error::contradiction(statement.column.at, message));
+    }
+    Ok(Some(WatermarkPlan {
+        column: time.name.clone(),
+        delay_ms: statement.delay_ms,
+        max_future_ms: with.milliseconds(MAX_FUTURE, MAX_FUTURE_MS)?,
+        idle_timeout_ms: with.milliseconds(IDLE_TIMEOUT, IDLE_TIMEOUT_MS)?,
+        lateness_ms: with.milliseconds(LATENESS, LATENESS_MS)?,
+    }))
+}
+
+fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
+    let name = statement.name;
+    let with = With::new(Direction::Sink, &name, &statement.options, context)?;
+    let connector = with.required("connector")?.to_owned();
+    let (format, envelope) = with.format(context.formats)?;
+    let split = with.split(&connector, format, envelope, &SINK_OPTIONS)?;
+    let key = with.list("key");
+    if envelope.contents != Contents::Rows && key.is_empty() {
         let message = format!(
-            "sink '{}' upserts but has no key; add key = 'column, …' to its WITH",
-            name.text
+            "sink '{}' has envelope '{}' but no key; add key = 'column, …' to its WITH",
+            name.text, envelope.name
         );
         return Err(Error::contradiction(name.at, message));
     }
     Ok(Sink {
         key_at: with.place("key"),
         target: Target {
+            path: with.get("path").map(PathBuf::from),
+            topic: with.get("topic").map(str::to_owned),
             connector,
-            path: with.get("path")?.map(PathBuf::from),
-            topic: with.get("topic")?,
         },
-        name,
         key,
-        mode,
-        format,
-        options,
+        contents: envelope.contents,
+        format: FormatPlan {
+            name: format.name().to_owned(),
+            envelope: envelope.name.to_owned(),
+            options: split.format,
+        },
+        options: split.connector,
+        name,
         query: statement.query,
     })
 }
 
+impl Sink {
+    /// The connector's name.
+    pub fn connector(&self) -> &str {
+        &self.target.connector
+    }
+}
+
 /// Looks a column up.
-pub fn column<'a>(columns: &'a [SourceColumn], name: &Name) -> Result<&'a SourceColumn, Error> {
+pub fn column<'a>(columns: &'a [Column], name: &Name) -> Result<&'a Column, Error> {
     columns
         .iter()
         .find(|column| column.name == name.text)
@@ -523,7 +536,7 @@ fn refuse_twice(names: &[Name]) -> Result<(), Error> {
 
 fn deduplication(
     clause: Option<&DeduplicateClause>,
-    columns: &[SourceColumn],
+    columns: &[Column],
 ) -> Result<Option<Deduplication>, Error> {
     let Some(clause) = clause else {
         return Ok(None);

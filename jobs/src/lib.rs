@@ -9,6 +9,7 @@
 //! knows its options, or that the text of a plan stays the same over versions of DataFusion.
 
 mod catalog;
+mod context;
 mod dialect;
 mod error;
 mod event;
@@ -21,6 +22,7 @@ mod query;
 mod text;
 mod with;
 
+pub use context::Context;
 pub use error::{Error, Location};
 pub use plan::JobPlan;
 pub use profile::Profile;
@@ -31,22 +33,16 @@ use dialect::Statement;
 use lower::Lowering;
 use lower::graph::{Durable, Graph};
 use lower::stages::{Stages, Usage};
-use options::{Environment, Options};
-use plan::{NodeId, SinkMode, SinkPlan};
+use plan::{Contents, NodeId, SinkPlan};
 use query::functions::Functions;
 
-/// Plans a job; `${NAME}` in options is answered by `environment`.
+/// Plans a job.
 ///
 /// # Errors
 /// For whatever is wrong with the text, with its place; for an option that the environment does not answer.
-pub fn plan_job(
-    name: &str,
-    sql: &str,
-    profile: &Profile,
-    environment: Environment<'_>,
-) -> Result<JobPlan, Error> {
+pub fn plan_job(name: &str, sql: &str, context: Context<'_>) -> Result<JobPlan, Error> {
     let functions = Functions::default();
-    let catalog = declare(sql, profile, environment, &functions)?;
+    let catalog = declare(sql, context, &functions)?;
     let mut plans = Vec::with_capacity(catalog.sinks.len());
     let mut usage = Usage::default();
     for sink in &catalog.sinks {
@@ -83,7 +79,7 @@ pub fn plan_job(
     for (sink, plan) in catalog.sinks.iter().zip(&plans) {
         lowered.push(lower_sink(&mut graph, &catalog, &stages, sink, plan)?);
     }
-    assemble(name, graph, stages, catalog, &lowered, environment)
+    Ok(assemble(name, graph, stages, catalog, &lowered))
 }
 
 /// What a sink's query was lowered to.
@@ -93,23 +89,18 @@ struct LoweredSink {
 }
 
 /// Reads the statements in order: a name must be declared before it is used.
-fn declare(
-    sql: &str,
-    profile: &Profile,
-    environment: Environment<'_>,
-    functions: &Functions,
-) -> Result<Catalog, Error> {
+fn declare(sql: &str, context: Context<'_>, functions: &Functions) -> Result<Catalog, Error> {
     let mut catalog = Catalog::default();
     for statement in dialect::statements::parse(sql)? {
         match statement {
-            Statement::Source(source) => catalog.add_source(source, profile, environment)?,
+            Statement::Source(source) => catalog.add_source(source, context)?,
             Statement::Table(table) => catalog.add_table(table)?,
             Statement::Stream(stream) => catalog.add_stream(stream)?,
             Statement::View(view) => {
                 let plan = query::bind(&view.query, &catalog, functions)?;
                 catalog.add_view(&view.name, plan)?;
             }
-            Statement::Sink(sink) => catalog.add_sink(sink, profile, environment)?,
+            Statement::Sink(sink) => catalog.add_sink(sink, context)?,
         }
     }
     Ok(catalog)
@@ -143,15 +134,15 @@ fn lower_sink(
             return Err(Error::unknown(sink.key_at, "key column", key, columns()));
         }
     }
-    let message = match sink.mode {
-        SinkMode::Append if draft.retracts => format!(
-            "sink '{name}' appends, but its rows change after they are written; give it a key, and no mode = 'append'"
+    let message = match sink.contents {
+        Contents::Rows if draft.retracts => format!(
+            "sink '{name}' appends, but its rows change after they are written; give it a key, and no envelope = 'plain'"
         ),
-        SinkMode::Upsert if draft.durable == Durable::Nothing => format!(
-            "sink '{name}' upserts by key, but a stream of events has many rows per key; use mode = 'append', or read a TABLE"
+        Contents::States | Contents::Changes if draft.durable == Durable::Nothing => format!(
+            "sink '{name}' writes the state of each key, but a stream of events has many rows per key; use envelope = 'plain', or read a TABLE"
         ),
-        mode => {
-            let shares_keys = mode == SinkMode::Upsert && !graph.is_unique(node, &sink.key);
+        contents => {
+            let shares_keys = contents != Contents::Rows && !graph.is_unique(node, &sink.key);
             return Ok(LoweredSink {
                 input: node,
                 shares_keys,
@@ -167,44 +158,24 @@ fn assemble(
     stages: Stages,
     catalog: Catalog,
     lowered: &[LoweredSink],
-    environment: Environment<'_>,
-) -> Result<JobPlan, Error> {
+) -> JobPlan {
     let inputs: Vec<NodeId> = lowered.iter().map(|sink| sink.input).collect();
     let (nodes, inputs) = graph.finish(&inputs);
-    let mut sources = stages.sources;
-    for source in &mut sources {
-        resolve(&source.name, &mut source.options, environment)?;
-    }
-    let mut sinks = Vec::with_capacity(inputs.len());
-    for ((sink, input), lowered) in catalog.sinks.into_iter().zip(inputs).zip(lowered) {
-        let mut options = sink.options;
-        resolve(&sink.name.text, &mut options, environment)?;
-        let name = sink.name.text;
-        sinks.push(SinkPlan {
-            name,
-            input,
-            format: sink.format,
-            key: sink.key,
-            mode: sink.mode,
-            shares_keys: lowered.shares_keys,
-            options,
-        });
-    }
-    Ok(JobPlan {
+    let sinks = catalog.sinks.into_iter().zip(inputs).zip(lowered);
+    let sinks = sinks.map(|((sink, input), lowered)| SinkPlan {
+        connector: sink.connector().to_owned(),
+        name: sink.name.text,
+        input,
+        format: sink.format,
+        key: sink.key,
+        contents: sink.contents,
+        shares_keys: lowered.shares_keys,
+        options: sink.options,
+    });
+    JobPlan {
         name: name.to_owned(),
-        sources,
+        sinks: sinks.collect(),
+        sources: stages.sources,
         nodes,
-        sinks,
-    })
-}
-
-fn resolve(object: &str, options: &mut Options, environment: Environment<'_>) -> Result<(), Error> {
-    for (option, value) in options.iter_mut() {
-        *value = options::resolve(value, environment).map_err(|message| Error::Environment {
-            object: object.to_owned(),
-            option: option.clone(),
-            message,
-        })?;
     }
-    Ok(())
 }

@@ -1,11 +1,8 @@
 //! The options of a `WITH`: `${ENV}` in values, lists, lengths of time, and which of them are secret.
 
-use std::collections::BTreeMap;
-
 use crate::dialect::duration;
 
-/// Options by name.
-pub type Options = BTreeMap<String, String>;
+pub use tidemill_types::options::Options;
 
 /// Reads one variable of the environment.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

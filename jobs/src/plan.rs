@@ -4,10 +4,11 @@
 //! a qualifier, inputs have smaller ids than the nodes that read them, and the text form ([`std::fmt::Display`]) is stable: the same SQL
 //! gives the same text, and the plan's identity is a hash of that text.
 
-use std::collections::BTreeMap;
-
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use datafusion_expr::Expr;
+pub use tidemill_types::format::{Column, ColumnOrigin, Contents};
+use tidemill_types::format::{SinkSpec, SourceSpec, TimeLimit};
+use tidemill_types::options::Options;
 use tidemill_types::system_columns::Kept;
 
 /// Index of a node in [`JobPlan::nodes`].
@@ -31,41 +32,75 @@ pub struct JobPlan {
 pub struct SourcePlan {
     /// Its name in SQL.
     pub name: String,
-    /// Name of the entity that its envelopes must carry, if the option `entity` says so.
-    pub entity: Option<String>,
-    /// The format's name (`studio-json`).
-    pub format: String,
+    /// The connector's name.
+    pub connector: String,
+    /// The format.
+    pub format: FormatPlan,
     /// The columns that the job uses, in order of declaration, and where each comes from.
-    pub columns: Vec<SourceColumn>,
+    pub columns: Vec<Column>,
     /// Whether the record's time travels along (`__time`), for deduplication and for tables without a version, and its bytes (`__bytes`), for
     /// the late ledger or the dead letters.
     pub kept: Kept,
+    /// True if a column or the envelope reads the records' headers.
+    pub reads_headers: bool,
     /// The watermark, if declared.
     pub watermark: Option<WatermarkPlan>,
-    /// All `WITH` options, a profile's overrides applied.
-    pub options: BTreeMap<String, String>,
+    /// The connector's options, a profile's overrides applied.
+    pub options: Options,
 }
 
-/// One column of a source.
+impl SourcePlan {
+    /// The name that dead letters and metrics carry: the topic's, if it has one.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.options.get("topic").unwrap_or(&self.name)
+    }
+
+    /// What its decoder reads.
+    #[must_use]
+    pub fn spec(&self) -> SourceSpec<'_> {
+        SourceSpec {
+            topic: self.topic(),
+            envelope: &self.format.envelope,
+            columns: &self.columns,
+            kept: self.kept,
+            time_limit: self.watermark.as_ref().map(|watermark| TimeLimit {
+                column: watermark.column.clone(),
+                max_future_ms: watermark.max_future_ms,
+            }),
+            options: &self.format.options,
+        }
+    }
+}
+
+impl SinkPlan {
+    /// The name that metrics carry: the topic's, if it has one.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.options.get("topic").unwrap_or(&self.name)
+    }
+
+    /// What its encoder writes, of rows with this schema.
+    #[must_use]
+    pub fn spec<'a>(&'a self, schema: &'a Schema) -> SinkSpec<'a> {
+        SinkSpec {
+            envelope: &self.format.envelope,
+            schema,
+            key: &self.key,
+            options: &self.format.options,
+        }
+    }
+}
+
+/// How the records of a source or a sink are read or written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceColumn {
-    /// Name in SQL.
+pub struct FormatPlan {
+    /// The format's name.
     pub name: String,
-    /// Type that its values are converted to. `UUID` is `FixedSizeBinary(16)`, `TIMESTAMP` is milliseconds without zone.
-    pub data_type: DataType,
-    /// False if declared `NOT NULL`.
-    pub nullable: bool,
-    /// Where the value comes from.
-    pub from: ColumnOrigin,
-}
-
-/// Where a source column's value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ColumnOrigin {
-    /// A field of the payload of that name. The field `id` is the envelope's key where the payload has none (a delete).
-    Data(String),
-    /// A field of the envelope: `uuid`, `type`, `ts`, `entity`, `id`, or of the position: `partition`, `offset`.
-    Metadata(String),
+    /// The envelope's name.
+    pub envelope: String,
+    /// The options of format and envelope.
+    pub options: Options,
 }
 
 /// `WATERMARK FOR column AS column - INTERVAL delay`.
@@ -322,31 +357,24 @@ pub struct SinkPlan {
     pub name: String,
     /// What it writes.
     pub input: NodeId,
-    /// The output format's name (`json`).
-    pub format: String,
-    /// Key columns; empty for an append sink without a key.
+    /// The connector's name.
+    pub connector: String,
+    /// The format.
+    pub format: FormatPlan,
+    /// Key columns; empty for a sink of rows without a key.
     pub key: Vec<String>,
-    /// Upserts with tombstones, or an append-only stream.
-    pub mode: SinkMode,
-    /// True if it upserts and rows of its input may have one key, or no proof was found that they have not: then the sink keeps the rows.
+    /// What its records are.
+    pub contents: Contents,
+    /// True if its records follow the rows of a key and rows of its input may have one key, or no proof was found that they have not: then the sink keeps the rows.
     pub shares_keys: bool,
-    /// All `WITH` options, a profile's overrides applied.
-    pub options: BTreeMap<String, String>,
-}
-
-/// How a sink writes changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SinkMode {
-    /// The newest row per key; a key without a row gets a tombstone. Consolidated per epoch.
-    Upsert,
-    /// Every row once; the input never retracts.
-    Append,
+    /// The connector's options, a profile's overrides applied.
+    pub options: Options,
 }
 
 /// The columns of the dead letters and of the late ledger: `topic`, `partition`, `offset`, `reason`, `bytes`.
 #[must_use]
 pub fn ledger_schema() -> SchemaRef {
-    use arrow_schema::{Field, Schema};
+    use arrow_schema::Field;
     std::sync::Arc::new(Schema::new(vec![
         Field::new("topic", DataType::Utf8, false),
         Field::new("partition", DataType::UInt32, false),

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Error;
 use crate::options::Options;
-
-/// What stays of the SQL's options when a profile names another connector: what the planner reads, and the name of the data. The rest
-/// spoke to the connector that is gone.
-const KEPT: [&str; 6] = ["entity", "format", "key", "mode", "topic", "partitions"];
+use crate::with::Direction;
 
 /// Overrides of `WITH` options. The default overrides nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,28 +75,15 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The options of a source: the object's own overrides, then those for all sources, then the SQL's.
-    pub(crate) fn source_options(&self, object: &str, declared: Options) -> Options {
-        self.overridden(object, declared, &self.sources)
-    }
-
-    /// The options of a sink, as [`Profile::source_options`].
-    pub(crate) fn sink_options(&self, object: &str, declared: Options) -> Options {
-        self.overridden(object, declared, &self.sinks)
-    }
-
-    fn overridden(&self, object: &str, mut options: Options, section: &Options) -> Options {
-        let mut overrides = section.clone();
-        overrides.extend(self.objects.get(object).cloned().unwrap_or_default());
-        if overrides
-            .get("connector")
-            .is_some_and(|connector| options.get("connector") != Some(connector))
-        {
-            options
-                .retain(|name, _| KEPT.contains(&name.as_str()) || name.starts_with("watermark."));
-        }
-        options.extend(overrides);
-        options
+    /// What it says of an object: its own overrides before those of all of its kind.
+    pub(crate) fn overrides(&self, direction: Direction, object: &str) -> Options {
+        let mut overrides = match direction {
+            Direction::Source => self.sources.clone(),
+            Direction::Sink => self.sinks.clone(),
+        };
+        let own = self.objects.get(object).into_iter().flatten();
+        overrides.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        overrides
     }
 }
 
@@ -128,7 +112,7 @@ fn flatten(prefix: &str, table: &toml::Table, options: &mut Options) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Direction, Profile};
 
     const PROFILES: &str = r#"
         [profile.local.sources]
@@ -140,51 +124,16 @@ mod tests {
         [profile.empty]
     "#;
 
-    fn options(pairs: &[(&str, &str)]) -> Options {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
-    }
-
     #[test]
-    fn an_object_overrides_its_kind_and_its_kind_the_sql() {
+    fn an_object_overrides_its_kind() {
         let profile = Profile::from_toml(PROFILES, "local").expect("valid");
-        let declared = options(&[("connector", "files"), ("path", "/sql"), ("topic", "t")]);
-        let payment = profile.source_options("payment_events", declared.clone());
+        let of = |direction, object: &str| profile.overrides(direction, object);
+        let payment = of(Direction::Source, "payment_events");
         assert_eq!(payment["path"], "/elsewhere");
-        assert_eq!(payment["topic"], "t");
         assert_eq!(payment["watermark.max-future"], "2 days");
-        assert_eq!(
-            profile.source_options("other", declared.clone())["path"],
-            "/data"
-        );
-        assert_eq!(
-            profile.sink_options("payment_events", declared)["path"],
-            "/elsewhere"
-        );
-    }
-
-    #[test]
-    fn another_connector_does_not_inherit_the_options_of_the_one_before() {
-        let profile = Profile::from_toml(PROFILES, "local").expect("valid");
-        let declared = options(&[
-            ("connector", "kafka"),
-            ("topic", "t"),
-            ("bootstrap.servers", "x"),
-            ("format", "f"),
-        ]);
-        let expected = [
-            ("connector", "files"),
-            ("format", "f"),
-            ("path", "/data"),
-            ("topic", "t"),
-            ("watermark.max-future", "2 days"),
-        ];
-        assert_eq!(
-            profile.source_options("other", declared),
-            options(&expected)
-        );
+        assert_eq!(of(Direction::Source, "other")["path"], "/data");
+        let sink = of(Direction::Sink, "payment_events");
+        assert_eq!(sink.keys().collect::<Vec<_>>(), ["path"]);
     }
 
     #[test]

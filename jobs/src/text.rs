@@ -10,8 +10,8 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 
 use crate::options::{Options, is_secret, shown};
 use crate::plan::{
-    Aggregate, AggregateFunction, ColumnOrigin, Dimension, JobPlan, JoinKind, Node, NodeId, NodeOp,
-    SinkMode, SinkPlan, SourcePlan,
+    Aggregate, AggregateFunction, ColumnOrigin, Dimension, FormatPlan, JobPlan, JoinKind, Node,
+    NodeId, NodeOp, SinkPlan, SourcePlan,
 };
 
 impl JobPlan {
@@ -64,16 +64,12 @@ impl JobPlan {
     }
 
     fn sink_line(&self, out: &mut dyn Write, sink: &SinkPlan) -> std::fmt::Result {
-        let mode = match sink.mode {
-            SinkMode::Upsert => "upsert",
-            SinkMode::Append => "append",
-        };
         write!(
             out,
-            "sink {}: {}, format {}, {mode}",
+            "sink {}: {}, {}",
             sink.name,
-            place(&sink.options),
-            sink.format
+            place(&sink.connector, &sink.options),
+            format_text(&sink.format)
         )?;
         if !sink.key.is_empty() {
             write!(out, " by {}", sink.key.join(", "))?;
@@ -91,25 +87,34 @@ impl Display for JobPlan {
     }
 }
 
-fn place(options: &Options) -> String {
-    let option = |name: &str| options.get(name).map_or("", String::as_str);
-    match option("topic") {
-        "" => option("connector").to_owned(),
-        topic => format!("{} '{topic}'", option("connector")),
+fn place(connector: &str, options: &Options) -> String {
+    match options.get("topic") {
+        None => connector.to_owned(),
+        Some(topic) => format!("{connector} '{topic}'"),
     }
+}
+
+/// A format with its envelope, and all that is told to either: it is part of what is computed.
+fn format_text(format: &FormatPlan) -> String {
+    let mut text = format!("{} {}", format.envelope, format.name);
+    let options = format.options.iter();
+    let options: Vec<_> = options
+        .map(|(name, value)| format!("{name} = '{value}'"))
+        .collect();
+    if !options.is_empty() {
+        text += &format!(" ({})", options.join(", "));
+    }
+    text
 }
 
 fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
     write!(
         out,
-        "source {}: {}, format {}",
+        "source {}: {}, {}",
         source.name,
-        place(&source.options),
-        source.format
+        place(&source.connector, &source.options),
+        format_text(&source.format)
     )?;
-    if let Some(entity) = &source.entity {
-        write!(out, ", entity '{entity}'")?;
-    }
     if let Some(watermark) = &source.watermark {
         write!(
             out,
@@ -125,9 +130,10 @@ fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
         write!(out, ", keeps bytes")?;
     }
     let columns = source.columns.iter().map(|column| {
-        let from = match &column.from {
-            ColumnOrigin::Data(field) if *field == column.name => String::new(),
-            ColumnOrigin::Data(field) => format!(" from data '{field}'"),
+        let from = match &column.origin {
+            ColumnOrigin::Data(path) if path.is_member(&column.name) => String::new(),
+            ColumnOrigin::Data(path) => format!(" from data '{path}'"),
+            ColumnOrigin::Key(path) => format!(" from key '{path}'"),
             ColumnOrigin::Metadata(field) => format!(" from metadata '{field}'"),
         };
         format!(
@@ -142,9 +148,8 @@ fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
 
 /// The options that the other lines do not show, and that are no secret.
 fn option_lines(out: &mut dyn Write, options: &Options) -> std::fmt::Result {
-    const SHOWN_ABOVE: [&str; 6] = ["connector", "topic", "format", "entity", "key", "mode"];
     for (name, value) in options {
-        if !SHOWN_ABOVE.contains(&name.as_str()) && !is_secret(name) {
+        if name != "topic" && !is_secret(name) {
             writeln!(out, "  with {name} = '{}'", shown(value))?;
         }
     }

@@ -1,40 +1,114 @@
-//! The `WITH` of one source or sink, as the planner reads it: what the environment answers stands in for `${NAME}`,
-//! what is wrong is told with its place, and an option of the planner's that does not exist is refused by name.
+//! The `WITH` of one source or sink: overridden by the profile, `${NAME}` answered by the environment, and split among those who take options.
 //!
-//! Does not know the connector's options: the connector does.
+//! Promises: an option that nobody takes is refused by name, with the nearest that exists, at its place. Does not know what an option means:
+//! its owner does.
 
+use tidemill_types::format::{Envelope, Format, Formats};
+use tidemill_types::options::{ConnectorOptions, is_among};
+
+use crate::context::Context;
 use crate::dialect::{Name, OptionStatement};
 use crate::error::{Error, Location};
-use crate::options::{self, Environment, Options};
+use crate::options::{self, Options};
+
+/// Which way records go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// In.
+    Source,
+    /// Out.
+    Sink,
+}
 
 /// The options of one object.
-#[derive(Clone, Copy)]
 pub struct With<'a> {
-    /// `source` or `sink`.
-    kind: &'static str,
+    direction: Direction,
     name: &'a Name,
     /// As they stand in the SQL, for places.
     statements: &'a [OptionStatement],
-    /// The profile's overrides applied.
-    options: &'a Options,
-    environment: Environment<'a>,
+    options: Options,
+    connectors: &'a [ConnectorOptions],
 }
 
+/// The options that others than the planner take.
+pub struct Split {
+    /// The connector's.
+    pub connector: Options,
+    /// The format's and the envelope's.
+    pub format: Options,
+}
+
+/// What chooses connector and format.
+const CHOICES: [&str; 3] = ["connector", "format", "envelope"];
+/// The format of who names none.
+const FORMAT: &str = "json";
+
 impl<'a> With<'a> {
-    /// The options of an object of a kind: as they stand in the SQL, and with the profile's overrides.
-    pub const fn new(
-        kind: &'static str,
+    /// The options of an object as they hold.
+    pub fn new(
+        direction: Direction,
         name: &'a Name,
         statements: &'a [OptionStatement],
-        options: &'a Options,
-        environment: Environment<'a>,
-    ) -> Self {
-        Self {
-            kind,
+        context: Context<'a>,
+    ) -> Result<Self, Error> {
+        let declared = statements
+            .iter()
+            .map(|option| (option.name.text.clone(), option.value.clone()))
+            .collect();
+        let mut with = Self {
+            direction,
             name,
             statements,
-            options,
-            environment,
+            options: declared,
+            connectors: context.connectors,
+        };
+        let overrides = context.profile.overrides(direction, &name.text);
+        with.forget_connector(overrides.get("connector"));
+        with.options.extend(overrides);
+        for (option, value) in &mut with.options {
+            *value = options::resolve(value, context.environment).map_err(|message| {
+                Error::Environment {
+                    object: name.text.clone(),
+                    option: option.clone(),
+                    message,
+                }
+            })?;
+        }
+        Ok(with)
+    }
+
+    /// Where another connector takes over, what was said to the one before, and means nothing to the new one, is forgotten.
+    fn forget_connector(&mut self, new: Option<&String>) {
+        let Some(new) = new.filter(|new| self.options.get("connector") != Some(new)) else {
+            return;
+        };
+        let of = |connector: Option<&String>| {
+            let mut named = self.connectors.iter();
+            let named = named.find(|known| Some(known.name) == connector.map(String::as_str));
+            named.map_or(&[][..], |known| self.taken_by(known))
+        };
+        let (before, after) = (of(self.options.get("connector")), of(Some(new)));
+        let is_past = |name: &String| is_among(name, before) && !is_among(name, after);
+        let past: Vec<_> = self
+            .options
+            .keys()
+            .filter(|name| is_past(name))
+            .cloned()
+            .collect();
+        self.options.retain(|name, _| !past.contains(name));
+    }
+
+    fn taken_by<'c>(&self, connector: &'c ConnectorOptions) -> &'c [&'static str] {
+        match self.direction {
+            Direction::Source => &connector.source,
+            Direction::Sink => &connector.sink,
+        }
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self.direction {
+            Direction::Source => "source",
+            Direction::Sink => "sink",
         }
     }
 
@@ -45,75 +119,111 @@ impl<'a> With<'a> {
     }
 
     /// The value of an option, if it has one.
-    pub fn get(&self, option: &str) -> Result<Option<String>, Error> {
-        let value = self.options.get(option);
-        let resolve = |value: &String| options::resolve(value, self.environment);
-        let value = value.map(resolve).transpose();
-        value.map_err(|message| Error::Environment {
-            object: self.name.text.clone(),
-            option: option.to_owned(),
-            message,
-        })
+    pub fn get(&self, option: &str) -> Option<&str> {
+        self.options.get(option).map(String::as_str)
     }
 
     /// The value of an option that must have one.
-    pub fn required(&self, option: &str) -> Result<String, Error> {
-        let value = self.get(option)?.filter(|value| !value.is_empty());
+    pub fn required(&self, option: &str) -> Result<&str, Error> {
+        let value = self.get(option).filter(|value| !value.is_empty());
         value.ok_or_else(|| {
             self.wrong(&format!(
                 "{} '{}' has no {option}; add {option} = '…' to its WITH",
-                self.kind, self.name.text
+                self.kind(),
+                self.name.text
             ))
         })
     }
 
-    /// An option for which there is one value, which is also its default.
-    pub fn only(&self, option: &str, known: &str) -> Result<String, Error> {
-        match self.get(option)? {
-            Some(value) if value != known => Err(self.wrong(&format!(
-                "{0} '{1}' has {option} '{value}'; the {option}s of a {0} are: '{known}'",
-                self.kind, self.name.text
-            ))),
-            _ => Ok(known.to_owned()),
-        }
+    /// The parts of an option such as `a, b`.
+    pub fn list(&self, option: &str) -> Vec<String> {
+        self.get(option).map_or_else(Vec::new, options::list)
     }
 
     /// Milliseconds of an option such as `30 s`.
     pub fn milliseconds(&self, option: &str, default_ms: i64) -> Result<i64, Error> {
-        match self.get(option)? {
+        match self.get(option) {
             Some(text) => {
-                options::milliseconds(option, &text).map_err(|message| self.wrong(&message))
+                options::milliseconds(option, text).map_err(|message| self.wrong(&message))
             }
             None => Ok(default_ms),
         }
     }
 
-    /// Fails for an option whose name has this beginning, which is the planner's, and that is none of these.
-    pub fn refuse_unknown(&self, beginning: &str, known: &[&str]) -> Result<(), Error> {
-        let is_unknown =
-            |name: &&String| name.starts_with(beginning) && !known.contains(&name.as_str());
-        match self.options.keys().find(is_unknown) {
-            None => Ok(()),
-            Some(name) if known.is_empty() => Err(Error::contradiction(
-                self.place(name),
-                format!("a {} has no option '{name}'; leave it out", self.kind),
-            )),
-            Some(name) => {
-                let known = known.iter().copied();
-                Err(Error::unknown(self.place(name), "option", name, known))
+    /// The format, and the envelope: the one that is named, else `upsert` for a sink with a key, else the format's usual one.
+    pub fn format(
+        &self,
+        formats: &'a Formats,
+    ) -> Result<(&'a dyn Format, &'static Envelope), Error> {
+        let envelopes = |format: &dyn Format| match self.direction {
+            Direction::Source => format.read_envelopes(),
+            Direction::Sink => format.written_envelopes(),
+        };
+        let name = self.get("format").unwrap_or(FORMAT);
+        let format = formats
+            .named(name)
+            .filter(|format| !envelopes(*format).is_empty());
+        let format = format.ok_or_else(|| {
+            let known = formats
+                .iter()
+                .filter(|format| !envelopes(*format).is_empty());
+            let known: Vec<_> = known.map(Format::name).collect();
+            Error::unknown(self.place("format"), "format", name, known)
+        })?;
+        let known = envelopes(format);
+        let usual = || {
+            let is_keyed = self.direction == Direction::Sink && self.get("key").is_some();
+            if is_keyed { "upsert" } else { known[0].name }
+        };
+        let wanted = self.get("envelope").unwrap_or_else(usual);
+        let envelope = known.iter().find(|envelope| envelope.name == wanted);
+        let envelope = envelope.ok_or_else(|| {
+            let known = known.iter().map(|envelope| envelope.name);
+            Error::unknown(self.place("envelope"), "envelope", wanted, known)
+        })?;
+        Ok((format, envelope))
+    }
+
+    /// Gives every option to who takes it; those of `own` are the planner's.
+    pub fn split(
+        &self,
+        connector: &str,
+        format: &dyn Format,
+        envelope: &Envelope,
+        own: &[&'static str],
+    ) -> Result<Split, Error> {
+        let known = self.connectors.iter().find(|known| known.name == connector);
+        let known = known.ok_or_else(|| {
+            let names = self.connectors.iter().map(|known| known.name);
+            Error::unknown(self.place("connector"), "connector", connector, names)
+        })?;
+        let of_connector = self.taken_by(known);
+        let of_format = match self.direction {
+            Direction::Source => [format.source_options(), envelope.options].concat(),
+            Direction::Sink => format.sink_options().to_vec(),
+        };
+        let mut split = Split {
+            connector: Options::new(),
+            format: Options::new(),
+        };
+        for (name, value) in &self.options {
+            if CHOICES.contains(&name.as_str()) || own.contains(&name.as_str()) {
+                continue;
             }
+            let taker = if is_among(name, &of_format) {
+                &mut split.format
+            } else if is_among(name, of_connector) {
+                &mut split.connector
+            } else {
+                let known = [&CHOICES, own, &of_format, of_connector].concat();
+                return Err(Error::unknown(self.place(name), "option", name, known));
+            };
+            taker.insert(name.clone(), value.clone());
         }
+        Ok(split)
     }
 
     fn wrong(&self, message: &str) -> Error {
         Error::contradiction(self.name.at, message)
     }
-}
-
-/// The options of a statement by name, as they are written.
-pub fn declared(options: &[OptionStatement]) -> Options {
-    options
-        .iter()
-        .map(|option| (option.name.text.clone(), option.value.clone()))
-        .collect()
 }

@@ -1,12 +1,14 @@
 //! What is refused, word for word and with its place. A query here stands in a sink after the shared declarations; its first line is
 //! written `q`: `q:12` is column 12 of it.
 
-use tidemill_jobs::{Profile, plan_job};
+mod common;
+
+use tidemill_jobs::Profile;
 
 const DECLARATIONS: &str = include_str!("jobs/declarations.sql");
 
 fn refusal(sql: &str) -> String {
-    match plan_job("job", sql, &Profile::default(), &|_| None) {
+    match common::plan("job", sql, &Profile::default(), &|_| None) {
         Ok(plan) => panic!("was planned: {sql}\n{plan}"),
         Err(error) => error.to_string(),
     }
@@ -309,95 +311,95 @@ const STATEMENTS: &[(&str, &str)] = &[
         "1:27: expected ')', found the end of the statement",
     ),
     (
-        "CREATE SOURCE s (id MONEY) WITH (connector = 'x')",
+        "CREATE SOURCE s (id MONEY) WITH (connector = 'x', envelope = 'crud')",
         "1:21: unknown type 'money'; use BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), VARCHAR, DATE, TIMESTAMP or UUID",
     ),
     (
-        "CREATE SOURCE s (id BIGINT, id INT) WITH (connector = 'x')",
+        "CREATE SOURCE s (id BIGINT, id INT) WITH (connector = 'x', envelope = 'crud')",
         "1:29: the column 'id' is declared twice",
     ),
     (
-        "CREATE SOURCE s (a DECIMAL(40, 2)) WITH (connector = 'x')",
+        "CREATE SOURCE s (a DECIMAL(40, 2)) WITH (connector = 'x', envelope = 'crud')",
         "1:27: DECIMAL(40, 2) is out of range: 1 to 38 digits, at most all of them after the point",
     ),
     (
-        "CREATE SOURCE s (a BIGINT METADATA FROM 'key') WITH (connector = 'x')",
-        "1:41: unknown metadata field 'key'; use 'uuid', 'type', 'ts', 'entity', 'id', 'partition', 'offset', 'topic'",
+        "CREATE SOURCE s (a BIGINT METADATA FROM 'kind') WITH (connector = 'x', envelope = 'crud')",
+        "1:41: unknown metadata field 'kind'; envelope 'crud' has 'uuid', 'type', 'ts', 'entity', 'id', 'partition', 'offset', 'topic', 'timestamp', 'key', 'headers.*'",
     ),
     (
-        "CREATE SOURCE s (a BIGINT METADATA FROM 'uuid') WITH (connector = 'x')",
+        "CREATE SOURCE s (a BIGINT METADATA FROM 'uuid') WITH (connector = 'x', envelope = 'crud')",
         "1:41: the metadata field 'uuid' can be read as UUID or VARCHAR only; declare it so, and cast it in the query",
     ),
     (
-        "CREATE SOURCE s (a VARCHAR METADATA FROM 'id') WITH (connector = 'x')",
-        "1:42: the metadata field 'id' can be read as BIGINT or INT only; declare it so, and cast it in the query",
+        "CREATE SOURCE s (a DATE METADATA FROM 'id') WITH (connector = 'x', envelope = 'crud')",
+        "1:39: the metadata field 'id' can be read as BIGINT, INT, VARCHAR or UUID only; declare it so, and cast it in the query",
     ),
     (
         "CREATE SOURCE s (a BIGINT)",
         "1:15: source 's' has no connector; add connector = '…' to its WITH",
     ),
     (
-        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', connector = 'y')",
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', connector = 'y', envelope = 'crud')",
         "1:51: the option 'connector' is given twice",
     ),
     (
-        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', format = 'xml')",
-        "1:15: source 's' has format 'xml'; the formats of a source are: 'studio-json'",
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', format = 'xml', envelope = 'crud')",
+        "1:51: unknown format 'xml'; there are 'json'",
     ),
     (
-        "CREATE SOURCE s (a BIGINT, WATERMARK FOR a AS a - INTERVAL '5' SECOND) WITH (connector = 'x')",
+        "CREATE SOURCE s (a BIGINT, WATERMARK FOR a AS a - INTERVAL '5' SECOND) WITH (connector = 'x', envelope = 'crud')",
         "1:42: the watermark's column 'a' must be a TIMESTAMP",
     ),
     (
-        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR a AS a - INTERVAL 'soon' SECOND) WITH (connector = 'x')",
+        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR a AS a - INTERVAL 'soon' SECOND) WITH (connector = 'x', envelope = 'crud')",
         "1:63: INTERVAL 'soon' SECOND is no length of time; expected a whole number and a unit of millisecond, second, minute, hour, day or week, such as '5 second'",
     ),
     (
-        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR b AS b) WITH (connector = 'x')",
+        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR b AS b) WITH (connector = 'x', envelope = 'crud')",
         "1:45: unknown column 'b'; did you mean 'a'?",
     ),
     (
-        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR a AS a) WITH (connector = 'x', watermark.idle-timeout = 'long')",
+        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR a AS a) WITH (connector = 'x', watermark.idle-timeout = 'long', envelope = 'crud')",
         "1:15: option 'watermark.idle-timeout' is 'long'; expected a whole number and a unit of millisecond, second, minute, hour, day or week, such as '5 second'",
     ),
     (
-        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR a AS a) WITH (connector = 'x', watermark.idle-timout = '1 s')",
+        "CREATE SOURCE s (a TIMESTAMP, WATERMARK FOR a AS a) WITH (connector = 'x', watermark.idle-timout = '1 s', envelope = 'crud')",
         "1:76: unknown option 'watermark.idle-timout'; did you mean 'watermark.idle-timeout'?",
     ),
     (
-        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', watermark.x = '1 s')",
-        "1:51: unknown option 'watermark.x'; there are 'watermark.max-future', 'watermark.idle-timeout', 'watermark.allowed-lateness'",
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', watermark.x = '1 s', envelope = 'crud')",
+        "1:51: unknown option 'watermark.x'",
     ),
     (
-        "CREATE SOURCE s (a BIGINT, v VARCHAR) WITH (connector = 'x');\nCREATE TABLE t (PRIMARY KEY (a)) FROM s VERSION BY v",
+        "CREATE SOURCE s (a BIGINT, v VARCHAR) WITH (connector = 'x', envelope = 'crud');\nCREATE TABLE t (PRIMARY KEY (a)) FROM s VERSION BY v",
         "2:52: the version 'v' must be a BIGINT, INT, DATE or TIMESTAMP",
     ),
     (
-        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x');\nCREATE TABLE t (PRIMARY KEY (b)) FROM s",
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', envelope = 'crud');\nCREATE TABLE t (PRIMARY KEY (b)) FROM s",
         "2:30: unknown column 'b'; did you mean 'a'?",
     ),
     (
-        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x');\nCREATE TABLE t (PRIMARY KEY (a)) FROM z",
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', envelope = 'crud');\nCREATE TABLE t (PRIMARY KEY (a)) FROM z",
         "2:39: unknown source 'z'; did you mean 's'?",
     ),
     (
-        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x');\nCREATE TABLE t (PRIMARY KEY (a)) FROM s ORDER BY a",
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', envelope = 'crud');\nCREATE TABLE t (PRIMARY KEY (a)) FROM s ORDER BY a",
         "2:41: expected DEDUPLICATE BY, VERSION BY, TOMBSTONES FOR or the end of the statement, found 'ORDER'",
     ),
     (
-        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x');\nCREATE TABLE s (PRIMARY KEY (a)) FROM s",
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', envelope = 'crud');\nCREATE TABLE s (PRIMARY KEY (a)) FROM s",
         "2:14: 's' is declared twice",
     ),
     (
-        "CREATE SOURCE s (a BIGINT, t TIMESTAMP) WITH (connector = 'x');\nCREATE STREAM c FROM s RESEQUENCE BY t PER a WITHIN INTERVAL '5' SECOND",
+        "CREATE SOURCE s (a BIGINT, t TIMESTAMP) WITH (connector = 'x', envelope = 'crud');\nCREATE STREAM c FROM s RESEQUENCE BY t PER a WITHIN INTERVAL '5' SECOND",
         "2:38: RESEQUENCE BY 't' needs a watermark; add to source 's': WATERMARK FOR t AS t - INTERVAL '5' SECOND",
     ),
     (
-        "CREATE SOURCE s (a BIGINT, change_type VARCHAR) WITH (connector = 'x');\nCREATE STREAM c FROM s",
+        "CREATE SOURCE s (a BIGINT, change_type VARCHAR) WITH (connector = 'x', envelope = 'crud');\nCREATE STREAM c FROM s",
         "2:22: a stream has a column 'change_type' of its own; rename 'change_type' of source 's'",
     ),
     (
-        "CREATE SOURCE tidemill_late (a BIGINT) WITH (connector = 'x')",
+        "CREATE SOURCE tidemill_late (a BIGINT) WITH (connector = 'x', envelope = 'crud')",
         "1:15: names that begin with 'tidemill_' are taken; choose another",
     ),
     (
@@ -405,7 +407,7 @@ const STATEMENTS: &[(&str, &str)] = &[
         "1:46: unterminated string literal",
     ),
     (
-        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x')",
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', envelope = 'crud')",
         "1:1: the job has no sink; add CREATE SINK … AS SELECT …",
     ),
     (
@@ -421,19 +423,19 @@ const SINKS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SINK o WITH (connector = 'files') AS SELECT id FROM orders",
-        "q:13: sink 'o' appends, but its rows change after they are written; give it a key, and no mode = 'append'",
+        "q:13: sink 'o' appends, but its rows change after they are written; give it a key, and no envelope = 'plain'",
     ),
     (
-        "CREATE SINK o WITH (connector = 'files', mode = 'append', key = 'id') AS SELECT id FROM orders",
-        "q:13: sink 'o' appends, but its rows change after they are written; give it a key, and no mode = 'append'",
+        "CREATE SINK o WITH (connector = 'files', envelope = 'plain', key = 'id') AS SELECT id FROM orders",
+        "q:13: sink 'o' appends, but its rows change after they are written; give it a key, and no envelope = 'plain'",
     ),
     (
-        "CREATE SINK o WITH (connector = 'files', mode = 'upsert') AS SELECT id FROM orders",
-        "q:13: sink 'o' upserts but has no key; add key = 'column, …' to its WITH",
+        "CREATE SINK o WITH (connector = 'files', envelope = 'upsert') AS SELECT id FROM orders",
+        "q:13: sink 'o' has envelope 'upsert' but no key; add key = 'column, …' to its WITH",
     ),
     (
-        "CREATE SINK o WITH (connector = 'files', mode = 'merge') AS SELECT id FROM orders",
-        "q:13: sink 'o' has mode 'merge'; use 'append' or 'upsert'",
+        "CREATE SINK o WITH (connector = 'files', envelope = 'merge') AS SELECT id FROM orders",
+        "q:42: unknown envelope 'merge'; there are 'plain', 'upsert', 'debezium'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'ids') AS SELECT id FROM orders",
@@ -441,15 +443,15 @@ const SINKS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id') AS SELECT id FROM order_changes",
-        "q:13: sink 'o' upserts by key, but a stream of events has many rows per key; use mode = 'append', or read a TABLE",
+        "q:13: sink 'o' writes the state of each key, but a stream of events has many rows per key; use envelope = 'plain', or read a TABLE",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', format = 'avro') AS SELECT id FROM orders",
-        "q:13: sink 'o' has format 'avro'; the formats of a sink are: 'json'",
+        "q:54: unknown format 'avro'; there are 'json'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', watermark.idle-timeout = '1 s') AS SELECT id FROM orders",
-        "q:54: a sink has no option 'watermark.idle-timeout'; leave it out",
+        "q:54: unknown option 'watermark.idle-timeout'; there are 'connector', 'format', 'envelope', 'key', 'path', 'topic', 'partitions'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', path = 'd/', topic = 't', key = 'id') AS SELECT id FROM orders; CREATE SINK p WITH (connector = 'files', path = 'd', topic = '${TOPIC:-t}') AS SELECT id FROM order_changes",

@@ -5,6 +5,8 @@
 //! at fault that its batch hides or that takes good rows with it, a fault that does not name its expression. Cannot
 //! catch: a function of texts that gives another text than its definition says.
 
+mod common;
+
 mod exact {
     pub mod arithmetic;
     pub mod calendar;

@@ -1,11 +1,13 @@
 //! Golden plans: the text of each plan under `tests/golden/plans`, rewritten by `UPDATE_GOLDEN=1`. They catch any change of a plan, wanted or
 //! not; whether a plan computes the right thing, the engine's tests say. Each plan is also held to what `plan.rs` promises.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use tidemill_jobs::Profile;
 use tidemill_jobs::plan::{JobPlan, NodeOp};
-use tidemill_jobs::{Profile, plan_job};
 
 fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -16,7 +18,7 @@ fn read(path: &Path) -> String {
 }
 
 fn plan(name: &str, sql: &str, profile: &Profile) -> JobPlan {
-    plan_job(name, sql, profile, &|_| None).unwrap_or_else(|error| panic!("{name}: {error}"))
+    common::plan(name, sql, profile, &|_| None).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 fn small_jobs() -> Vec<(String, String)> {
@@ -230,7 +232,7 @@ fn what_differential_remembers_can_be_had_again_after_a_restart() {
 fn the_identity_survives_a_move_of_the_broker_but_not_a_change_of_the_connector() {
     let sql = read(&folder("catalog/studio_finance.sql"));
     let at = |address: &'static str| {
-        plan_job("studio_finance", &sql, &Profile::default(), &|name| {
+        common::plan("studio_finance", &sql, &Profile::default(), &|name| {
             (name == "TIDEMILL_KAFKA").then(|| address.to_owned())
         })
         .expect("valid")
@@ -243,12 +245,12 @@ fn the_identity_survives_a_move_of_the_broker_but_not_a_change_of_the_connector(
 
 #[test]
 fn secrets_never_reach_the_text() {
-    let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id') WITH (connector = 'kafka', topic = 't', sasl.password = '${PW}',
+    let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id') WITH (envelope = 'crud', connector = 'kafka', topic = 't', sasl.password = '${PW}',
                    schema.url = 'http://me:hunter2@host/x');
                CREATE STREAM s FROM e;
                CREATE SINK o WITH (connector = 'kafka', topic = 'u', ssl.key.pem = 'hunter2') AS SELECT id FROM s;";
     let environment = |name: &str| (name == "PW").then(|| "hunter2".to_owned());
-    let plan = plan_job("job", sql, &Profile::default(), &environment).expect("valid");
+    let plan = common::plan("job", sql, &Profile::default(), &environment).expect("valid");
     assert_eq!(plan.sources[0].options["sasl.password"], "hunter2");
     let text = plan.to_string();
     assert!(!text.contains("hunter2"), "{text}");
@@ -258,10 +260,10 @@ fn secrets_never_reach_the_text() {
 #[test]
 fn what_the_planner_reads_may_stand_in_the_environment() {
     let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id', ts TIMESTAMP METADATA FROM 'ts', WATERMARK FOR ts AS ts)
-                   WITH (connector = 'x', topic = 't', entity = '${ENTITY}', format = '${FORMAT:-studio-json}',
+                   WITH (envelope = 'crud', connector = 'x', topic = 't', entity = '${ENTITY}', format = '${FORMAT:-json}',
                          watermark.idle-timeout = '${IDLE}', watermark.max-future = '${FUTURE:-2 s}');
                CREATE TABLE t (PRIMARY KEY (id)) FROM e;
-               CREATE SINK o WITH (connector = 'x', topic = 'u', key = '${KEY}', mode = '${MODE:-upsert}') AS SELECT id FROM t;";
+               CREATE SINK o WITH (connector = 'x', topic = 'u', key = '${KEY}', envelope = '${ENVELOPE:-upsert}') AS SELECT id FROM t;";
     let environment = |name: &str| {
         let value = match name {
             "ENTITY" => "order",
@@ -271,17 +273,17 @@ fn what_the_planner_reads_may_stand_in_the_environment() {
         };
         Some(value.to_owned())
     };
-    let plan = plan_job("job", sql, &Profile::default(), &environment).expect("valid");
+    let plan = common::plan("job", sql, &Profile::default(), &environment).expect("valid");
     let source = &plan.sources[0];
     let watermark = source.watermark.as_ref().expect("declared");
-    assert_eq!(source.entity.as_deref(), Some("order"));
+    assert_eq!(source.format.options["entity"], "order");
     assert_eq!(
         (watermark.idle_timeout_ms, watermark.max_future_ms),
         (7_000, 2_000)
     );
     assert_eq!(plan.sinks[0].key, ["id"]);
     let without = |name: &str| environment(name).filter(|value| value != "7 s");
-    let error = plan_job("job", sql, &Profile::default(), &without).expect_err("no IDLE");
+    let error = common::plan("job", sql, &Profile::default(), &without).expect_err("no IDLE");
     assert_eq!(
         error.to_string(),
         "option 'watermark.idle-timeout' of 'e': the environment has no 'IDLE'; set it, or give a default: ${IDLE:-default}"
@@ -290,10 +292,10 @@ fn what_the_planner_reads_may_stand_in_the_environment() {
 
 #[test]
 fn a_missing_variable_is_named() {
-    let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id') WITH (connector = 'kafka', topic = '${TOPIC}');
+    let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id') WITH (envelope = 'crud', connector = 'kafka', topic = '${TOPIC}');
                CREATE STREAM s FROM e;
                CREATE SINK o WITH (connector = 'kafka', topic = 'u') AS SELECT id FROM s;";
-    let error = plan_job("job", sql, &Profile::default(), &|_| None).expect_err("no variable");
+    let error = common::plan("job", sql, &Profile::default(), &|_| None).expect_err("no variable");
     assert_eq!(
         error.to_string(),
         "option 'topic' of 'e': the environment has no 'TOPIC'; set it, or give a default: ${TOPIC:-default}"

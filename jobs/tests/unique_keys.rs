@@ -1,7 +1,9 @@
 //! Which sinks keep their rows: those for whose key no proof was found that it tells the rows apart. The queries are
 //! over the shared declarations. Whether a sink that keeps rows is right, the operator's oracle says.
 
-use tidemill_jobs::{Profile, plan_job};
+mod common;
+
+use tidemill_jobs::Profile;
 
 const DECLARATIONS: &str = include_str!("jobs/declarations.sql");
 
@@ -9,7 +11,7 @@ fn shares_keys(key: &str, query: &str) -> bool {
     let sink =
         format!("CREATE SINK o WITH (connector = 'files', topic = 't', key = '{key}') AS {query}");
     let sql = format!("{DECLARATIONS}{sink}");
-    let plan = plan_job("job", &sql, &Profile::default(), &|_| None)
+    let plan = common::plan("job", &sql, &Profile::default(), &|_| None)
         .unwrap_or_else(|error| panic!("{query}: {error}"));
     plan.sinks[0].shares_keys
 }

@@ -14,8 +14,8 @@ use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use tidemill_types::{ChangeBatch, DeadLetter, system_columns};
 
-use crate::decode::ledger_rows;
 use crate::error::Context;
+use crate::ledger::ledger_rows;
 use crate::uncomputed::in_words;
 use crate::{Counter, Error, columns};
 

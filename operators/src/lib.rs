@@ -25,6 +25,7 @@ pub mod guard;
 pub mod image;
 pub mod join;
 pub mod keyed;
+pub mod ledger;
 pub mod lookup;
 pub mod packet;
 pub mod rank;

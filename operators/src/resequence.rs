@@ -14,9 +14,9 @@ use arrow_schema::SchemaRef;
 use tidemill_state::Change;
 use tidemill_types::{ChangeBatch, DeadLetter, Row, key_group, system_columns};
 
-use crate::decode::ledger_rows;
 use crate::error::Context;
 use crate::keyed::{BATCH_ROWS, KeyedLayout, RowBuffer};
+use crate::ledger::ledger_rows;
 use crate::{Counter, Error, Tick, columns};
 
 /// Settings of a resequencer.

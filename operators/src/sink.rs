@@ -15,7 +15,7 @@
 mod kept;
 
 use arrow_schema::SchemaRef;
-use tidemill_formats::json::{Encoder, KeyEncoder};
+use tidemill_types::format::{self, Change, Encoder};
 use tidemill_types::row::EncodedRows;
 use tidemill_types::{ChangeBatch, DeadLetter, OutputRecords};
 
@@ -25,7 +25,6 @@ use crate::{Counter, Error, columns};
 use kept::{KeptRows, Net};
 
 /// Settings of a sink.
-#[derive(Debug)]
 pub struct Settings {
     /// Name of the sink, in errors.
     pub name: String,
@@ -33,6 +32,8 @@ pub struct Settings {
     pub key: Vec<String>,
     /// Upserts with tombstones, or appends.
     pub mode: Mode,
+    /// Rows to records, with these columns as key.
+    pub encoder: Box<dyn Encoder>,
 }
 
 /// What a sink does with rows.
@@ -61,8 +62,7 @@ pub struct Sink {
     mode: Mode,
     schema: SchemaRef,
     layout: KeyedLayout,
-    values: Encoder,
-    keys: Option<KeyEncoder>,
+    encoder: Box<dyn Encoder>,
     kept: Option<KeptRows>,
     conflicts: Counter,
     /// How large a record was lately.
@@ -81,18 +81,21 @@ pub struct Written {
 /// So much of a key stands in the reason of a dead letter, in bytes.
 const KEY_BYTES_TOLD: usize = 100;
 
-/// One change of a row: its place in the epoch, and its diff.
-struct Change<'a> {
+/// One row that is added or taken away: its place in the epoch, and its diff.
+struct Diff<'a> {
     key: &'a [u8],
     value: &'a [u8],
     row: u32,
     diff: i64,
 }
 
-/// What an epoch leaves of a key: the number of a row that has it.
-enum Left {
-    Upsert(u32),
-    Tombstone(u32),
+/// An epoch as a sink sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Closing {
+    /// Its clock, in milliseconds since 1970.
+    pub clock_ms: i64,
+    /// So many bytes each record may have, key and value together.
+    pub record_bytes_max: usize,
 }
 
 impl Sink {
@@ -101,34 +104,18 @@ impl Sink {
     /// # Errors
     /// If a key column is missing, or a type cannot be encoded.
     pub fn new(settings: Settings, schema: &SchemaRef, conflicts: Counter) -> Result<Self, Error> {
-        let Settings { name, key, mode } = settings;
+        let Settings {
+            name,
+            key,
+            mode,
+            encoder,
+        } = settings;
         let layout = KeyedLayout::new(schema, &key).of(&name)?;
-        let plan = |error: tidemill_formats::Error| Error::Plan {
-            operator: name.clone(),
-            reason: error.to_string(),
-        };
-        let key_types: Vec<_> = layout
-            .key_columns()
-            .iter()
-            .map(|&i| {
-                (
-                    schema.field(i).name().as_str(),
-                    schema.field(i).data_type().clone(),
-                )
-            })
-            .collect();
-        let keys = if key.is_empty() {
-            None
-        } else {
-            Some(KeyEncoder::new(&key_types).map_err(plan)?)
-        };
-        let values = Encoder::new(schema).map_err(plan)?;
         Ok(Self {
             mode,
             schema: schema.clone(),
             layout,
-            values,
-            keys,
+            encoder,
             kept: None,
             conflicts,
             name,
@@ -149,15 +136,11 @@ impl Sink {
         self.layout.key_columns()
     }
 
-    /// One epoch: its records, of which each may have `record_bytes_max` bytes, key and value together.
+    /// One epoch: its records.
     ///
     /// # Errors
     /// If rows are not of the sink's schema, or state cannot be read or written.
-    pub fn on_epoch(
-        &mut self,
-        input: &[ChangeBatch],
-        record_bytes_max: usize,
-    ) -> Result<Written, Error> {
+    pub fn on_epoch(&mut self, input: &[ChangeBatch], closing: Closing) -> Result<Written, Error> {
         let mut written = Written::default();
         if input.is_empty() {
             return Ok(written);
@@ -168,35 +151,25 @@ impl Sink {
                     let rows = (0..changes.len()).flat_map(|row| {
                         std::iter::repeat_n(row, usize::try_from(changes.diff(row)).unwrap_or(0))
                     });
-                    self.write(
-                        changes,
-                        rows.map(|row| (row, true)),
-                        &mut written,
-                        record_bytes_max,
-                    )?;
+                    self.write(changes, rows.map(Change::Insert), &mut written, closing)?;
                 }
             }
             Mode::Append(order) => {
                 let changes = columns::concat(&self.schema, input).of(&self.name)?;
                 let rows = self.in_order(&changes, order)?;
-                let rows = rows.into_iter().map(|row| (row as usize, true));
-                self.write(&changes, rows, &mut written, record_bytes_max)?;
+                let rows = rows.into_iter().map(|row| Change::Insert(row as usize));
+                self.write(&changes, rows, &mut written, closing)?;
             }
             Mode::Upsert if self.kept.is_some() => {
                 let changes = columns::concat(&self.schema, input).of(&self.name)?;
-                if let Some(shown) = self.shown(&changes)? {
-                    let rows = (0..shown.len()).map(|row| (row, shown.diff(row) > 0));
-                    self.write(&shown, rows, &mut written, record_bytes_max)?;
+                if let Some((shown, changes)) = self.shown(&changes)? {
+                    self.write(&shown, changes.into_iter(), &mut written, closing)?;
                 }
             }
             Mode::Upsert => {
                 let changes = columns::concat(&self.schema, input).of(&self.name)?;
                 let left = self.consolidate(&changes)?;
-                let rows = left.into_iter().map(|left| match left {
-                    Left::Upsert(row) => (row as usize, true),
-                    Left::Tombstone(row) => (row as usize, false),
-                });
-                self.write(&changes, rows, &mut written, record_bytes_max)?;
+                self.write(&changes, left.into_iter(), &mut written, closing)?;
             }
         }
         let records = &written.records;
@@ -206,35 +179,30 @@ impl Sink {
         Ok(written)
     }
 
-    /// Appends rows as records: with their value, or as tombstones.
+    /// Appends what happened to rows as records.
     fn write(
         &self,
-        changes: &ChangeBatch,
-        rows: impl Iterator<Item = (usize, bool)>,
+        batch: &ChangeBatch,
+        changes: impl Iterator<Item = Change>,
         written: &mut Written,
-        record_bytes_max: usize,
+        closing: Closing,
     ) -> Result<(), Error> {
-        let plan = |error: tidemill_formats::Error| Error::Plan {
+        let plan = |error: format::Error| Error::Plan {
             operator: self.name.clone(),
             reason: error.to_string(),
         };
-        let values = self.values.bind(&changes.rows).map_err(plan)?;
-        let keys = self.keys.as_ref().map(|keys| keys.bind(&changes.rows));
-        let keys = keys.transpose().map_err(plan)?;
-        let count = rows.size_hint().1.unwrap_or(changes.len());
+        let rows = self.encoder.bind(&batch.rows, closing.clock_ms);
+        let rows = rows.map_err(plan)?;
+        let count = changes.size_hint().1.unwrap_or(batch.len());
         written.records.reserve(count, count * self.record_bytes);
-        for (row, has_value) in rows {
+        for change in changes {
             let start = written.records.arena.len();
             written.records.push_with(
-                |arena| {
-                    if let Some(keys) = &keys {
-                        keys.write(row, arena);
-                    }
-                },
-                has_value.then_some(|arena: &mut Vec<u8>| values.write(row, arena)),
+                |arena| rows.write_key(change.row(), arena),
+                |arena| rows.write_value(change, arena),
             );
-            if written.records.arena.len() - start > record_bytes_max {
-                self.take_back(written, record_bytes_max);
+            if written.records.arena.len() - start > closing.record_bytes_max {
+                self.take_back(written, closing.record_bytes_max);
             }
         }
         Ok(())
@@ -265,35 +233,36 @@ impl Sink {
     }
 
     /// Per key the net effect of the epoch, ordered by key.
-    fn consolidate(&self, changes: &ChangeBatch) -> Result<Vec<Left>, Error> {
+    fn consolidate(&self, changes: &ChangeBatch) -> Result<Vec<Change>, Error> {
         let keys = self.layout.encode_keys(&changes.rows).of(&self.name)?;
         let values = self.layout.encode_values(&changes.rows).of(&self.name)?;
         let mut all_left = Vec::new();
         for of_key in sorted(changes, &keys, &values).chunk_by(|a, b| a.key == b.key) {
-            let mut left = None;
+            let (mut before, mut after) = (None, None);
             for of_row in of_key.chunk_by(|a, b| a.value == b.value) {
-                let row = of_row[0].row;
-                match of_row.iter().map(|change| change.diff).sum::<i64>() {
+                let row = of_row[0].row as usize;
+                match of_row.iter().map(|row| row.diff).sum::<i64>() {
                     0 => {}
                     diff if diff > 0 => {
-                        if matches!(left, Some(Left::Upsert(_))) || diff > 1 {
+                        if after.is_some() || diff > 1 {
                             self.conflicts.add(1);
                         }
-                        left = match left {
-                            Some(least @ Left::Upsert(_)) => Some(least),
-                            _ => Some(Left::Upsert(row)),
-                        };
+                        after = after.or(Some(row));
                     }
-                    _ => left = left.or(Some(Left::Tombstone(row))),
+                    _ => before = before.or(Some(row)),
                 }
             }
-            all_left.extend(left);
+            all_left.extend(Change::between(before, after));
         }
         Ok(all_left)
     }
 
-    /// Of each key whose shown row changed the row that is shown now, with diff 1, or the one that is no longer, with -1. Ordered by key.
-    fn shown(&mut self, changes: &ChangeBatch) -> Result<Option<ChangeBatch>, Error> {
+    /// Of each key whose shown row changed what was shown, if the encoder needs it or nothing is shown now, and what is. Ordered by key.
+    fn shown(
+        &mut self,
+        changes: &ChangeBatch,
+    ) -> Result<Option<(ChangeBatch, Vec<Change>)>, Error> {
+        let needs_before = self.encoder.needs_before();
         let Some(kept) = &mut self.kept else {
             return Ok(None);
         };
@@ -305,26 +274,31 @@ impl Sink {
             .map(|of_row| Net {
                 key: of_row[0].key,
                 value: of_row[0].value,
-                diff: of_row.iter().map(|change| change.diff).sum(),
+                diff: of_row.iter().map(|row| row.diff).sum(),
             })
             .filter(|net| net.diff != 0)
             .collect();
-        let mut shown = RowBuffer::default();
+        let (mut shown, mut changes) = (RowBuffer::default(), Vec::new());
+        let mut rows = 0;
         let conflicts = kept.apply(&self.name, &nets, |key, before, after| {
-            if let Some(value) = after {
+            let mut place = |value: Option<&[u8]>| {
+                let value = value?;
                 shown.push(key, value, 1);
-            } else if let Some(value) = before {
-                shown.push(key, value, -1);
-            }
+                rows += 1;
+                Some(rows - 1)
+            };
+            let before = place(before.filter(|_| needs_before || after.is_none()));
+            changes.extend(Change::between(before, place(after)));
         })?;
         self.conflicts.add(conflicts);
-        shown.take(&self.layout).of(&self.name)
+        let shown = shown.take(&self.layout).of(&self.name)?;
+        Ok(shown.map(|shown| (shown, changes)))
     }
 
     /// Every row, as often as it was added, by key; rows of one key in their own order if they have one, else by row. Without a key, by row.
     fn in_order(&self, changes: &ChangeBatch, order: Order) -> Result<Vec<u32>, Error> {
         let keys = self.layout.encode_keys(&changes.rows).of(&self.name)?;
-        let values = if order == Order::Keys && self.keys.is_some() {
+        let values = if order == Order::Keys && !self.layout.key_columns().is_empty() {
             None
         } else {
             Some(self.layout.encode_values(&changes.rows).of(&self.name)?)
@@ -349,10 +323,10 @@ fn sorted<'a>(
     changes: &ChangeBatch,
     keys: &'a EncodedRows,
     values: &'a EncodedRows,
-) -> Vec<Change<'a>> {
-    let mut sorted: Vec<Change<'_>> = (0u32..)
+) -> Vec<Diff<'a>> {
+    let mut sorted: Vec<Diff<'_>> = (0u32..)
         .zip(0..changes.len())
-        .map(|(row, i)| Change {
+        .map(|(row, i)| Diff {
             key: keys.bytes(i),
             value: values.bytes(i),
             row,

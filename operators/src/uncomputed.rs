@@ -12,7 +12,7 @@ use arrow_schema::{ArrowError, DataType, FieldRef, SchemaRef, TimeUnit};
 use tidemill_types::{ChangeBatch, DeadLetter, system_columns};
 
 use crate::Counter;
-use crate::decode::ledger_rows;
+use crate::ledger::ledger_rows;
 
 /// Where the rows go that a stage cannot compute.
 #[derive(Debug, Clone)]

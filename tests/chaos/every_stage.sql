@@ -10,7 +10,7 @@ CREATE SOURCE account_events (
     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA}',
-    topic = 'chaos.account', entity = 'account', format = 'studio-json'
+    topic = 'chaos.account', entity = 'account', format = 'json', envelope = 'crud'
 );
 
 CREATE SOURCE movement_events (
@@ -23,7 +23,7 @@ CREATE SOURCE movement_events (
     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
 ) WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA}',
-    topic = 'chaos.movement', entity = 'movement', format = 'studio-json'
+    topic = 'chaos.movement', entity = 'movement', format = 'json', envelope = 'crud'
 );
 
 -- dedup, table, resequence
@@ -38,14 +38,14 @@ CREATE STREAM movement_changes FROM movement_events DEDUPLICATE BY uuid WITHIN I
 
 CREATE SINK seen WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA}',
-    topic = 'chaos.seen', format = 'json', key = 'id', mode = 'append'
+    topic = 'chaos.seen', format = 'json', key = 'id', envelope = 'plain'
 ) AS SELECT id, uuid, change_type, amount, ts FROM movement_seen;
 
 -- dedup, resequence, to an append-only sink
 
 CREATE SINK trail WITH (
     connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA}',
-    topic = 'chaos.trail', format = 'json', key = 'id', mode = 'append'
+    topic = 'chaos.trail', format = 'json', key = 'id', envelope = 'plain'
 ) AS SELECT id, uuid, change_type, amount, ts FROM movement_changes;
 
 -- table, outer join

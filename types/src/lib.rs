@@ -8,8 +8,11 @@ pub mod batch;
 pub mod dead_letter;
 pub mod epoch;
 pub mod error;
+pub mod format;
 pub mod key_group;
+pub mod options;
 pub mod output;
+pub mod raw;
 pub mod row;
 pub mod system_columns;
 
@@ -19,4 +22,5 @@ pub use epoch::Epoch;
 pub use error::ErrorKind;
 pub use key_group::{KEY_GROUPS, key_group};
 pub use output::OutputRecords;
+pub use raw::{RawRecord, RawRecords};
 pub use row::{Row, RowCodec};

@@ -17,11 +17,15 @@ impl OutputRecords {
     pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
         self.push_with(
             |arena| arena.extend_from_slice(key),
-            value.map(|value| |arena: &mut Vec<u8>| arena.extend_from_slice(value)),
+            |arena| {
+                arena.extend_from_slice(value.unwrap_or_default());
+                value.is_some()
+            },
         );
     }
 
-    /// Appends a record whose key and value are written to the end of the arena by the functions given.
+    /// Appends a record whose key and value are written to the end of the arena by the functions given; false from the second, which then
+    /// wrote nothing, is a tombstone.
     ///
     /// # Panics
     /// As [`OutputRecords::push`].
@@ -29,14 +33,11 @@ impl OutputRecords {
     pub fn push_with(
         &mut self,
         write_key: impl FnOnce(&mut Vec<u8>),
-        write_value: Option<impl FnOnce(&mut Vec<u8>)>,
+        write_value: impl FnOnce(&mut Vec<u8>) -> bool,
     ) {
         write_key(&mut self.arena);
         let key_end = end(self.arena.len());
-        let value_end = write_value.map(|write_value| {
-            write_value(&mut self.arena);
-            end(self.arena.len())
-        });
+        let value_end = write_value(&mut self.arena).then(|| end(self.arena.len()));
         self.entries.push((key_end, value_end));
     }
 

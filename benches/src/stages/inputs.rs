@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use tidemill_formats::studio_json::Clocks;
-use tidemill_jobs::plan::{JobPlan, Node, NodeId};
-use tidemill_jobs::{Profile, plan_job};
+use tidemill_connectors_api::Connector;
+use tidemill_connectors_kafka::Kafka;
+use tidemill_jobs::plan::{JobPlan, Node, NodeId, SourcePlan};
+use tidemill_jobs::{self as jobs, Profile, plan_job};
 use tidemill_operators::decode::RawBatch;
 use tidemill_studio::generator::Unpaced;
 use tidemill_studio::{EventSink, Generator, Topic};
+use tidemill_types::RawRecords;
+use tidemill_types::format::Clocks;
 
 use super::Settings;
 use crate::launch::FINANCE_JOB;
@@ -34,7 +37,13 @@ impl Inputs {
         let path = settings.root.join(FINANCE_JOB);
         let sql =
             std::fs::read_to_string(&path).with_context(|| format!("'{}'", path.display()))?;
-        let plan = plan_job("studio_finance", &sql, &Profile::default(), &|_| None)?;
+        let context = jobs::Context {
+            profile: &Profile::default(),
+            environment: &|_| None,
+            formats: &tidemill_formats::all(),
+            connectors: &[Kafka.options()],
+        };
+        let plan = plan_job("studio_finance", &sql, context)?;
         let generator = tidemill_studio::Settings {
             events: settings.events,
             seed: settings.seed,
@@ -116,15 +125,10 @@ impl EventSink for Gatherer<'_> {
         &mut self,
         topic: Topic,
         partition: u32,
-        _key: &[u8],
+        key: &[u8],
         value: &[u8],
     ) -> Result<(), tidemill_studio::Error> {
-        let is_of = |source: &tidemill_jobs::plan::SourcePlan| {
-            source
-                .options
-                .get("topic")
-                .is_some_and(|name| name == topic.name())
-        };
+        let is_of = |source: &SourcePlan| source.topic() == topic.name();
         let source = self.plan.sources.iter().position(is_of).ok_or_else(|| {
             tidemill_studio::Error::port(topic.name(), "the shipped job does not read it")
         })?;
@@ -133,10 +137,7 @@ impl EventSink for Gatherer<'_> {
             .open
             .entry((source, partition))
             .or_insert_with(|| RawBatch {
-                partition,
-                offsets: Vec::new(),
-                bounds: vec![0],
-                arena: Vec::new(),
+                records: RawRecords::of(partition),
                 clocks: Clocks {
                     wall_ms: clock_ms,
                     steady_ms: clock_ms,
@@ -144,12 +145,8 @@ impl EventSink for Gatherer<'_> {
                 ..RawBatch::default()
             });
         let offset = self.offsets.entry((source, partition)).or_default();
-        batch.offsets.push(*offset);
+        batch.records.push(*offset, Some(key), Some(value));
         *offset += 1;
-        batch.arena.extend_from_slice(value);
-        batch.bounds.push(
-            u32::try_from(batch.arena.len()).expect("an epoch of a bench is far below 4 GiB"),
-        );
         self.gathered += 1;
         if self.gathered == self.epoch_events {
             self.close();

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use tidemill_connectors_api::{Connector, EpochOutput, Options, SinkSpec, SourceBatch};
+use tidemill_connectors_api::{Connector, EpochOutput, Options, SinkSpec, SourceBatch, SourceSpec};
 use tidemill_connectors_kafka::Kafka;
 use tidemill_connectors_kafka::tools::{Bulk, TopicSpec, create_topics};
 use tidemill_types::{Epoch, OutputRecords};
@@ -44,9 +44,9 @@ pub fn fill(inputs: &Inputs, broker: &Broker) -> Result<()> {
     create_topics(&bootstrap, &specs)?;
     let mut bulk = Bulk::new(&bootstrap)?;
     for (source, raw) in inputs.epochs.iter().flatten() {
-        for bounds in raw.bounds.windows(2) {
-            let value = &raw.arena[bounds[0] as usize..bounds[1] as usize];
-            bulk.produce(topic(*source), Some(raw.partition), None, Some(value))?;
+        for record in raw.records.iter() {
+            let partition = Some(raw.records.partition);
+            bulk.produce(topic(*source), partition, record.key, record.value)?;
         }
     }
     Ok(bulk.flush()?)
@@ -73,7 +73,12 @@ pub fn run(inputs: &Inputs, broker: &Broker, written: &[OutputRecords]) -> Resul
 fn consume(inputs: &Inputs, broker: &Broker, source: usize) -> Result<Cost> {
     let plan = &inputs.plan.sources[source];
     let options = options(broker, &plan.options["topic"]);
-    let mut reader = Kafka.source(JOB, &plan.name, &options)?;
+    let mut reader = Kafka.source(&SourceSpec {
+        job: JOB,
+        name: &plan.name,
+        options: &options,
+        headers: false,
+    })?;
     let ends = reader.end_offsets()?;
     let total: u64 = ends.iter().map(|&(_, end)| end.unsigned_abs()).sum();
     let positions: Vec<_> = ends
@@ -89,8 +94,8 @@ fn consume(inputs: &Inputs, broker: &Broker, source: usize) -> Result<Cost> {
             reader.poll(POLL_WAIT, POLL_BYTES, &mut batches)?;
             for batch in batches.drain(..) {
                 last_arrival = Instant::now();
-                cost.records += batch.len() as u64;
-                cost.bytes_in += batch.arena.len() as u64;
+                cost.records += batch.records.len() as u64;
+                cost.bytes_in += batch.records.bytes() as u64;
             }
             ensure!(
                 last_arrival.elapsed() < SILENCE_MAX,
@@ -114,7 +119,7 @@ fn commit(broker: &Broker, written: &[OutputRecords], with_records: bool) -> Res
     let sink = SinkSpec {
         name: "sink".to_owned(),
         options: options(broker, SINK_TOPIC),
-        upsert: true,
+        compacted: true,
     };
     let mut committer = Kafka.committer(JOB, &[sink])?;
     committer.fence()?;

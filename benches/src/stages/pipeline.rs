@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow_schema::{Field, Schema, SchemaRef};
+use tidemill_formats::Json;
 use tidemill_jobs::plan::NodeOp;
 use tidemill_operators::{Counter, reduce, sink};
 use tidemill_types::OutputRecords;
+use tidemill_types::format::{self, Format};
 
 use super::cost::{Cost, Costs, bytes, count};
 use super::dataflow::{self, Epochs, Side, Stage};
@@ -301,11 +303,21 @@ fn sink(
         name: "sink".to_owned(),
         key: vec!["id".to_owned()],
         mode: sink::Mode::Upsert,
+        encoder: Json.encoder(&format::SinkSpec {
+            envelope: "upsert",
+            schema,
+            key: &["id".to_owned()],
+            options: &format::Options::new(),
+        })?,
     };
     let mut operator = sink::Sink::new(settings, schema, Counter::default())?;
+    let closing = sink::Closing {
+        clock_ms: 0,
+        record_bytes_max: usize::MAX,
+    };
     let (mut costs, mut written) = (Costs::default(), Vec::new());
     for input in &joined[worker] {
-        let (records, took) = measured(|| operator.on_epoch(input, usize::MAX));
+        let (records, took) = measured(|| operator.on_epoch(input, closing));
         let records = records?.records;
         let cost = Cost {
             records: count(input),

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use arrow_schema::SchemaRef;
-use tidemill_formats::studio_json::{Decoder, Records};
 use tidemill_jobs::plan::{self, NodeId, NodeOp};
 use tidemill_operators::watermark::{self, Fact, Watermark};
 use tidemill_operators::{Counter, Tick, dedup, resequence, table, window};
@@ -15,7 +14,7 @@ use tidemill_types::ChangeBatch;
 use super::cost::{Cost, Costs, bytes, count};
 use super::dataflow::Epochs;
 use super::inputs::Inputs;
-use super::planned::{columns, decoder_spec, resequence_settings, specs, uncomputed};
+use super::planned::{columns, decoder, resequence_settings, specs, uncomputed};
 use super::projections::{fact, narrow, windowed};
 use super::section::measured;
 
@@ -77,25 +76,22 @@ impl Stages<'_> {
         let mut decoders = plan
             .sources
             .iter()
-            .map(|source| Decoder::new(decoder_spec(source)))
+            .map(decoder)
             .collect::<Result<Vec<_>, _>>()?;
         let mut rows: Vec<Epochs> =
             vec![vec![Vec::new(); self.inputs.epochs.len()]; decoders.len()];
         for (epoch, batches) in self.inputs.epochs.iter().enumerate() {
-            for (source, raw) in batches.iter().filter(|(_, raw)| is_mine(raw.partition)) {
-                let records = Records {
-                    partition: raw.partition,
-                    offsets: &raw.offsets,
-                    bounds: &raw.bounds,
-                    arena: &raw.arena,
-                    timestamps: &raw.timestamps,
-                };
-                let (decoded, took) = measured(|| decoders[*source].decode(&records, raw.clocks));
+            let mine = batches
+                .iter()
+                .filter(|(_, raw)| is_mine(raw.records.partition));
+            for (source, raw) in mine {
+                let decoder = &mut decoders[*source];
+                let (decoded, took) = measured(|| decoder.decode(&raw.records, raw.clocks));
                 let output = [ChangeBatch::inserts(decoded.rows)];
                 let cost = Cost {
-                    records: raw.offsets.len() as u64,
+                    records: raw.records.len() as u64,
                     output: count(&output),
-                    bytes_in: raw.arena.len() as u64,
+                    bytes_in: raw.records.bytes() as u64,
                     bytes_out: bytes(&output),
                     took,
                 };

@@ -1,37 +1,21 @@
 //! What the plan says about a stage, as the settings of its operator.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use arrow_schema::SchemaRef;
-use tidemill_formats::studio_json::{self, TimeLimit};
-use tidemill_jobs::plan::{Aggregate, AggregateFunction, ColumnOrigin, SourcePlan, ledger_schema};
+use tidemill_jobs::plan::{Aggregate, AggregateFunction, SourcePlan, ledger_schema};
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::{Counter, resequence};
+use tidemill_types::format::Decoder;
 
 use super::inputs::Inputs;
 
 /// How a source's records are decoded.
-pub fn decoder_spec(source: &SourcePlan) -> studio_json::Spec {
-    let origin = |from: &ColumnOrigin| match from {
-        ColumnOrigin::Data(field) => studio_json::Origin::Data(field.clone()),
-        ColumnOrigin::Metadata(field) => studio_json::Origin::Metadata(field.clone()),
-    };
-    let columns = source.columns.iter().map(|column| studio_json::Column {
-        name: column.name.clone(),
-        data_type: column.data_type.clone(),
-        nullable: column.nullable,
-        origin: origin(&column.from),
-    });
-    studio_json::Spec {
-        topic: source.name.clone(),
-        entity: source.entity.clone(),
-        columns: columns.collect(),
-        kept: source.kept,
-        time_limit: source.watermark.as_ref().map(|watermark| TimeLimit {
-            column: watermark.column.clone(),
-            max_future_ms: watermark.max_future_ms,
-        }),
-    }
+pub fn decoder(source: &SourcePlan) -> Result<Box<dyn Decoder>> {
+    let formats = tidemill_formats::all();
+    let format = formats.named(&source.format.name);
+    let format = format.with_context(|| format!("no format '{}'", source.format.name))?;
+    Ok(format.decoder(&source.spec())?)
 }
 
 /// How a source's events are put in order.

@@ -41,7 +41,7 @@ fn a_profile_moves_the_flagship_to_files() {
 fn wrong_sql_ends_with_two_and_its_line_and_column() {
     let folder = TempDir::new().unwrap();
     let job = folder.path().join("wrong.sql");
-    fs::write(&job, "CREATE SOURCE s (id BIGINT)\n  WITH (connector = 'files', topic = 's', format = 'studio-json');\nCREATE NONSENSE x;\n").unwrap();
+    fs::write(&job, "CREATE SOURCE s (id BIGINT)\n  WITH (connector = 'files', topic = 's', format = 'json', envelope = 'crud');\nCREATE NONSENSE x;\n").unwrap();
     let outcome = call(&["plan", text(&job)]);
     assert_eq!(outcome.code, Some(2), "{outcome:#?}");
     assert!(

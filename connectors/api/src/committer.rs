@@ -33,10 +33,10 @@ pub struct EpochOutput {
 pub struct SinkSpec {
     /// Name of the `CREATE SINK`.
     pub name: String,
-    /// The `WITH` options after the profile was applied.
+    /// Its options.
     pub options: crate::Options,
-    /// True for upserts by key with tombstones, false for an append-only stream.
-    pub upsert: bool,
+    /// True if only the newest record of a key counts.
+    pub compacted: bool,
 }
 
 /// Makes epochs visible, all sinks and the journal together. One value per run of a job; used from one thread.

@@ -1,31 +1,49 @@
 //! How a connector is built from the options of the job.
 
-use std::collections::BTreeMap;
+pub use tidemill_types::options::{ConnectorOptions, Options};
 
 use crate::{Committer, Error, SinkSpec, Source};
 
-/// The `WITH` options of an object after the profile was applied, secrets resolved.
-pub type Options = BTreeMap<String, String>;
-
 /// A kind of system that jobs read from and write to, by the name that stands in `connector = '…'`.
 pub trait Connector: Send + Sync {
-    /// The name in `connector = '…'`.
-    fn name(&self) -> &'static str;
+    /// Its name in `connector = '…'`, and the options that it takes: no others are given to it.
+    fn options(&self) -> ConnectorOptions;
 
     /// Builds the reader of one source. Does not connect yet.
     ///
     /// # Errors
-    /// `Invalid` for a missing or unknown option: names it, and the ones that exist.
-    fn source(
-        &self,
-        job: &str,
-        source_name: &str,
-        options: &Options,
-    ) -> Result<Box<dyn Source>, Error>;
+    /// `Invalid` for an option that is missing, or has a value that it cannot have.
+    fn source(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Source>, Error>;
 
     /// Builds the committer of all sinks of a job. Does not connect yet.
     ///
     /// # Errors
-    /// `Invalid` for a missing or unknown option, or where the sinks cannot be committed together.
+    /// As [`Connector::source`], and where the sinks cannot be committed together.
     fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error>;
+}
+
+/// One source as its reader sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceSpec<'a> {
+    /// Name of the job.
+    pub job: &'a str,
+    /// Name of the `CREATE SOURCE`.
+    pub name: &'a str,
+    /// Its options.
+    pub options: &'a Options,
+    /// True if somebody reads the headers of records; else they may be left out.
+    pub headers: bool,
+}
+
+impl<'a> SourceSpec<'a> {
+    /// Of a source whose headers nobody reads.
+    #[must_use]
+    pub const fn new(job: &'a str, name: &'a str, options: &'a Options) -> Self {
+        Self {
+            job,
+            name,
+            options,
+            headers: false,
+        }
+    }
 }

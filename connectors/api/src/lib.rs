@@ -10,7 +10,7 @@ pub mod error;
 pub mod source;
 
 pub use committer::{Committer, EpochOutput, SinkSpec, SourceOffset};
-pub use connector::{Connector, Options};
+pub use connector::{Connector, ConnectorOptions, Options, SourceSpec};
 pub use error::Error;
 pub use source::{Described, Source, SourceBatch};
 pub use tidemill_types::OutputRecords;

@@ -2,84 +2,62 @@
 
 use std::time::Duration;
 
+use tidemill_types::RawRecords;
+
 use crate::Error;
 
-/// Consecutive records of one partition, their bytes in one arena.
-///
-/// Record `i` is `arena[bounds[i]..bounds[i + 1]]` at offset `offsets[i]`; `bounds` has one entry more than `offsets` (or both are empty).
-/// Offsets rise but may have gaps (compaction, transaction markers). `next_offset` is the position after the batch, beyond the last
-/// record where markers follow it; a batch without records only moves the position.
+/// Consecutive records of one partition, and where the partition stands after them.
 ///
 /// ```
 /// use tidemill_connectors_api::SourceBatch;
 ///
-/// let mut batch = SourceBatch { partition: 3, ..SourceBatch::default() };
-/// batch.push(7, b"a record");
-/// assert_eq!((batch.len(), batch.record(0), batch.next_offset), (1, &b"a record"[..], 8));
-/// assert!(SourceBatch::end(3, 8).is_empty());
+/// let mut batch = SourceBatch::of(3);
+/// batch.push(7, Some(b"key"), Some(b"a record"));
+/// assert_eq!((batch.records.len(), batch.next_offset), (1, 8));
+/// assert!(SourceBatch::end(3, 8).records.is_empty());
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct SourceBatch {
-    /// Partition that the records were read from.
-    pub partition: u32,
-    /// Offset of each record.
-    pub offsets: Vec<i64>,
-    /// Where each record starts in the arena, then where the last one ends.
-    pub bounds: Vec<u32>,
-    /// The records' bytes, back to back.
-    pub arena: Vec<u8>,
-    /// The offset to read next.
+    /// The records, none if the batch only moves the position.
+    pub records: RawRecords,
+    /// The offset to read next: beyond the last record where transaction markers follow it.
     pub next_offset: i64,
-    /// When each record was written, in milliseconds since 1970 and below zero where that is not known; empty where the source has no
-    /// such times at all.
-    pub timestamps: Vec<i64>,
     /// On a batch without records that moves nothing: the offset after the partition's last readable record, asked for after everything
     /// before this batch was read. It tells a partition that has nothing from one that was not read.
     pub end_offset: Option<i64>,
 }
 
 impl SourceBatch {
-    /// What is known of a partition's end, and nothing else.
+    /// No records yet, of a partition.
     #[must_use]
-    pub fn end(partition: u32, end_offset: i64) -> Self {
+    pub fn of(partition: u32) -> Self {
         Self {
-            partition,
-            end_offset: Some(end_offset),
+            records: RawRecords::of(partition),
             ..Self::default()
         }
     }
 
-    /// How many records the batch has.
+    /// What is known of a partition's end, and nothing else.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.offsets.len()
+    pub fn end(partition: u32, end_offset: i64) -> Self {
+        Self {
+            end_offset: Some(end_offset),
+            ..Self::of(partition)
+        }
     }
 
-    /// True if the batch only moves the position.
+    /// Partition that the records were read from.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.offsets.is_empty()
+    pub const fn partition(&self) -> u32 {
+        self.records.partition
     }
 
-    /// The bytes of record `i`.
-    #[must_use]
-    pub fn record(&self, i: usize) -> &[u8] {
-        &self.arena[self.bounds[i] as usize..self.bounds[i + 1] as usize]
-    }
-
-    /// Appends a record.
+    /// Appends a record, and moves the position after it.
     ///
     /// # Panics
-    /// If the arena would pass 4 GiB; sources bound their batches far below.
-    pub fn push(&mut self, offset: i64, bytes: &[u8]) {
-        if self.bounds.is_empty() {
-            self.bounds.push(0);
-        }
-        self.arena.extend_from_slice(bytes);
-        self.bounds.push(
-            u32::try_from(self.arena.len()).expect("a source bounds its batches below 4 GiB"),
-        );
-        self.offsets.push(offset);
+    /// As [`RawRecords::push`].
+    pub fn push(&mut self, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.records.push(offset, key, value);
         self.next_offset = offset + 1;
     }
 }

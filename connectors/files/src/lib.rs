@@ -14,7 +14,9 @@ mod options;
 mod reader;
 mod source;
 
-use tidemill_connectors_api::{Committer, Connector, Error, Options, SinkSpec, Source};
+use tidemill_connectors_api::{
+    Committer, Connector, ConnectorOptions, Error, SinkSpec, Source, SourceSpec,
+};
 
 pub use reader::read_committed;
 
@@ -26,17 +28,12 @@ pub const RECORD_BYTES_MAX: usize = 64 << 20;
 pub struct Files;
 
 impl Connector for Files {
-    fn name(&self) -> &'static str {
-        "files"
+    fn options(&self) -> ConnectorOptions {
+        options::known()
     }
 
-    fn source(
-        &self,
-        _job: &str,
-        source_name: &str,
-        options: &Options,
-    ) -> Result<Box<dyn Source>, Error> {
-        let options = options::SourceOptions::parse(source_name, options)?;
+    fn source(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Source>, Error> {
+        let options = options::SourceOptions::parse(spec.name, spec.options)?;
         Ok(Box::new(source::FilesSource::new(options)))
     }
 

@@ -1,17 +1,23 @@
 //! The `WITH` options that this connector knows.
 //!
-//! Every unknown name is an error: it is most likely misspelt. Names of the planner's (`watermark.…`) are checked there. A profile that moves
-//! an object here from elsewhere leaves behind what spoke to the connector that it had.
+//! No others come here: the planner refuses what nobody takes.
 
 use std::path::PathBuf;
 
-use tidemill_connectors_api::{Error, Options, SinkSpec};
+use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkSpec};
 use tidemill_types::ErrorKind;
 
-/// Names that every connector shares and the planner reads.
-const SHARED: [&str; 5] = ["connector", "format", "key", "mode", "entity"];
 /// What a sink's file count may be set to at most: each is a file that stays open.
 const PARTITIONS_MAX: u32 = 1024;
+
+/// The options that there are.
+pub fn known() -> ConnectorOptions {
+    ConnectorOptions {
+        name: "files",
+        source: vec!["path", "topic"],
+        sink: vec!["path", "topic", "partitions"],
+    }
+}
 
 /// Where a source reads.
 #[derive(Debug, Clone)]
@@ -46,7 +52,6 @@ impl SourceOptions {
     /// Reads a source's options.
     pub fn parse(source: &str, options: &Options) -> Result<Self, Error> {
         let what = format!("source '{source}'");
-        refuse_unknown(&what, options, &["path", "topic"])?;
         Ok(Self {
             path: required(&what, options, "path")?.into(),
             topic: topic(&what, options)?,
@@ -61,7 +66,6 @@ impl CommitterOptions {
         let mut sinks = Vec::with_capacity(specs.len());
         for spec in specs {
             let what = format!("sink '{}'", spec.name);
-            refuse_unknown(&what, &spec.options, &["path", "topic", "partitions"])?;
             let own = PathBuf::from(required(&what, &spec.options, "path")?);
             match &path {
                 None => path = Some((own, &spec.name)),
@@ -100,27 +104,6 @@ fn required<'a>(what: &str, options: &'a Options, name: &str) -> Result<&'a str,
             "{what} lacks the option '{name}', which connector 'files' needs; add {name} = '…' to its WITH"
         ))),
     }
-}
-
-fn refuse_unknown(what: &str, options: &Options, known: &[&str]) -> Result<(), Error> {
-    let names = [known, &SHARED].concat();
-    for name in options.keys() {
-        if names.contains(&name.as_str()) || name.starts_with("watermark.") {
-            continue;
-        }
-        let nearest = names
-            .iter()
-            .map(|known| (strsim::damerau_levenshtein(name, known), known))
-            .min();
-        let hint = match nearest {
-            Some((distance, known)) if distance <= 3 => format!("did you mean '{known}'?"),
-            _ => format!("connector 'files' knows '{}'", names.join("', '")),
-        };
-        return Err(invalid(format!(
-            "{what} has the unknown option '{name}'; {hint}"
-        )));
-    }
-    Ok(())
 }
 
 fn topic(what: &str, options: &Options) -> Result<String, Error> {

@@ -92,7 +92,7 @@ impl FilesSource {
             );
             self.partitions.push_back(file);
             if let Some(batch) = batch? {
-                budget = budget.saturating_sub(batch.arena.len());
+                budget = budget.saturating_sub(batch.records.bytes());
                 found = true;
                 out.push(batch);
             }
@@ -383,14 +383,12 @@ impl PartitionFile {
 
     /// A batch of `lines`, which stand at the position and end with a line feed.
     fn batch_of(&mut self, lines: &[u8]) -> SourceBatch {
-        let mut batch = SourceBatch {
-            partition: self.partition,
-            ..SourceBatch::default()
-        };
-        batch.arena.reserve(lines.len());
+        let mut batch = SourceBatch::of(self.partition);
+        batch.records.reserve(0, lines.len());
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', lines) {
-            batch.push(offset(self.position + start as u64), &lines[start..end]);
+            let at = offset(self.position + start as u64);
+            batch.push(at, None, Some(&lines[start..end]));
             start = end + 1;
         }
         self.position += lines.len() as u64;
@@ -401,11 +399,8 @@ impl PartitionFile {
 
     /// A batch of the last line, which nothing ends, as if a line feed did.
     fn last_batch_of(&mut self, line: &[u8]) -> SourceBatch {
-        let mut batch = SourceBatch {
-            partition: self.partition,
-            ..SourceBatch::default()
-        };
-        batch.push(offset(self.position), line);
+        let mut batch = SourceBatch::of(self.partition);
+        batch.push(offset(self.position), None, Some(line));
         self.position += line.len() as u64 + 1;
         self.searched = self.position;
         self.is_past_end = true;

@@ -161,7 +161,7 @@ impl KafkaCommitter {
             (
                 sink.topic.as_str(),
                 sink.partitions,
-                topic_settings(sink.upsert),
+                topic_settings(sink.compacted),
             )
         });
         for (name, partitions, settings) in sinks.chain([journal]) {

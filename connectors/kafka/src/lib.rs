@@ -23,25 +23,22 @@ pub mod tools;
 mod topics;
 mod wire;
 
-use tidemill_connectors_api::{Committer, Connector, Error, Options, SinkSpec, Source};
+use tidemill_connectors_api::{
+    Committer, Connector, ConnectorOptions, Error, SinkSpec, Source, SourceSpec,
+};
 
 /// The connector `kafka`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Kafka;
 
 impl Connector for Kafka {
-    fn name(&self) -> &'static str {
-        "kafka"
+    fn options(&self) -> ConnectorOptions {
+        options::known()
     }
 
-    fn source(
-        &self,
-        job: &str,
-        source_name: &str,
-        options: &Options,
-    ) -> Result<Box<dyn Source>, Error> {
-        let options = options::SourceOptions::parse(job, source_name, options)?;
-        Ok(Box::new(source::KafkaSource::new(options)))
+    fn source(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Source>, Error> {
+        let options = options::SourceOptions::parse(spec)?;
+        Ok(Box::new(source::KafkaSource::new(options, spec.headers)))
     }
 
     fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error> {

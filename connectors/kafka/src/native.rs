@@ -296,6 +296,36 @@ impl<'a> FetchedMessage<'a> {
         unsafe { bytes(self.0.key, self.0.key_len) }
     }
 
+    /// Its headers, in order, each as its name and its value.
+    pub fn each_header(&self, mut on_header: impl FnMut(&[u8], Option<&[u8]>)) {
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message is valid; headers, names and values belong to it, and are read before it goes.
+        unsafe {
+            if ffi::rd_kafka_message_headers(self.0, &raw mut headers)
+                != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+            {
+                return;
+            }
+            for place in 0.. {
+                let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+                if ffi::rd_kafka_header_get_all(
+                    headers,
+                    place,
+                    &raw mut name,
+                    &raw mut value,
+                    &raw mut size,
+                ) != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+                {
+                    return;
+                }
+                on_header(
+                    CStr::from_ptr(name).to_bytes(),
+                    bytes(value.cast_mut(), size),
+                );
+            }
+        }
+    }
+
     /// The epoch that wrote it, if its header says so.
     pub fn epoch(&self) -> Option<Epoch> {
         let mut headers = ptr::null_mut();

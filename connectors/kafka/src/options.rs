@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use tidemill_connectors_api::{Error, Options, SinkSpec};
+use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkSpec, SourceSpec};
 use tidemill_types::ErrorKind;
 
 /// Largest record that is written, and that topics made here accept. Larger ones written by others are read up to librdkafka's 100 MB.
 const MESSAGE_BYTES_MAX: &str = "16842752";
-/// Names that every connector shares and the planner reads, and those of other connectors that a profile may replace.
-const OTHERS: [&str; 6] = ["connector", "format", "key", "mode", "entity", "path"];
+/// This connector's own options of a source.
+const SOURCE: [&str; 3] = ["topic", "bootstrap.servers", "topic.wait"];
+/// This connector's own options of a sink, of which each may have its own value.
+const SINK: [&str; 2] = ["topic", "partitions"];
+/// This connector's own options of a sink that hold for all sinks of a job.
+const SINKS: [&str; 3] = ["bootstrap.servers", "journal.topic", "group.id"];
 /// How long a transaction may take, unless `transaction.timeout.ms` says otherwise.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -104,6 +108,15 @@ const PRODUCER: [&str; 17] = [
     "transactional.id",
 ];
 
+/// The options that there are.
+pub fn known() -> ConnectorOptions {
+    ConnectorOptions {
+        name: "kafka",
+        source: [&SOURCE[..], &CONNECTION, &CONSUMER].concat(),
+        sink: [&SINK[..], &SINKS, &CONNECTION, &PRODUCER].concat(),
+    }
+}
+
 /// How a source reads.
 #[derive(Clone)]
 pub struct SourceOptions {
@@ -127,7 +140,7 @@ pub struct SinkOptions {
     /// Partitions of the topic if it has to be created.
     pub partitions: u32,
     /// True if only the newest record per key matters: the topic is created compacted.
-    pub upsert: bool,
+    pub compacted: bool,
 }
 
 /// How the sinks of a job are written.
@@ -153,10 +166,14 @@ pub struct CommitterOptions {
 
 impl SourceOptions {
     /// Reads a source's options.
-    pub fn parse(job: &str, source: &str, options: &Options) -> Result<Self, Error> {
+    pub fn parse(spec: &SourceSpec<'_>) -> Result<Self, Error> {
+        let SourceSpec {
+            job,
+            name: source,
+            options,
+            ..
+        } = *spec;
         let what = format!("source '{source}'");
-        let own = ["topic", "bootstrap.servers", "topic.wait"];
-        refuse_unknown(&what, options, &[&own, &CONNECTION, &CONSUMER])?;
         let bootstrap = required(&what, options, "bootstrap.servers")?;
         let mut client = consumer_config(bootstrap);
         client
@@ -189,21 +206,15 @@ impl CommitterOptions {
 
     /// Reads the options of all sinks of a job, which share one producer: what one of them sets holds for all.
     pub fn parse(job: &str, specs: &[SinkSpec]) -> Result<Self, Error> {
-        let own = ["topic", "bootstrap.servers", "partitions", "journal.topic"];
         let mut sinks = Vec::with_capacity(specs.len());
         for spec in specs {
             let what = format!("sink '{}'", spec.name);
-            refuse_unknown(
-                &what,
-                &spec.options,
-                &[&own, &CONNECTION, &PRODUCER, &["group.id"]],
-            )?;
             required(&what, &spec.options, "bootstrap.servers")?;
             sinks.push(SinkOptions {
                 name: spec.name.clone(),
                 topic: topic(&what, "topic", required(&what, &spec.options, "topic")?)?,
                 partitions: partitions(&what, &spec.options)?,
-                upsert: spec.upsert,
+                compacted: spec.compacted,
             });
         }
         let shared = shared_options(specs)?;
@@ -264,7 +275,7 @@ fn shared_options(specs: &[SinkSpec]) -> Result<Options, Error> {
     let mut shared: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
     for spec in specs {
         for (name, value) in &spec.options {
-            if OTHERS.contains(&name.as_str()) || ["topic", "partitions"].contains(&name.as_str()) {
+            if SINK.contains(&name.as_str()) {
                 continue;
             }
             let (first, set) = *shared.entry(name).or_insert((&spec.name, value));
@@ -392,28 +403,6 @@ fn required<'a>(what: &str, options: &'a Options, name: &str) -> Result<&'a str,
             "{what} lacks the option '{name}', which connector 'kafka' needs; add {name} = '…' to its WITH"
         ))),
     }
-}
-
-fn refuse_unknown(what: &str, options: &Options, known: &[&[&str]]) -> Result<(), Error> {
-    for name in options.keys() {
-        let is_known = known.iter().any(|list| list.contains(&name.as_str()));
-        if is_known || OTHERS.contains(&name.as_str()) || name.starts_with("watermark.") {
-            continue;
-        }
-        let names = known.concat();
-        let nearest = names
-            .iter()
-            .map(|known| (strsim::damerau_levenshtein(name, known), known))
-            .min();
-        let hint = match nearest {
-            Some((distance, known)) if distance <= 3 => format!("did you mean '{known}'?"),
-            _ => format!("connector 'kafka' knows '{}'", names.join("', '")),
-        };
-        return Err(invalid(format!(
-            "{what} has the unknown option '{name}'; {hint}"
-        )));
-    }
-    Ok(())
 }
 
 fn topic(what: &str, option: &str, name: &str) -> Result<String, Error> {

@@ -27,6 +27,8 @@ const NO_BATCH: usize = usize::MAX;
 pub struct KafkaSource {
     options: SourceOptions,
     fetcher: Option<Fetcher>,
+    /// True if somebody reads the records' headers.
+    with_headers: bool,
     intake: Intake,
     watch: Watch,
     /// An error that came behind records: told by the next poll.
@@ -35,10 +37,11 @@ pub struct KafkaSource {
 
 impl KafkaSource {
     /// A reader that has connected to nothing yet.
-    pub fn new(options: SourceOptions) -> Self {
+    pub fn new(options: SourceOptions, with_headers: bool) -> Self {
         Self {
             options,
             fetcher: None,
+            with_headers,
             intake: Intake::default(),
             watch: Watch::default(),
             pending_error: None,
@@ -112,7 +115,7 @@ impl Source for KafkaSource {
         fetcher
             .assign(&topic, &opened)
             .map_err(|e| failed(&format!("read topic '{topic}'"), &e))?;
-        self.intake = Intake::new(&opened);
+        self.intake = Intake::new(&opened, self.with_headers);
         self.watch = Watch::new(incarnation, newest);
         Ok(opened)
     }
@@ -172,6 +175,8 @@ impl Source for KafkaSource {
 #[derive(Default)]
 struct Intake {
     partitions: Vec<PartitionIntake>,
+    /// True if somebody wants the headers.
+    with_headers: bool,
     /// Bytes in the poll under way.
     bytes: usize,
     /// Messages in the poll under way.
@@ -200,7 +205,7 @@ impl Intake {
             .map(|(number, _)| number)
     }
 
-    fn new(positions: &[(u32, i64)]) -> Self {
+    fn new(positions: &[(u32, i64)], with_headers: bool) -> Self {
         let count = positions
             .iter()
             .map(|&(partition, _)| partition as usize + 1)
@@ -218,6 +223,7 @@ impl Intake {
         }
         Self {
             partitions,
+            with_headers,
             ..Self::default()
         }
     }
@@ -235,13 +241,18 @@ impl Intake {
     fn take(&mut self, message: &FetchedMessage<'_>, out: &mut Vec<SourceBatch>) {
         match message.error() {
             None => {
-                let value = message.value().unwrap_or_default();
-                self.bytes += value.len();
+                let (key, value) = (message.key(), message.value());
+                let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+                self.bytes += bytes;
                 self.messages += 1;
                 let position = message.offset() + 1;
+                let with_headers = self.with_headers;
                 let batch = self.batch_of(message.partition(), position, out);
-                batch.push(message.offset(), value);
-                batch.timestamps.push(message.timestamp_ms());
+                batch.push(message.offset(), key, value);
+                batch.records.timestamps.push(message.timestamp_ms());
+                if with_headers {
+                    message.each_header(|name, value| batch.records.push_header(name, value));
+                }
             }
             Some(RDKafkaErrorCode::PartitionEOF) => {
                 let position = message.offset();
@@ -276,24 +287,19 @@ impl Intake {
         if intake.batch == NO_BATCH {
             intake.batch = out.len();
             let (bytes, records) = intake.expected;
-            out.push(SourceBatch {
-                partition,
-                offsets: Vec::with_capacity(records),
-                bounds: Vec::with_capacity(records + 1),
-                arena: Vec::with_capacity(bytes),
-                next_offset: position,
-                timestamps: Vec::with_capacity(records),
-                end_offset: None,
-            });
+            let mut batch = SourceBatch::of(partition);
+            batch.records.reserve(records, bytes);
+            batch.next_offset = position;
+            out.push(batch);
         }
         &mut out[intake.batch]
     }
 
     fn end(&mut self, batches: &[SourceBatch]) {
         for batch in batches {
-            let intake = &mut self.partitions[batch.partition as usize];
+            let intake = &mut self.partitions[batch.partition() as usize];
             intake.batch = NO_BATCH;
-            intake.expected = (batch.arena.len(), batch.len());
+            intake.expected = (batch.records.bytes(), batch.records.len());
         }
         if let Some(mean) = self.bytes.checked_div(self.messages) {
             self.message_bytes = mean;

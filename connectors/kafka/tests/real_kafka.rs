@@ -19,7 +19,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidemill_connectors_api::{
     Committer, Connector, EpochOutput, Options, OutputRecords, SinkSpec, Source, SourceBatch,
-    SourceOffset,
+    SourceOffset, SourceSpec,
 };
 use tidemill_connectors_kafka::Kafka;
 use tidemill_connectors_kafka::tools::{Bulk, Tail, end_offsets, read_topic};
@@ -43,7 +43,11 @@ fn options(broker: &Broker, topic: &str, more: &[(&str, &str)]) -> Options {
 
 fn source(broker: &Broker, topic: &str) -> Box<dyn Source> {
     Kafka
-        .source("reader", topic, &options(broker, topic, &[]))
+        .source(&SourceSpec::new(
+            "reader",
+            topic,
+            &options(broker, topic, &[]),
+        ))
         .unwrap()
 }
 
@@ -58,7 +62,7 @@ fn committer(
         .map(|topic| SinkSpec {
             name: format!("sink_{topic}"),
             options: options(broker, topic, more),
-            upsert: true,
+            compacted: true,
         })
         .collect();
     Kafka.committer(job, &sinks).unwrap()
@@ -128,15 +132,16 @@ fn read_until(source: &mut dyn Source, ends: &[(u32, i64)]) -> Vec<(u32, i64, Ve
             .poll(Duration::from_millis(200), 4 * MEGABYTE, &mut batches)
             .unwrap();
         for batch in &batches {
-            records.extend(
-                (0..batch.len())
-                    .map(|i| (batch.partition, batch.offsets[i], batch.record(i).to_vec())),
-            );
+            let of_batch = batch.records.iter().map(|record| {
+                let value = record.value.unwrap_or_default();
+                (batch.partition(), record.offset, value.to_vec())
+            });
+            records.extend(of_batch);
             if missing
-                .get(&batch.partition)
+                .get(&batch.partition())
                 .is_some_and(|&end| batch.next_offset >= end)
             {
-                missing.remove(&batch.partition);
+                missing.remove(&batch.partition());
             }
         }
     }
@@ -211,7 +216,7 @@ fn a_new_record_ends_the_wait_of_a_poll() {
     source
         .poll(Duration::from_secs(30), MEGABYTE, &mut batches)
         .unwrap();
-    assert_eq!(batches[0].record(0), b"x");
+    assert_eq!(batches[0].records.get(0).value, Some(&b"x"[..]));
     assert!(
         began.elapsed() < Duration::from_secs(10),
         "{:?}",
@@ -530,11 +535,11 @@ fn a_missing_topic_is_an_error_that_says_what_to_do_or_is_waited_for() {
     );
 
     let mut waiting = Kafka
-        .source(
+        .source(&SourceSpec::new(
             "reader",
             "s",
             &options(broker, "later", &[("topic.wait", "60 s")]),
-        )
+        ))
         .unwrap();
     std::thread::scope(|scope| {
         let found = scope.spawn(move || waiting.describe().unwrap().partitions);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidemill_checkpoints::Positions;
 use tidemill_connectors_api::SourceOffset;
-use tidemill_types::OutputRecords;
+use tidemill_types::{DeadLetter, OutputRecords};
 
 use crate::Settings;
 use crate::assemble::InFlight;
@@ -173,8 +173,8 @@ impl Admission {
     }
 
     /// A worker has dead letters to keep.
-    pub fn dead_letters(&mut self, epoch: u64, lines: OutputRecords) {
-        self.in_flight.dead_letters(epoch, lines);
+    pub fn dead_letters(&mut self, epoch: u64, letters: Vec<DeadLetter>) {
+        self.in_flight.dead_letters(epoch, letters);
     }
 
     /// Some events of an epoch were decoded.

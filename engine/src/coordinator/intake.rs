@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tidemill_checkpoints::{Positions, Record};
 use tidemill_connectors_api::SourceBatch;
+use tidemill_types::RawRecords;
 
 use crate::replay::Waiting;
 
@@ -67,12 +68,12 @@ impl Intake {
 
     /// Adds what a source sent.
     pub fn push(&mut self, source: usize, batch: SourceBatch) {
-        self.records += batch.len();
-        self.bytes += batch.arena.len();
+        self.records += batch.records.len();
+        self.bytes += batch.records.bytes();
         self.read
             .entry(self.names[source].clone())
             .or_default()
-            .insert(batch.partition, batch.next_offset);
+            .insert(batch.partition(), batch.next_offset);
         self.waiting[source].push(batch);
     }
 
@@ -89,8 +90,9 @@ impl Intake {
         for (source, name) in self.names.iter().enumerate() {
             for (&partition, &end) in record.positions.get(name).into_iter().flatten() {
                 let batches = self.waiting[source].take_until(partition, end);
-                self.bytes -= batches.iter().map(|batch| batch.arena.len()).sum::<usize>();
-                self.records -= batches.iter().map(SourceBatch::len).sum::<usize>();
+                let records = || batches.iter().map(|batch| &batch.records);
+                self.bytes -= records().map(RawRecords::bytes).sum::<usize>();
+                self.records -= records().map(RawRecords::len).sum::<usize>();
                 input.entry(source).or_default().extend(batches);
             }
         }
@@ -140,11 +142,8 @@ mod tests {
     use tidemill_types::Epoch;
 
     fn batch(partition: u32, offsets: std::ops::Range<i64>) -> SourceBatch {
-        let mut batch = SourceBatch {
-            partition,
-            ..SourceBatch::default()
-        };
-        offsets.for_each(|offset| batch.push(offset, b"record"));
+        let mut batch = SourceBatch::of(partition);
+        offsets.for_each(|offset| batch.push(offset, None, Some(b"record")));
         batch
     }
 
@@ -187,7 +186,7 @@ mod tests {
         intake.push(0, batch(0, 0..5));
         let record = record(1, &[("a", 0, 2)]);
         assert_eq!(intake.missing(&record, &Positions::new()), None);
-        assert_eq!(intake.take(&record)[&0][0].offsets, [0, 1]);
+        assert_eq!(intake.take(&record)[&0][0].records.offsets, [0, 1]);
         assert_eq!(intake.records(), 3);
     }
 

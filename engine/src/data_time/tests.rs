@@ -37,21 +37,19 @@ impl Driven {
     }
 
     fn gathered(&mut self, batch: SourceBatch) {
-        let position = self.positions.get(&batch.partition).copied();
+        let position = self.positions.get(&batch.partition()).copied();
         if self.data_time.gathered(0, &batch, position, self.now_ms) {
-            self.positions.insert(batch.partition, batch.next_offset);
+            self.positions.insert(batch.partition(), batch.next_offset);
             self.waiting.push(batch);
         }
     }
 
     /// A record of a partition that was written at this time; not known below zero.
     fn record(&mut self, partition: u32, written_ms: i64) {
-        let mut batch = SourceBatch {
-            partition,
-            timestamps: vec![written_ms],
-            ..SourceBatch::default()
-        };
-        batch.push(self.positions.get(&partition).copied().unwrap_or(0), b"{}");
+        let mut batch = SourceBatch::of(partition);
+        let offset = self.positions.get(&partition).copied().unwrap_or(0);
+        batch.push(offset, None, Some(b"{}"));
+        batch.records.timestamps.push(written_ms);
         self.gathered(batch);
     }
 
@@ -252,7 +250,7 @@ fn a_record_is_not_newer_than_the_epoch_nor_older_than_the_one_before_it() {
         .times;
     let stamped: Vec<i64> = input[&0]
         .iter()
-        .flat_map(|batch| batch.timestamps.clone())
+        .flat_map(|batch| batch.records.timestamps.clone())
         .collect();
     assert_eq!(stamped, [7_000, 7_000, START_MS + 10, START_MS + 10]);
     assert_eq!(times.newest_ms, START_MS + 10);

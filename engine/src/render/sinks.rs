@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use datafusion_expr::Expr;
 use tidemill_checkpoints::DeadLetterFile;
-use tidemill_formats::json::Encoder;
-use tidemill_jobs::plan::{NodeId, NodeOp, SinkMode, SinkPlan};
-use tidemill_operators::decode::ledger_rows;
+use tidemill_jobs::plan::{Contents, NodeId, NodeOp, SinkPlan};
+use tidemill_operators::ledger::{ledger_letters, ledger_rows};
 use tidemill_operators::shell::epoch_operator;
 use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::{self as operators, Packet, route, sink};
-use tidemill_types::{ChangeBatch, DeadLetter, OutputRecords};
+use tidemill_types::{ChangeBatch, DeadLetter};
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::{Inspect, Probe, probe};
 use timely::progress::Stamp;
@@ -26,10 +25,13 @@ impl Renderer<'_, '_> {
         let plan = &self.context.plan.sinks[index];
         let schema = self.schema(plan.input);
         let mode = self.mode(plan);
+        let format = self.format(&plan.name, &plan.format)?;
+        let encoder = format.encoder(&plan.spec(schema));
         let settings = sink::Settings {
             name: plan.name.clone(),
             key: plan.key.clone(),
             mode,
+            encoder: encoder.map_err(|error| self.plan_error(&plan.name, error))?,
         };
         let conflicts = self.context.status.sinks[index].conflicts.clone();
         let mut sink = sink::Sink::new(settings, schema, conflicts)?;
@@ -72,9 +74,12 @@ impl Renderer<'_, '_> {
                 if tick.restored || (is_committed && !keeps_rows && !letters_needed) {
                     return Ok(());
                 }
+                let closing = sink::Closing {
+                    clock_ms: tick.clock_ms,
+                    record_bytes_max: limits.of(index, epoch),
+                };
                 for (partition, changes) in parts(input, stays) {
-                    let sink::Written { records, oversized } =
-                        sink.on_epoch(&changes, limits.of(index, epoch))?;
+                    let sink::Written { records, oversized } = sink.on_epoch(&changes, closing)?;
                     if !oversized.is_empty() {
                         let (told, whole) = letters(&name, &oversized, &uncomputed)?;
                         dead.extend(told);
@@ -100,7 +105,7 @@ impl Renderer<'_, '_> {
 
     /// What a sink does with its rows, and in what order it writes them.
     fn mode(&self, plan: &SinkPlan) -> sink::Mode {
-        if plan.mode == SinkMode::Upsert {
+        if plan.contents != Contents::Rows {
             sink::Mode::Upsert
         } else if self.keeps_origin(plan.input) {
             sink::Mode::Append(sink::Order::Arrival)
@@ -122,8 +127,6 @@ impl Renderer<'_, '_> {
         if all {
             kept.append(&mut self.dead);
         }
-        let encoder =
-            Encoder::new(&self.ledger).map_err(|error| self.plan_error("dead letters", error))?;
         let (events, suppress_through) =
             (self.context.events.clone(), self.context.suppress_through);
         let failure = self.context.failure.clone();
@@ -131,10 +134,13 @@ impl Renderer<'_, '_> {
             let Ok((stamp, packets)) = event else { return };
             let epoch = *stamp.least().expect("a message carries its epoch");
             for packet in packets.iter().filter(|_| epoch > suppress_through) {
-                match lines(&encoder, &packet.changes) {
+                match ledger_letters(&packet.changes.rows) {
                     // Nobody listens any more only if the run is over.
-                    Ok(lines) => drop(events.send(Event::DeadLetters { epoch, lines })),
-                    Err(error) => failure.report(error),
+                    Some(letters) => drop(events.send(Event::DeadLetters { epoch, letters })),
+                    None => failure.report(operators::Error::Plan {
+                        operator: "dead letters".to_owned(),
+                        reason: "they have other columns than a ledger".to_owned(),
+                    }),
                 }
             }
         };
@@ -203,20 +209,6 @@ fn beginning(letter: &DeadLetter) -> DeadLetter {
         bytes: letter.bytes[..end].to_vec(),
         ..letter.clone()
     }
-}
-
-/// Rows of the ledger as lines of JSON.
-fn lines(encoder: &Encoder, changes: &ChangeBatch) -> Result<OutputRecords, operators::Error> {
-    let plan = |error: tidemill_formats::Error| operators::Error::Plan {
-        operator: "dead letters".to_owned(),
-        reason: error.to_string(),
-    };
-    let rows = encoder.bind(&changes.rows).map_err(plan)?;
-    let mut lines = OutputRecords::default();
-    for row in 0..changes.len() {
-        lines.push_with(|_| {}, Some(|arena: &mut Vec<u8>| rows.write(row, arena)));
-    }
-    Ok(lines)
 }
 
 /// An epoch's changes as a sink takes them: all together, or by the source's partition that they come from and in the

@@ -7,12 +7,14 @@ impl<'scope> Renderer<'_, 'scope> {
     pub(super) fn sources(&mut self) -> Result<(), Error> {
         for (index, source) in self.context.plan.sources.iter().enumerate() {
             let (handle, raw) = self.scope.new_input::<Vec<RawBatch>>();
-            let decoder = Decoder::new(decoder_spec(source))
+            let format = self.format(&source.name, &source.format)?;
+            let decoder = format
+                .decoder(&source.spec())
                 .map_err(|error| self.plan_error(&source.name, error))?;
             let status = &self.context.status.sources[index];
             let counters = DecodeCounters {
                 rows: Counter::default(),
-                reads: status.reads.clone(),
+                ignored: status.ignored.clone(),
                 dead_letters: status.dead_letters.clone(),
             };
             let settings = decode::Settings {
@@ -72,34 +74,5 @@ impl<'scope> Renderer<'_, 'scope> {
             &source.name,
             self.context.failure.clone(),
         ))
-    }
-}
-
-fn decoder_spec(source: &SourcePlan) -> studio_json::Spec {
-    studio_json::Spec {
-        topic: source
-            .options
-            .get("topic")
-            .cloned()
-            .unwrap_or_else(|| source.name.clone()),
-        entity: source.entity.clone(),
-        columns: source
-            .columns
-            .iter()
-            .map(|column| studio_json::Column {
-                name: column.name.clone(),
-                data_type: column.data_type.clone(),
-                nullable: column.nullable,
-                origin: match &column.from {
-                    ColumnOrigin::Data(field) => studio_json::Origin::Data(field.clone()),
-                    ColumnOrigin::Metadata(field) => studio_json::Origin::Metadata(field.clone()),
-                },
-            })
-            .collect(),
-        kept: source.kept,
-        time_limit: source.watermark.as_ref().map(|watermark| TimeLimit {
-            column: watermark.column.clone(),
-            max_future_ms: watermark.max_future_ms,
-        }),
     }
 }

@@ -54,8 +54,19 @@ pub struct ColumnStatement {
     pub data_type: arrow_schema::DataType,
     /// True after `NOT NULL`.
     pub not_null: bool,
-    /// The envelope's field, after `METADATA FROM`.
-    pub metadata: Option<Name>,
+    /// Where its values come from.
+    pub from: ColumnFrom,
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone)]
+pub enum ColumnFrom {
+    /// The member of its name.
+    ItsName,
+    /// `FROM 'path'`: another member.
+    Member(Name),
+    /// `METADATA FROM 'field'`: the envelope's field.
+    Metadata(Name),
 }
 
 /// `WATERMARK FOR column AS column - INTERVAL delay`.

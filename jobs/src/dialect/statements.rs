@@ -7,9 +7,9 @@ use datafusion_sql::sqlparser::tokenizer::Token;
 
 use super::cursor::{self, Cursor, location};
 use super::{
-    ColumnStatement, DeduplicateClause, Name, OptionStatement, QueryText, ResequenceClause,
-    SinkStatement, SourceStatement, Statement, StreamStatement, TableStatement, ViewStatement,
-    WatermarkStatement, tumble,
+    ColumnFrom, ColumnStatement, DeduplicateClause, Name, OptionStatement, QueryText,
+    ResequenceClause, SinkStatement, SourceStatement, Statement, StreamStatement, TableStatement,
+    ViewStatement, WatermarkStatement, tumble,
 };
 use crate::error::Error;
 
@@ -104,13 +104,17 @@ fn column(cursor: &mut Cursor) -> Result<ColumnStatement, Error> {
         name,
         data_type,
         not_null: false,
-        metadata: None,
+        from: ColumnFrom::ItsName,
     };
     loop {
         if cursor.takes(&["NOT", "NULL"]) {
             column.not_null = true;
         } else if cursor.takes(&["METADATA", "FROM"]) {
-            column.metadata = Some(cursor.text("the envelope's field in quotes, such as 'ts'")?);
+            let field = cursor.text("the envelope's field in quotes, such as 'ts'")?;
+            column.from = ColumnFrom::Metadata(field);
+        } else if cursor.takes(&["FROM"]) {
+            let path = cursor.text("the member's path in quotes, such as 'address.city'")?;
+            column.from = ColumnFrom::Member(path);
         } else {
             return Ok(column);
         }

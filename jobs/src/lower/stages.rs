@@ -12,7 +12,7 @@ use tidemill_types::system_columns::{self, Kept};
 use super::graph::Graph;
 use crate::catalog::{Catalog, DEAD_LETTERS, Deduplication, LATE, event_fields, table_schema};
 use crate::error::{Error, Location};
-use crate::plan::{NodeId, NodeOp, SourceColumn, SourcePlan, ledger_schema};
+use crate::plan::{Column, NodeId, NodeOp, SourcePlan, ledger_schema};
 use crate::query::relation::{Origin, Relation};
 
 /// What the queries of a job read.
@@ -169,12 +169,13 @@ impl Stages {
     fn events(
         &self,
         graph: &mut Graph,
+        catalog: &Catalog,
         source: usize,
         deduplication: Option<&Deduplication>,
     ) -> (usize, NodeId, SchemaRef) {
         let index = self.indices[&source];
         let plan = &self.sources[index];
-        let mut fields = event_fields(&plan.columns);
+        let mut fields = event_fields(&plan.columns, catalog.sources[source].envelope);
         fields.extend(system_columns::fields(plan.kept));
         let schema = Arc::new(Schema::new(fields));
         let mut node = graph.add(
@@ -195,7 +196,8 @@ impl Stages {
 
     fn table(&self, graph: &mut Graph, catalog: &Catalog, index: usize) -> NodeId {
         let table = &catalog.tables[index];
-        let (source, input, _) = self.events(graph, table.source, table.deduplication.as_ref());
+        let (source, input, _) =
+            self.events(graph, catalog, table.source, table.deduplication.as_ref());
         let may_lack = catalog.may_lack(table);
         let op = NodeOp::Table {
             input,
@@ -220,7 +222,7 @@ impl Stages {
     ) -> NodeId {
         let stream = &catalog.streams[index];
         let (source, input, schema) =
-            self.events(graph, stream.source, stream.deduplication.as_ref());
+            self.events(graph, catalog, stream.source, stream.deduplication.as_ref());
         let Some(order) = &stream.resequencing else {
             return input;
         };
@@ -269,12 +271,15 @@ fn kept(catalog: &Catalog, usage: &Usage, source: usize) -> Kept {
 
 fn source(catalog: &Catalog, index: usize, used: &BTreeSet<String>, kept: Kept) -> SourcePlan {
     let source = &catalog.sources[index];
-    let used = |column: &&SourceColumn| used.contains(&column.name);
+    let used = |column: &&Column| used.contains(&column.name);
+    let columns: Vec<_> = source.columns.iter().filter(used).cloned().collect();
+    let in_headers = |column| source.envelope.is_in_headers(column);
     SourcePlan {
+        reads_headers: columns.iter().any(in_headers),
         name: source.name.text.clone(),
-        entity: source.entity.clone(),
+        connector: source.connector.clone(),
         format: source.format.clone(),
-        columns: source.columns.iter().filter(used).cloned().collect(),
+        columns,
         kept,
         watermark: source.watermark.clone(),
         options: source.options.clone(),

@@ -71,7 +71,7 @@ impl Relation {
                 let source = &catalog.sources[catalog.streams[*index].source];
                 (
                     Origin::Stream(*index),
-                    catalog::stream_schema(&source.columns),
+                    catalog::stream_schema(&source.columns, source.envelope),
                 )
             }
             Object::DeadLetters => (Origin::DeadLetters, ledger_schema()),

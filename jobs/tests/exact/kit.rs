@@ -11,9 +11,11 @@ use arrow_schema::SchemaRef;
 use datafusion_common::DFSchema;
 use datafusion_expr::Expr;
 use datafusion_physical_expr::PhysicalExpr;
+use tidemill_jobs::Profile;
 use tidemill_jobs::exact::{Fault, compile};
 use tidemill_jobs::plan::{JobPlan, NodeOp};
-use tidemill_jobs::{Profile, plan_job};
+
+use crate::common;
 
 /// `0001-01-01T00:00:00.000`.
 pub const FIRST_MS: i64 = -62_135_596_800_000;
@@ -29,7 +31,7 @@ CREATE SOURCE e (id BIGINT NOT NULL METADATA FROM 'id', ts TIMESTAMP METADATA FR
     i1 INT, i2 INT, i3 INT, b1 BIGINT, b2 BIGINT, b3 BIGINT, d1 DECIMAL(38, 4), d2 DECIMAL(38, 4), d3 DECIMAL(38, 4),
     f1 DOUBLE, f2 DOUBLE, f3 DOUBLE, t1 TIMESTAMP, t2 TIMESTAMP, t3 TIMESTAMP, y1 DATE, y2 DATE, y3 DATE,
     s1 VARCHAR, s2 VARCHAR, s3 VARCHAR)
-WITH (connector = 'files', path = '/data', topic = 't', format = 'studio-json');
+WITH (connector = 'files', path = '/data', topic = 't', format = 'json', envelope = 'crud');
 CREATE TABLE r (PRIMARY KEY (id)) FROM e;
 ";
 
@@ -48,7 +50,7 @@ pub struct Function {
 pub fn plan(select: &str) -> Result<JobPlan, String> {
     let sink =
         "CREATE SINK o WITH (connector = 'files', path = '/out', topic = 'o', key = 'id') AS\n";
-    plan_job(
+    common::plan(
         "job",
         &format!("{DECLARATIONS}{sink}{select}"),
         &Profile::default(),

@@ -9,13 +9,13 @@ CREATE SOURCE order_events (
     ts TIMESTAMP METADATA FROM 'ts',
     uuid UUID METADATA FROM 'uuid',
     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
-) WITH (connector = 'files', path = '/data', topic = 'orders', entity = 'order');
+) WITH (envelope = 'crud', connector = 'files', path = '/data', topic = 'orders', entity = 'order');
 CREATE SOURCE customer_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     name VARCHAR,
     level INT,
     ts TIMESTAMP METADATA FROM 'ts'
-) WITH (connector = 'files', path = '/data', topic = 'customers');
+) WITH (envelope = 'crud', connector = 'files', path = '/data', topic = 'customers');
 CREATE TABLE orders (PRIMARY KEY (id)) FROM order_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE TABLE customers (PRIMARY KEY (id)) FROM customer_events TOMBSTONES FOR INTERVAL '1' HOUR;
 CREATE STREAM order_changes FROM order_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY

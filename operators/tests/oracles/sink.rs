@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
-use tidemill_formats::json::{Encoder, KeyEncoder};
+use tidemill_formats::Json;
 use tidemill_operators::Counter;
-use tidemill_operators::sink::{Mode, Order, Settings, Sink};
+use tidemill_operators::sink::{Closing, Mode, Order, Settings, Sink};
+use tidemill_types::format::{Change, Encoder, Format, Options, SinkSpec};
 use tidemill_types::{ChangeBatch, OutputRecords};
 
 use crate::common::{
@@ -59,13 +60,32 @@ fn state() -> impl Strategy<Value = State> {
     })
 }
 
+fn encoder(envelope: &str, key: &[String]) -> Box<dyn Encoder> {
+    let spec = SinkSpec {
+        envelope,
+        schema: &columns(),
+        key,
+        options: &Options::new(),
+    };
+    Json.encoder(&spec).expect("JSON has all types")
+}
+
+const fn closing(record_bytes_max: usize) -> Closing {
+    Closing {
+        clock_ms: 0,
+        record_bytes_max,
+    }
+}
+
 fn sink(key: &[usize], upsert: bool, conflicts: &Counter) -> Sink {
     let key: Vec<String> = key
         .iter()
         .map(|&i| columns().field(i).name().clone())
         .collect();
+    let encoder = encoder(if upsert { "upsert" } else { "plain" }, &key);
     Sink::new(
         Settings {
+            encoder,
             name: "finance".to_owned(),
             mode: match (upsert, key.is_empty()) {
                 (true, _) => Mode::Upsert,
@@ -92,33 +112,26 @@ fn records(output: &OutputRecords) -> Vec<Record> {
 
 fn write(sink: &mut Sink, input: &[ChangeBatch]) -> Vec<Record> {
     let written = sink
-        .on_epoch(input, usize::MAX)
+        .on_epoch(input, closing(usize::MAX))
         .expect("the rows are of the schema");
     records(&written.records)
 }
 
 fn value_bytes(row: &Values) -> Vec<u8> {
-    let (mut bytes, mut bounds) = (Vec::new(), Vec::new());
+    let mut bytes = Vec::new();
     let rows = record_batch(&columns(), std::slice::from_ref(row));
-    Encoder::new(&columns())
-        .expect("types have a form")
-        .encode(&rows, &mut bytes, &mut bounds)
-        .expect("of the schema");
+    let encoder = encoder("plain", &[]);
+    let rows = encoder.bind(&rows, 0).expect("of the schema");
+    rows.write_value(Change::Insert(0), &mut bytes);
     bytes
 }
 
 fn key_bytes(row: &Values) -> Vec<u8> {
-    let (mut bytes, mut bounds) = (Vec::new(), Vec::new());
-    let types = KEY.map(|i| columns().field(i).clone());
-    let types: Vec<_> = types
-        .iter()
-        .map(|field| (field.name().as_str(), field.data_type().clone()))
-        .collect();
+    let mut bytes = Vec::new();
     let rows = record_batch(&columns(), std::slice::from_ref(row));
-    KeyEncoder::new(&types)
-        .expect("types have a form")
-        .encode(&rows, &mut bytes, &mut bounds)
-        .expect("of the schema");
+    let encoder = encoder("upsert", &KEY.map(|i| columns().field(i).name().clone()));
+    let rows = encoder.bind(&rows, 0).expect("of the schema");
+    rows.write_key(0, &mut bytes);
     bytes
 }
 
@@ -142,6 +155,7 @@ fn oracle(before: &BTreeMap<Key, State>, after: &BTreeMap<Key, State>) -> Vec<Re
 #[test]
 fn rows_appended_as_they_come_are_written_in_that_order_as_often_as_they_were_added() {
     let settings = Settings {
+        encoder: encoder("plain", &[]),
         name: "finance".to_owned(),
         key: Vec::new(),
         mode: Mode::Append(Order::Arrival),
@@ -172,7 +186,7 @@ fn a_record_that_is_too_large_is_a_dead_letter_and_what_stood_there_a_tombstone(
     let limit = key_bytes(&small).len() + value_bytes(&small).len();
     let input = record_batch(&columns(), &[small.clone(), large.clone()]);
     let written = sink
-        .on_epoch(&[ChangeBatch::inserts(input)], limit)
+        .on_epoch(&[ChangeBatch::inserts(input)], closing(limit))
         .expect("the rows are of the schema");
     let expected = [
         (key_bytes(&small), Some(value_bytes(&small))),
@@ -199,7 +213,7 @@ fn an_appended_row_that_is_too_large_is_a_dead_letter() {
     );
     let input = record_batch(&columns(), std::slice::from_ref(&large));
     let written = sink
-        .on_epoch(&[ChangeBatch::inserts(input)], 1)
+        .on_epoch(&[ChangeBatch::inserts(input)], closing(1))
         .expect("the rows are of the schema");
     assert!(written.records.is_empty());
     assert_eq!(written.oversized[0].bytes, value_bytes(&large));

@@ -105,3 +105,16 @@ fn links_between_documents_lead_somewhere() {
             .collect()
     }));
 }
+
+#[test]
+fn planner_operators_and_engine_name_no_format() {
+    let root = workspace::root();
+    let product = ["jobs/src/", "operators/src/", "engine/src/"];
+    assert_none(&in_every_file("rs", |path, text| {
+        let name = workspace::relative(&root, path);
+        let names_one =
+            product.iter().any(|of| name.starts_with(of)) && text.contains("tidemill_formats");
+        let finding = || "uses a format; it knows `tidemill_types::format` alone".to_owned();
+        names_one.then(finding).into_iter().collect()
+    }));
+}

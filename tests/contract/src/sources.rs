@@ -156,7 +156,7 @@ fn read_until_refused_or_complete(source: &mut dyn tidemill_connectors_api::Sour
         let mut batches = Vec::new();
         let outcome = source.poll(std::time::Duration::from_millis(100), 1 << 20, &mut batches);
         for batch in &batches {
-            for &offset in &batch.offsets {
+            for &offset in &batch.records.offsets {
                 assert_eq!(offset, next, "offsets {next} to {offset} were skipped");
                 next = offset + 1;
             }

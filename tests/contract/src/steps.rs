@@ -80,9 +80,9 @@ pub fn read(source: &mut dyn Source, count: usize) -> Vec<Read> {
         let mut batches: Vec<SourceBatch> = Vec::new();
         source.poll(POLL_WAIT, POLL_BYTES, &mut batches).unwrap();
         for batch in &batches {
-            records.extend((0..batch.len()).map(|i| {
-                let text = String::from_utf8(batch.record(i).to_vec()).unwrap();
-                (batch.partition, batch.offsets[i], text)
+            records.extend(batch.records.iter().map(|record| {
+                let text = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+                (batch.partition(), record.offset, text)
             }));
         }
         if enough {
@@ -99,8 +99,8 @@ pub fn read_until_refused(source: &mut dyn Source, allowed: &[&str]) -> String {
         let mut batches: Vec<SourceBatch> = Vec::new();
         let outcome = source.poll(POLL_WAIT, POLL_BYTES, &mut batches);
         for batch in &batches {
-            for i in 0..batch.len() {
-                let text = std::str::from_utf8(batch.record(i)).unwrap();
+            for record in batch.records.iter() {
+                let text = std::str::from_utf8(record.value.unwrap()).unwrap();
                 assert!(
                     allowed.contains(&text),
                     "'{text}' was read past what is gone"

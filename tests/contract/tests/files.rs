@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tidemill_connectors_api::{Committer, Connector, Options, SinkSpec, Source};
+use tidemill_connectors_api::{Committer, Connector, Options, SinkSpec, Source, SourceSpec};
 use tidemill_connectors_files::{Files, read_committed};
 use tidemill_tests_contract::{Abilities, World, Written, contracts};
 
@@ -86,14 +86,16 @@ impl World for Folder {
 
     fn source(&mut self, topic: &str) -> Box<dyn Source> {
         let options = options(&self.0.path().join("in"), topic);
-        Files.source("job", topic, &options).unwrap()
+        Files
+            .source(&SourceSpec::new("job", topic, &options))
+            .unwrap()
     }
 
     fn committer(&mut self, job: &str, sink: &str) -> Box<dyn Committer> {
         let spec = SinkSpec {
             name: sink.to_owned(),
             options: options(&self.output(job), sink),
-            upsert: true,
+            compacted: true,
         };
         Files.committer(job, &[spec]).unwrap()
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use broker::Broker;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use tidemill_connectors_api::{Committer, Connector, Options, SinkSpec, Source};
+use tidemill_connectors_api::{Committer, Connector, Options, SinkSpec, Source, SourceSpec};
 use tidemill_connectors_kafka::Kafka;
 use tidemill_connectors_kafka::tools::{
     Bulk, add_partitions, delete_before, delete_topic, read_topic,
@@ -77,7 +77,9 @@ impl World for Real {
     }
 
     fn source(&mut self, topic: &str) -> Box<dyn Source> {
-        Kafka.source("job", topic, &self.options(topic)).unwrap()
+        Kafka
+            .source(&SourceSpec::new("job", topic, &self.options(topic)))
+            .unwrap()
     }
 
     fn committer(&mut self, job: &str, sink: &str) -> Box<dyn Committer> {
@@ -86,7 +88,7 @@ impl World for Real {
         let spec = SinkSpec {
             name: sink.to_owned(),
             options,
-            upsert: true,
+            compacted: true,
         };
         Kafka.committer(job, &[spec]).unwrap()
     }

@@ -6,6 +6,9 @@
 
 pub mod coverage;
 pub mod oracle;
+mod planned;
 pub mod random_job;
 pub mod sim;
 pub mod value;
+
+pub use planned::planned;

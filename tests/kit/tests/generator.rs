@@ -1,8 +1,10 @@
 //! The generator, without the engine: its jobs are what the planner takes, its sinks have keys, its stages meet.
 
-use tidemill_jobs::{Profile, plan_job};
+use tidemill_connectors_api::Connector as Port;
+use tidemill_connectors_files::Files;
 use tidemill_tests_kit::coverage::{covering, epochs};
 use tidemill_tests_kit::oracle::Oracle;
+use tidemill_tests_kit::planned;
 use tidemill_tests_kit::random_job::stages::{accepted, pairs};
 use tidemill_tests_kit::random_job::{Connector, Shapes, draw};
 
@@ -27,7 +29,7 @@ fn the_planner_takes_every_job() {
     let refused: Vec<String> = (0..400)
         .filter_map(|seed| {
             let sql = draw(seed).job.sql(&FILES);
-            let planned = plan_job("random", &sql, &Profile::default(), &|_| None);
+            let planned = planned("random", &sql, &[Files.options()]);
             planned
                 .err()
                 .map(|error| format!("seed {seed}: {error}\n{sql}"))

@@ -24,8 +24,8 @@ use tempfile::TempDir;
 use tidemill_connectors_api::Connector as Port;
 use tidemill_connectors_files::{Files, read_committed};
 use tidemill_engine::{Settings, Status};
-use tidemill_jobs::{Profile, plan_job};
 use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record, Written, difference};
+use tidemill_tests_kit::planned;
 use tidemill_tests_kit::random_job::{Case, Connector, Job, draw};
 
 /// How many jobs are run.
@@ -135,11 +135,10 @@ fn feed(job: &Job, part: &Part, data: &Path) {
 
 /// Runs the job until all is read and committed.
 fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
-    let words = |error: &dyn std::fmt::Display| error.to_string();
-    let plan = plan_job("random", sql, &Profile::default(), &|_| None).map_err(|e| words(&e))?;
-    let topic = |options: &BTreeMap<String, String>| options["topic"].clone();
-    let sources = plan.sources.iter().map(|source| topic(&source.options));
-    let sinks = plan.sinks.iter().map(|sink| topic(&sink.options));
+    let plan = planned("random", sql, &[Files.options()])?;
+    let (sources, sinks) = (plan.sources.iter(), plan.sinks.iter());
+    let sources = sources.map(|source| source.topic().to_owned());
+    let sinks = sinks.map(|sink| sink.topic().to_owned());
     let (sources, sinks) = (sources.collect(), sinks.collect());
     let status = Arc::new(Status::new("random", sources, sinks));
     let settings = Settings {
@@ -151,7 +150,9 @@ fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
     };
     let connectors: [Arc<dyn Port>; 1] = [Arc::new(Files)];
     let stop = Arc::new(AtomicBool::new(false));
-    tidemill_engine::run(plan, &connectors, &settings, &status, &stop).map_err(|e| words(&e))
+    let formats = tidemill_formats::all();
+    tidemill_engine::run(plan, &connectors, &formats, &settings, &status, &stop)
+        .map_err(|error| error.to_string())
 }
 
 /// A record of a sink: topic, key, and value unless it is a tombstone.

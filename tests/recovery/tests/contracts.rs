@@ -5,7 +5,7 @@
     reason = "a test that cannot go on has failed, also in its helpers"
 )]
 
-use tidemill_connectors_api::{Committer, Connector, Options, SinkSpec, Source};
+use tidemill_connectors_api::{Committer, Connector, Options, SinkSpec, Source, SourceSpec};
 use tidemill_tests_contract::{Abilities, World, Written, contracts};
 use tidemill_tests_kit::sim::kafka::{Faults, Kafka, SimConnector};
 use tidemill_types::Epoch;
@@ -62,14 +62,16 @@ impl World for Simulated {
 
     fn source(&mut self, topic: &str) -> Box<dyn Source> {
         let connector = SimConnector(self.0.clone());
-        connector.source("job", topic, &options(topic)).unwrap()
+        connector
+            .source(&SourceSpec::new("job", topic, &options(topic)))
+            .unwrap()
     }
 
     fn committer(&mut self, job: &str, sink: &str) -> Box<dyn Committer> {
         let spec = SinkSpec {
             name: sink.to_owned(),
             options: options(sink),
-            upsert: true,
+            compacted: true,
         };
         SimConnector(self.0.clone())
             .committer(job, &[spec])

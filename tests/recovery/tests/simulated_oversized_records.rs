@@ -11,7 +11,7 @@ use tidemill_tests_recovery::seeds;
 
 const SQL: &str = "
 CREATE SOURCE note_events (id BIGINT NOT NULL METADATA FROM 'id', note VARCHAR)
-WITH (connector = 'sim', topic = 'notes', format = 'studio-json');
+WITH (connector = 'sim', topic = 'notes', format = 'json', envelope = 'crud');
 CREATE TABLE notes (PRIMARY KEY (id)) FROM note_events;
 CREATE SINK notes_sink WITH (connector = 'sim', topic = 'out', format = 'json', key = 'id', record.bytes.max = '60') AS
 SELECT id, note FROM notes;

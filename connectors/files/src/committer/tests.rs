@@ -12,7 +12,7 @@ fn committer(folder: &Path) -> FilesCommitter {
     let sinks = [SinkSpec {
         name: "out".to_owned(),
         options,
-        upsert: true,
+        compacted: true,
     }];
     FilesCommitter::new("job", CommitterOptions::parse(&sinks).unwrap())
         .with_lock_wait(Duration::ZERO)

@@ -15,7 +15,12 @@ fn poll(source: &mut FilesSource) -> Vec<(i64, String)> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     batches
         .iter()
-        .flat_map(|batch| (0..batch.len()).map(|i| (batch.offsets[i], text(batch.record(i)))))
+        .flat_map(|batch| {
+            batch
+                .records
+                .iter()
+                .map(|of| (of.offset, text(of.value.unwrap())))
+        })
         .collect()
 }
 
@@ -231,7 +236,7 @@ fn partitions_are_the_numbered_files_in_order_and_take_turns() {
         let mut batches = Vec::new();
         source.poll(Duration::ZERO, 1, &mut batches).unwrap();
         assert_eq!(batches.len(), 1);
-        order.push(batches[0].partition);
+        order.push(batches[0].partition());
     }
     assert_eq!(order, [0, 2, 10, 0, 2, 10]);
 }

@@ -15,7 +15,7 @@ fn committer(timeout_ms: &str) -> KafkaCommitter {
     let sink = SinkSpec {
         name: "out".to_owned(),
         options,
-        upsert: true,
+        compacted: true,
     };
     KafkaCommitter::new(CommitterOptions::parse("job", &[sink]).unwrap())
 }

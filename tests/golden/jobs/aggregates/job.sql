@@ -8,7 +8,7 @@ CREATE SOURCE order_events (
     placed_on DATE,
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'orders', entity = 'order', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'orders', entity = 'order', format = 'json', envelope = 'crud');
 CREATE TABLE orders (PRIMARY KEY (id)) FROM order_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE SINK by_region WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'by_region', format = 'json', key = 'region') AS
 SELECT

@@ -6,7 +6,7 @@ CREATE SOURCE contract_events (
     due_on DATE,
     ts TIMESTAMP METADATA FROM 'ts',
     uuid UUID METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'contracts', entity = 'contract', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'contracts', entity = 'contract', format = 'json', envelope = 'crud');
 CREATE TABLE contract (PRIMARY KEY (id)) FROM contract_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE SINK total_sink WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'total', format = 'json', key = 'scope') AS
 SELECT 'all' AS scope, count(*) AS n, sum(amount) AS total FROM contract;

@@ -4,11 +4,11 @@ CREATE SOURCE payment_events (
     amount DECIMAL(18, 2),
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'json', envelope = 'crud');
 CREATE SOURCE note_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     text VARCHAR
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'notes', entity = 'note', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'notes', entity = 'note', format = 'json', envelope = 'crud');
 CREATE TABLE payment (PRIMARY KEY (id)) FROM payment_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE TABLE note (PRIMARY KEY (id)) FROM note_events;
 CREATE SINK payments WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'current', format = 'json', key = 'id') AS

@@ -8,7 +8,7 @@ CREATE SOURCE order_events (
     placed_on DATE,
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'orders', entity = 'order', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'orders', entity = 'order', format = 'json', envelope = 'crud');
 CREATE TABLE orders (PRIMARY KEY (id)) FROM order_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE SOURCE refund_events (
     id BIGINT NOT NULL METADATA FROM 'id',
@@ -16,7 +16,7 @@ CREATE SOURCE refund_events (
     amount DECIMAL(9, 2),
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'refunds', entity = 'refund', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'refunds', entity = 'refund', format = 'json', envelope = 'crud');
 CREATE TABLE refunds (PRIMARY KEY (id)) FROM refund_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE SINK regions WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'regions', format = 'json', key = 'region') AS
 SELECT DISTINCT region FROM orders;

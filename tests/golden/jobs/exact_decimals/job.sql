@@ -8,7 +8,7 @@ CREATE SOURCE account_events (
     rate DECIMAL(9, 6),
     huge DECIMAL(38, 2),
     ts TIMESTAMP METADATA FROM 'ts'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'accounts', entity = 'account', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'accounts', entity = 'account', format = 'json', envelope = 'crud');
 CREATE TABLE account (PRIMARY KEY (id)) FROM account_events VERSION BY ts;
 CREATE SINK owners WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'owners', format = 'json', key = 'owner') AS
 SELECT owner, sum(amount) AS total, avg(amount) AS mean, min(amount) AS least, max(amount) AS most, count(*) AS accounts FROM account GROUP BY owner;

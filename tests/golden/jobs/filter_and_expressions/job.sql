@@ -11,7 +11,7 @@ CREATE SOURCE payment_events (
     code INT,
     ts TIMESTAMP METADATA FROM 'ts',
     event UUID METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'json', envelope = 'crud');
 CREATE TABLE payment (PRIMARY KEY (id)) FROM payment_events VERSION BY ts;
 CREATE SINK priced WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'priced', format = 'json', key = 'id') AS
 SELECT

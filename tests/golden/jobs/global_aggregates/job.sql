@@ -4,16 +4,16 @@ CREATE SOURCE order_events (
     amount DECIMAL(18, 2),
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'orders', entity = 'order', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'orders', entity = 'order', format = 'json', envelope = 'crud');
 CREATE SOURCE refund_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     amount DECIMAL(18, 2)
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'refunds', entity = 'refund', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'refunds', entity = 'refund', format = 'json', envelope = 'crud');
 CREATE SOURCE claim_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     amount DECIMAL(18, 2),
     ts TIMESTAMP METADATA FROM 'ts'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'claims', entity = 'claim', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'claims', entity = 'claim', format = 'json', envelope = 'crud');
 CREATE TABLE orders (PRIMARY KEY (id)) FROM order_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE TABLE refunds (PRIMARY KEY (id)) FROM refund_events;
 CREATE TABLE claims (PRIMARY KEY (id)) FROM claim_events VERSION BY ts;

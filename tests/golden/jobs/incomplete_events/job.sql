@@ -7,7 +7,7 @@ CREATE SOURCE product_events (
     price DECIMAL(18, 2),
     ref VARCHAR,
     ts TIMESTAMP METADATA FROM 'ts'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'products', entity = 'product', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'products', entity = 'product', format = 'json', envelope = 'crud');
 CREATE TABLE by_id (PRIMARY KEY (id)) FROM product_events DEDUPLICATE BY ref WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE TABLE by_code (PRIMARY KEY (code)) FROM product_events VERSION BY ts;
 CREATE TABLE by_rev (PRIMARY KEY (id)) FROM product_events VERSION BY rev;

@@ -6,14 +6,14 @@ CREATE SOURCE production_events (
     least DECIMAL(18, 2),
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'productions', entity = 'production', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'productions', entity = 'production', format = 'json', envelope = 'crud');
 CREATE SOURCE payment_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     production_id BIGINT,
     amount DECIMAL(18, 2),
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'json', envelope = 'crud');
 CREATE TABLE production (PRIMARY KEY (id)) FROM production_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE TABLE payment (PRIMARY KEY (id)) FROM payment_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE SINK named WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'named', format = 'json', key = 'payment_id') AS

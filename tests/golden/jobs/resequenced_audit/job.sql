@@ -7,10 +7,10 @@ CREATE SOURCE payment_events (
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid',
     WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'studio-json', watermark.idle-timeout = '1 day');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'json', envelope = 'crud', watermark.idle-timeout = '1 day');
 CREATE STREAM payment_changes FROM payment_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY
     RESEQUENCE BY ts PER id WITHIN INTERVAL '5' SECOND;
-CREATE SINK audit WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'audit', format = 'json', key = 'payment_id', mode = 'append') AS
+CREATE SINK audit WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'audit', format = 'json', key = 'payment_id', envelope = 'plain') AS
 SELECT id AS payment_id, change_type, ts AS changed_at, amount, status, uuid AS event FROM payment_changes;
 CREATE SINK late WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'late', format = 'json') AS
 SELECT * FROM tidemill_late;

@@ -5,12 +5,12 @@ CREATE SOURCE product_events (
     price DECIMAL(18, 2),
     vendor_id BIGINT,
     ts TIMESTAMP METADATA FROM 'ts'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'products', entity = 'product', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'products', entity = 'product', format = 'json', envelope = 'crud');
 CREATE SOURCE vendor_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     name VARCHAR,
     ts TIMESTAMP METADATA FROM 'ts'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'vendors', entity = 'vendor', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'vendors', entity = 'vendor', format = 'json', envelope = 'crud');
 CREATE TABLE product (PRIMARY KEY (id)) FROM product_events VERSION BY ts;
 CREATE TABLE vendor (PRIMARY KEY (id)) FROM vendor_events VERSION BY ts;
 CREATE SINK by_code WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'by_code', format = 'json', key = 'code') AS

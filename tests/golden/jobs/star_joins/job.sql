@@ -5,20 +5,20 @@ CREATE SOURCE production_events (
     title VARCHAR,
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'productions', entity = 'production', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'productions', entity = 'production', format = 'json', envelope = 'crud');
 CREATE SOURCE budget_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     production_id BIGINT,
     planned DECIMAL(18, 2),
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'budgets', entity = 'budget', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'budgets', entity = 'budget', format = 'json', envelope = 'crud');
 CREATE SOURCE vendor_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     name VARCHAR,
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'vendors', entity = 'vendor', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'vendors', entity = 'vendor', format = 'json', envelope = 'crud');
 CREATE SOURCE payment_events (
     id BIGINT NOT NULL METADATA FROM 'id',
     production_id BIGINT,
@@ -27,7 +27,7 @@ CREATE SOURCE payment_events (
     amount DECIMAL(18, 2),
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid'
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'studio-json');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'payments', entity = 'payment', format = 'json', envelope = 'crud');
 CREATE TABLE production (PRIMARY KEY (id)) FROM production_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE TABLE budget (PRIMARY KEY (id)) FROM budget_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE TABLE vendor (PRIMARY KEY (id)) FROM vendor_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;

@@ -6,7 +6,7 @@ CREATE SOURCE click_events (
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid',
     WATERMARK FOR ts AS ts - INTERVAL '1' MINUTE
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'clicks', entity = 'click', format = 'studio-json', watermark.idle-timeout = '1 day', watermark.allowed-lateness = '1 day');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'clicks', entity = 'click', format = 'json', envelope = 'crud', watermark.idle-timeout = '1 day', watermark.allowed-lateness = '1 day');
 CREATE STREAM click FROM click_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY;
 CREATE STREAM ordered FROM click_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY RESEQUENCE BY ts PER id WITHIN INTERVAL '10' MINUTE;
 CREATE SINK hourly WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'hourly', format = 'json', key = 'page, hour') AS

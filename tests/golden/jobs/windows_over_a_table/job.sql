@@ -9,7 +9,7 @@ CREATE SOURCE booking_events (
     ts TIMESTAMP METADATA FROM 'ts',
     uuid VARCHAR METADATA FROM 'uuid',
     WATERMARK FOR booked_at AS booked_at - INTERVAL '1' HOUR
-) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'bookings', entity = 'booking', format = 'studio-json', watermark.idle-timeout = '1 day');
+) WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'bookings', entity = 'booking', format = 'json', envelope = 'crud', watermark.idle-timeout = '1 day');
 CREATE TABLE booking (PRIMARY KEY (id)) FROM booking_events DEDUPLICATE BY uuid WITHIN INTERVAL '1' DAY VERSION BY ts;
 CREATE SINK daily WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'daily', format = 'json', key = 'production_id, day') AS
 SELECT

@@ -1,4 +1,4 @@
-//! One record as an event: `docs/formats/envelope.md` once more, by way of a whole JSON tree.
+//! One record as an event: `docs/formats/crud.md` once more, by way of a whole JSON tree.
 
 use serde_json::{Map, Value as Json};
 

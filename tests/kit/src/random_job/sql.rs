@@ -37,9 +37,9 @@ impl Job {
                 [] => String::new(),
                 names => format!(", key = '{}'", names.join(", ")),
             };
-            let mode = if sink.upsert { "upsert" } else { "append" };
+            let envelope = if sink.upsert { "upsert" } else { "plain" };
             format!(
-                "CREATE SINK {} WITH (connector = '{}'{}, topic = '{}', format = 'json'{key}, mode = '{mode}') AS SELECT * FROM {};\n",
+                "CREATE SINK {} WITH (connector = '{}'{}, topic = '{}', format = 'json'{key}, envelope = '{envelope}') AS SELECT * FROM {};\n",
                 sink.name,
                 connector.name,
                 further(connector.sink_options),
@@ -259,7 +259,7 @@ fn create_source(source: &Source, connector: &Connector<'_>) -> String {
         );
     }
     format!(
-        "CREATE SOURCE {} ({}) WITH (connector = '{}'{}, topic = '{}', entity = '{}', format = 'studio-json'{options});\n",
+        "CREATE SOURCE {} ({}) WITH (connector = '{}'{}, topic = '{}', entity = '{}', format = 'json', envelope = 'crud'{options});\n",
         source.name,
         columns.join(", "),
         connector.name,

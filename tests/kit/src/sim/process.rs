@@ -80,15 +80,9 @@ impl Process {
     /// # Errors
     /// Why it does not.
     pub fn start(start: Start<'_>) -> Result<Self, Error> {
-        let topic = |options: &std::collections::BTreeMap<String, String>| {
-            options.get("topic").cloned().unwrap_or_default()
-        };
-        let sources = start
-            .plan
-            .sources
-            .iter()
-            .map(|source| topic(&source.options));
-        let sinks = start.plan.sinks.iter().map(|sink| topic(&sink.options));
+        let (sources, sinks) = (start.plan.sources.iter(), start.plan.sinks.iter());
+        let sources = sources.map(|source| source.topic().to_owned());
+        let sinks = sinks.map(|sink| sink.topic().to_owned());
         let status = Arc::new(Status::new(
             &start.plan.name,
             sources.collect(),
@@ -96,7 +90,8 @@ impl Process {
         ));
         let plan = Arc::clone(start.plan);
         let (connectors, settings, clock) = (start.connectors, &start.settings, &start.clock);
-        let opened = Opened::new(plan, connectors, settings, &status, clock)?;
+        let formats = tidemill_formats::all();
+        let opened = Opened::new(plan, connectors, &formats, settings, &status, clock)?;
         let (reports, events) = unbounded();
         let shared = Arc::new(opened.shared);
         let (workers, crew) = Workers::start(Arc::clone(&shared), settings.workers, &reports);

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use tidemill_checkpoints::{CheckpointStore, Journal};
 use tidemill_connectors_api::Connector;
 use tidemill_engine::{Clock, Error, Settings};
-use tidemill_jobs::plan::{JobPlan, SinkMode, SinkPlan};
+use tidemill_jobs::plan::{Contents, JobPlan, SinkPlan};
 use tidemill_types::ErrorKind;
 
 use super::clock::SimClock;
@@ -21,6 +21,7 @@ use super::kafka::{Kafka, SimConnector};
 use super::process::{self, Part, Process};
 use super::scenario::{Dangers, Job, Topic};
 use super::{damage, disk, kafka};
+use crate::planned;
 
 /// Most workers of a process.
 const WORKERS_MAX: usize = 3;
@@ -100,9 +101,7 @@ impl<'a> World<'a> {
     /// # Errors
     /// If the job cannot be planned.
     pub fn new(job: &'a Job, dangers: Dangers, seed: u64) -> Result<Self, String> {
-        let profile = tidemill_jobs::Profile::default();
-        let plan = tidemill_jobs::plan_job(&job.name, &job.sql, &profile, &|_| None);
-        let plan = plan.map_err(|error| error.to_string())?;
+        let plan = planned(&job.name, &job.sql, &[SimConnector::known()])?;
         let kafka = Kafka::new(seed);
         for topic in job.stages.iter().flatten() {
             let mut brokers = kafka.lock();
@@ -145,8 +144,7 @@ impl<'a> World<'a> {
     /// Topics of the job's sinks, and whether each is written as upserts.
     #[must_use]
     pub fn upserts(&self) -> BTreeMap<String, bool> {
-        let topic =
-            |sink: &SinkPlan| (sink.options["topic"].clone(), sink.mode == SinkMode::Upsert);
+        let topic = |sink: &SinkPlan| (sink.topic().to_owned(), sink.contents == Contents::States);
         self.plan.sinks.iter().map(topic).collect()
     }
 

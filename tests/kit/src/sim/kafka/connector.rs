@@ -1,6 +1,8 @@
 //! The connector `sim`: sources and sinks over the simulated Kafka. Options: `topic`, and for a sink `partitions` and `record.bytes.max`.
 
-use tidemill_connectors_api::{Committer, Connector, Error, Options, SinkSpec, Source};
+use tidemill_connectors_api::{
+    Committer, Connector, ConnectorOptions, Error, Options, SinkSpec, Source, SourceSpec,
+};
 use tidemill_types::ErrorKind;
 
 use super::committer::{SimCommitter, SinkTopic};
@@ -12,6 +14,16 @@ use super::{Kafka, committer};
 pub struct SimConnector(pub Kafka);
 
 impl SimConnector {
+    /// The options that there are.
+    #[must_use]
+    pub fn known() -> ConnectorOptions {
+        ConnectorOptions {
+            name: "sim",
+            source: vec!["topic"],
+            sink: vec!["topic", "partitions", "record.bytes.max"],
+        }
+    }
+
     /// The topic of a job's journal.
     #[must_use]
     pub fn journal_topic(job: &str) -> String {
@@ -25,12 +37,13 @@ fn topic(options: &Options) -> Result<String, Error> {
 }
 
 impl Connector for SimConnector {
-    fn name(&self) -> &'static str {
-        "sim"
+    fn options(&self) -> ConnectorOptions {
+        Self::known()
     }
 
-    fn source(&self, _: &str, _: &str, options: &Options) -> Result<Box<dyn Source>, Error> {
-        Ok(Box::new(SimSource::new(self.0.clone(), topic(options)?)))
+    fn source(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Source>, Error> {
+        let topic = topic(spec.options)?;
+        Ok(Box::new(SimSource::new(self.0.clone(), topic)))
     }
 
     fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error> {

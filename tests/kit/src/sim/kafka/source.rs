@@ -154,15 +154,12 @@ impl Source for SimSource {
             };
             let log = &topic.partitions[partition as usize];
             let end = log.last_stable_offset(&brokers.transactions);
-            let mut batch = SourceBatch {
-                partition,
-                ..SourceBatch::default()
-            };
+            let mut batch = SourceBatch::of(partition);
             for (offset, record) in log.committed(*position, &brokers.transactions).take(count) {
-                batch.push(offset, record.value.as_deref().unwrap_or_default());
-                batch.timestamps.push(record.timestamp_ms);
+                batch.push(offset, record.key.as_deref(), record.value.as_deref());
+                batch.records.timestamps.push(record.timestamp_ms);
             }
-            if batch.len() < count {
+            if batch.records.len() < count {
                 batch.next_offset = end;
             }
             if batch.next_offset > *position {

@@ -1,0 +1,13 @@
+//! What is built into this binary: the one place where connectors and formats are wired in.
+
+use std::sync::Arc;
+
+use tidemill_connectors_api::Connector;
+use tidemill_connectors_files::Files;
+use tidemill_connectors_kafka::Kafka;
+pub use tidemill_formats::all as formats;
+
+/// All connectors.
+pub fn connectors() -> Vec<Arc<dyn Connector>> {
+    vec![Arc::new(Kafka), Arc::new(Files)]
+}

@@ -1,0 +1,185 @@
+//! Decodes records as a source does, and shows what came of them.
+
+use arrow_array::RecordBatch;
+use arrow_cast::display::array_value_to_string;
+use arrow_schema::{DataType, TimeUnit};
+use tidemill_types::RawRecords;
+use tidemill_types::format::{
+    Clocks, Column, ColumnOrigin, Decoded, Decoder, Error, Options, Path, SourceSpec, TimeLimit,
+};
+use tidemill_types::system_columns::{self, Kept};
+
+pub const CLOCK_MS: i64 = 1_767_225_600_000;
+pub const STEADY_MS: i64 = CLOCK_MS - 9_000_000;
+pub const CLOCKS: Clocks = Clocks {
+    wall_ms: CLOCK_MS,
+    steady_ms: STEADY_MS,
+};
+pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
+pub const UUID: DataType = DataType::FixedSizeBinary(16);
+/// The partition that records come from, and the offset of the first.
+pub const PARTITION: u32 = 3;
+pub const FIRST_OFFSET: i64 = 100;
+
+/// A source.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    pub format: &'static str,
+    pub topic: &'static str,
+    pub envelope: &'static str,
+    pub columns: Vec<Column>,
+    pub kept: Kept,
+    pub time_limit: Option<TimeLimit>,
+    pub options: Options,
+}
+
+impl Spec {
+    pub fn new(envelope: &'static str, columns: Vec<Column>) -> Self {
+        Self {
+            format: "json",
+            topic: "studio.payment",
+            envelope,
+            columns,
+            kept: Kept::default(),
+            time_limit: None,
+            options: Options::new(),
+        }
+    }
+
+    pub fn in_format(mut self, format: &'static str) -> Self {
+        self.format = format;
+        self
+    }
+
+    pub fn with(mut self, option: &str, value: &str) -> Self {
+        self.options.insert(option.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn decoder(&self) -> Result<Box<dyn Decoder>, Error> {
+        let formats = tidemill_formats::all();
+        formats.named(self.format).unwrap().decoder(&SourceSpec {
+            topic: self.topic,
+            envelope: self.envelope,
+            columns: &self.columns,
+            kept: self.kept,
+            time_limit: self.time_limit.clone(),
+            options: &self.options,
+        })
+    }
+
+    /// Decodes records of these values.
+    pub fn decode(&self, values: &[&[u8]]) -> Decoded {
+        decode(&mut *self.decoder().unwrap(), &records(values))
+    }
+}
+
+/// A column of the member with its name.
+pub fn data(name: &str, data_type: DataType) -> Column {
+    at(name, name, data_type)
+}
+
+/// A column of the member at a path.
+pub fn at(name: &str, path: &str, data_type: DataType) -> Column {
+    Column {
+        name: name.into(),
+        data_type,
+        nullable: true,
+        origin: ColumnOrigin::Data(Path::parse(path).unwrap()),
+    }
+}
+
+/// A column of the record's key.
+pub fn key(name: &str, data_type: DataType) -> Column {
+    Column {
+        name: name.into(),
+        data_type,
+        nullable: false,
+        origin: ColumnOrigin::Key(Path::member(name)),
+    }
+}
+
+/// A column of a metadata field.
+pub fn metadata(name: &str, data_type: DataType) -> Column {
+    Column {
+        name: format!("m_{name}"),
+        data_type,
+        nullable: false,
+        origin: ColumnOrigin::Metadata(name.into()),
+    }
+}
+
+/// A column without which a state is a dead letter.
+pub fn required(column: Column) -> Column {
+    Column {
+        nullable: false,
+        ..column
+    }
+}
+
+/// Records of these values, without keys.
+pub fn records(values: &[&[u8]]) -> RawRecords {
+    keyed(
+        &values
+            .iter()
+            .map(|value| (None, Some(*value)))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// A key and a value.
+pub type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+/// Records of these keys and values.
+pub fn keyed(pairs: &[KeyValue<'_>]) -> RawRecords {
+    let mut records = RawRecords::of(PARTITION);
+    for (offset, (key, value)) in (FIRST_OFFSET..).zip(pairs) {
+        records.push(offset, *key, *value);
+    }
+    records
+}
+
+/// Decodes records; none is lost, and the rows are as was said.
+pub fn decode(decoder: &mut dyn Decoder, records: &RawRecords) -> Decoded {
+    let decoded = decoder.decode(records, CLOCKS);
+    assert_eq!(decoded.rows.schema(), decoder.schema());
+    assert_eq!(
+        decoded.rows.num_rows()
+            + decoded.dead_letters.len()
+            + usize::try_from(decoded.ignored).unwrap(),
+        records.len()
+    );
+    decoded
+}
+
+/// The rows as text: the operation, then every declared column.
+pub fn shown(rows: &RecordBatch) -> Vec<String> {
+    let schema = rows.schema();
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    let names: Vec<_> = names.filter(|name| !name.starts_with("__")).collect();
+    let op = rows.column_by_name(system_columns::OP).unwrap();
+    let cell = |name: &str, row| {
+        let column = rows.column_by_name(name).unwrap();
+        if column.is_null(row) {
+            "null".to_owned()
+        } else {
+            array_value_to_string(column, row).unwrap()
+        }
+    };
+    let line = |row| {
+        let op = match array_value_to_string(op, row).unwrap().as_str() {
+            "0" => "create",
+            "1" => "update",
+            _ => "delete",
+        };
+        let cells = names.iter().map(|name| cell(name, row));
+        format!("{op} {}", cells.collect::<Vec<_>>().join(" "))
+    };
+    (0..rows.num_rows()).map(line).collect()
+}
+
+/// The reasons of the dead letters.
+pub fn reasons(decoded: &Decoded) -> Vec<&str> {
+    let letters = decoded.dead_letters.iter();
+    letters.map(|letter| letter.reason.as_str()).collect()
+}

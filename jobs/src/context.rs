@@ -1,0 +1,20 @@
+//! What a job is planned with beside its text.
+
+use tidemill_types::format::Formats;
+use tidemill_types::options::ConnectorOptions;
+
+use crate::options::Environment;
+use crate::profile::Profile;
+
+/// The world that a job is planned for.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Overrides of the SQL's options.
+    pub profile: &'a Profile,
+    /// Answers `${NAME}`.
+    pub environment: Environment<'a>,
+    /// The formats that there are.
+    pub formats: &'a Formats,
+    /// The connectors that there are.
+    pub connectors: &'a [ConnectorOptions],
+}

@@ -1,0 +1,19 @@
+//! Plans jobs with the product's formats.
+
+use tidemill_connectors_api::ConnectorOptions;
+use tidemill_jobs::plan::JobPlan;
+use tidemill_jobs::{Context, Profile, plan_job};
+
+/// The plan of a job that these connectors are known to, without profile or environment.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn planned(name: &str, sql: &str, connectors: &[ConnectorOptions]) -> Result<JobPlan, String> {
+    let context = Context {
+        profile: &Profile::default(),
+        environment: &|_| None,
+        formats: &tidemill_formats::all(),
+        connectors,
+    };
+    plan_job(name, sql, context).map_err(|error| error.to_string())
+}

@@ -1,0 +1,26 @@
+//! The options of a `WITH`, and who takes which.
+
+use std::collections::BTreeMap;
+
+/// Options by name: as a profile leaves them, `${…}` resolved.
+pub type Options = BTreeMap<String, String>;
+
+/// The options that a connector takes, beside those of formats and stages, which are the planner's business.
+#[derive(Debug, Clone)]
+pub struct ConnectorOptions {
+    /// The name in `connector = '…'`.
+    pub name: &'static str,
+    /// Of a source.
+    pub source: Vec<&'static str>,
+    /// Of a sink.
+    pub sink: Vec<&'static str>,
+}
+
+/// True if an option of that name is among those known; one that ends in `.*` stands for all names with that beginning.
+#[must_use]
+pub fn is_among(name: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| match known.strip_suffix('*') {
+        Some(beginning) => name.len() > beginning.len() && name.starts_with(beginning),
+        None => *known == name,
+    })
+}
