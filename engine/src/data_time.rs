@@ -353,11 +353,16 @@ impl Source {
                 self.is_timeless = true;
                 *last_ms = steady_ms;
             }
-            for time_ms in &mut records.timestamps {
-                let written_ms = if *time_ms < 0 { steady_ms } else { *time_ms };
+            let time_of = |&timestamp_ms: &i64| {
+                let written_ms = if timestamp_ms < 0 {
+                    steady_ms
+                } else {
+                    timestamp_ms
+                };
                 *last_ms = written_ms.min(clock_ms).max(*last_ms);
-                *time_ms = *last_ms;
-            }
+                *last_ms
+            };
+            records.times = records.timestamps.iter().map(time_of).collect();
         }
         self.has_records = !last.is_empty();
         for (partition, &last_ms) in &last {

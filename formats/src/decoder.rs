@@ -77,7 +77,7 @@ impl<E: Encoding> Decoder<E> {
                     target::metadata(column, name, envelope, &reading, &mut wanted)?
                 }
             };
-            let target = Target::new(column, from, format.name(), spec.options)?;
+            let target = Target::new(column, from, format.name(), spec)?;
             fields.push(target.field(column, envelope));
             targets.push(target);
         }

@@ -68,8 +68,10 @@ pub enum Conversion {
     /// As the encoding usually says it.
     #[default]
     Usual,
-    /// The number of days since 1970-01-01.
+    /// The number of days since 1970-01-01, or an ISO 8601 text that may end in `Z`.
     Days,
+    /// A boolean, or the number 0 or 1.
+    ZeroOrOne,
     /// A number that counts so many to a millisecond, such as 1,000 microseconds.
     PerMillisecond(i64),
     /// The bytes of a whole number, big-endian in two's complement, of which so many digits are behind the point.

@@ -29,11 +29,15 @@ pub const SOURCE_OPTIONS: [&str; 6] = [
 /// The options of a sink.
 pub const SINK_OPTIONS: [&str; 1] = [KEY_FORMAT];
 
-/// What the options say of a column's values.
+/// What the options say of a column's values; a database's changes have days as numbers and booleans as 0 and 1, too.
 ///
 /// # Errors
 /// If an option has a value that does not exist.
-pub fn conversion(column: &Column, options: &Options) -> Result<Conversion, Error> {
+pub fn conversion(
+    column: &Column,
+    options: &Options,
+    is_of_database: bool,
+) -> Result<Conversion, Error> {
     let wrong = |option: &str, value: &str, expected: &str| {
         Err(Error::OptionValue {
             option: option.to_owned(),
@@ -49,8 +53,9 @@ pub fn conversion(column: &Column, options: &Options) -> Result<Conversion, Erro
             Some(other) => wrong(DECIMALS, other, "'text' or 'base64'"),
         },
         DataType::Date32 => match value(DATES) {
-            None | Some("text") => Ok(Conversion::Usual),
             Some("days") => Ok(Conversion::Days),
+            None if is_of_database => Ok(Conversion::Days),
+            None | Some("text") => Ok(Conversion::Usual),
             Some(other) => wrong(DATES, other, "'text' or 'days'"),
         },
         DataType::Timestamp(..) => {
@@ -65,6 +70,7 @@ pub fn conversion(column: &Column, options: &Options) -> Result<Conversion, Erro
                 }
             }
         }
+        DataType::Boolean if is_of_database => Ok(Conversion::ZeroOrOne),
         _ => Ok(Conversion::Usual),
     }
 }

@@ -38,6 +38,14 @@ pub fn no_key() -> String {
     "the record has no key, which the columns of the option 'key' are read from".into()
 }
 
+/// A value that the producer does not know.
+pub fn unavailable(field: &str) -> String {
+    format!(
+        "field '{field}': the database left its value out, which the update did not change; set REPLICA IDENTITY FULL for the table, or do \
+         not read the column"
+    )
+}
+
 /// What deletes all rows at once.
 pub fn truncated() -> String {
     "the table was truncated (op 't'): delete its rows by events, or load it again".into()

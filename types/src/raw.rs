@@ -30,6 +30,8 @@ pub struct RawRecords {
     /// When each record was written, in milliseconds since 1970 and below zero where that is not known; empty where the source has no
     /// such times at all.
     pub timestamps: Vec<i64>,
+    /// The time of each record as its epoch counts it: whoever closes epochs says it, and nobody before; empty as `timestamps` are.
+    pub times: Vec<i64>,
     /// Per record its key, its value and its headers, back to back.
     arena: Vec<u8>,
     /// Per record, where its parts end.
@@ -53,6 +55,8 @@ pub struct RawRecord<'a> {
     pub offset: i64,
     /// When it was written, in milliseconds since 1970; none where that is not known.
     pub timestamp_ms: Option<i64>,
+    /// The same as its epoch counts it; none where the source has no such times.
+    pub time_ms: Option<i64>,
     /// Its key.
     pub key: Option<&'a [u8]>,
     /// Its value; none is a tombstone.
@@ -156,6 +160,7 @@ impl RawRecords {
         RawRecord {
             offset: self.offsets[i],
             timestamp_ms: timestamp_ms.filter(|&ms| ms >= 0),
+            time_ms: self.times.get(i).copied(),
             key: ends.has_key.then(|| part(start, ends.key)),
             value: ends.has_value.then(|| part(ends.key, ends.value)),
             headers: Headers(part(ends.value, ends.headers)),
@@ -167,7 +172,7 @@ impl RawRecords {
         (0..self.len()).map(|i| self.get(i))
     }
 
-    /// A copy of some of the records.
+    /// A copy of some of the records, which no epoch has counted yet.
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Self {
         let mut part = Self::of(self.partition);

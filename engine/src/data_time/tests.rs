@@ -250,7 +250,7 @@ fn a_record_is_not_newer_than_the_epoch_nor_older_than_the_one_before_it() {
         .times;
     let stamped: Vec<i64> = input[&0]
         .iter()
-        .flat_map(|batch| batch.records.timestamps.clone())
+        .flat_map(|batch| batch.records.times.clone())
         .collect();
     assert_eq!(stamped, [7_000, 7_000, START_MS + 10, START_MS + 10]);
     assert_eq!(times.newest_ms, START_MS + 10);

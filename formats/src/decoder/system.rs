@@ -29,8 +29,8 @@ impl Position {
         Self {
             partition,
             offset: record.offset,
-            now_ms: record.timestamp_ms.unwrap_or(clocks.wall_ms),
-            time_ms: record.timestamp_ms.unwrap_or(clocks.steady_ms),
+            now_ms: record.time_ms.unwrap_or(clocks.wall_ms),
+            time_ms: record.time_ms.unwrap_or(clocks.steady_ms),
         }
     }
 }

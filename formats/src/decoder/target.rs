@@ -1,12 +1,12 @@
 //! One declared column while a batch is decoded: where its values are found, and what they become.
 
 use arrow_schema::{DataType, Field, TimeUnit};
-use tidemill_types::format::{Column, Envelope, Error, Options, SourceSpec};
+use tidemill_types::format::{Column, Envelope, Error, SourceSpec};
 
 use super::Read;
 use crate::column::ColumnBuffer;
 use crate::encoding::{Conversion, Encoding, Value, Wanted};
-use crate::envelopes::{Place, Reading, State};
+use crate::envelopes::{DEBEZIUM, Place, Reading, State};
 use crate::fault::Fault;
 use crate::{options, reason, text};
 
@@ -40,6 +40,8 @@ pub struct Target {
     field: String,
     sql_type: String,
     required: bool,
+    /// True if a text may stand for a value that the database did not say.
+    may_be_unavailable: bool,
     from: From,
     /// What the source's options say of its values.
     declared: Conversion,
@@ -112,7 +114,7 @@ impl Target {
         column: &Column,
         from: From,
         format: &'static str,
-        options: &Options,
+        spec: &SourceSpec<'_>,
     ) -> Result<Self, Error> {
         let buffer = ColumnBuffer::new(&column.data_type);
         let buffer = buffer.ok_or_else(|| Error::UnsupportedType {
@@ -121,11 +123,13 @@ impl Target {
             format,
             supported: SUPPORTED,
         })?;
-        let declared = options::conversion(column, options)?;
+        let is_of_database = spec.envelope == DEBEZIUM.name;
+        let declared = options::conversion(column, spec.options, is_of_database)?;
         Ok(Self {
             field: column.origin.field(),
             sql_type: sql_type(&column.data_type),
             required: !column.nullable,
+            may_be_unavailable: is_of_database && column.data_type == DataType::Utf8,
             from,
             declared,
             conversion: declared,
@@ -202,6 +206,9 @@ impl Target {
         is_delete: bool,
     ) -> Result<(), String> {
         match value {
+            Some(value) if self.may_be_unavailable && is_unavailable(value) => {
+                Err(reason::unavailable(&self.field))
+            }
             Some(value) if !value.is_null() => value
                 .push(&mut self.buffer, self.conversion)
                 .map_err(|fault| self.wrong(&value.shown(), fault)),
@@ -244,6 +251,13 @@ impl Target {
     fn wrong(&self, found: &str, fault: Fault) -> String {
         reason::wrong_value(&self.field, &self.sql_type, found, fault)
     }
+}
+
+/// What Debezium writes for a large text that an update left alone, if the database's log does not have it (`unavailable.value.placeholder`).
+const UNAVAILABLE: &str = "__debezium_unavailable_value";
+
+fn is_unavailable<'a>(value: impl Value<'a>) -> bool {
+    value.text().is_ok_and(|text| text == UNAVAILABLE)
 }
 
 /// The name that a type has in SQL, for reasons.

@@ -103,6 +103,9 @@ impl Schema {
             }
             "io.debezium.time.MicroTimestamp" => Conversion::PerMillisecond(1_000),
             "io.debezium.time.NanoTimestamp" => Conversion::PerMillisecond(1_000_000),
+            "io.debezium.time.IsoDate" => Conversion::Days,
+            // A database without booleans has small numbers.
+            "" => Conversion::ZeroOrOne,
             _ => Conversion::Usual,
         }
     }

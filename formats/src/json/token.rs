@@ -31,7 +31,11 @@ impl<'a> Value<'a> for Token<'a> {
         let token = self.0;
         column.push_with(|values| {
             match values {
-                Values::Boolean(values) => values.append(boolean(token)?),
+                Values::Boolean(values) => values.append(match (conversion, token) {
+                    (Conversion::ZeroOrOne, "0") => false,
+                    (Conversion::ZeroOrOne, "1") => true,
+                    _ => boolean(token)?,
+                }),
                 Values::Int32(values) => {
                     values.push(i32::try_from(integer(token)?).map_err(|_| Fault::OutOfRange)?);
                 }
@@ -154,7 +158,9 @@ fn date(token: &str) -> Result<i32, Fault> {
 /// Days since 1970-01-01, from their number or an ISO 8601 string, within the years 1 to 9999.
 fn day(token: &str) -> Result<i32, Fault> {
     if !is_number(token) {
-        return date(token);
+        let text = text(token)?;
+        let date = text.strip_suffix('Z').unwrap_or(&text);
+        return temporal::parse_date(date).ok_or(Fault::Malformed);
     }
     let days = integer(token)?;
     within_the_calendar(days.saturating_mul(temporal::MS_PER_DAY))?;

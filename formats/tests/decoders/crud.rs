@@ -31,7 +31,7 @@ fn decode_with(decoder: &mut dyn Decoder, texts: &[&[u8]]) -> Decoded {
 /// Of records that were written at these times.
 fn decode_written(decoder: &mut dyn Decoder, texts: &[&[u8]], timestamps: &[i64]) -> Decoded {
     let mut records = kit::records(texts);
-    records.timestamps = timestamps.to_vec();
+    records.times = timestamps.to_vec();
     kit::decode(decoder, &records)
 }
 

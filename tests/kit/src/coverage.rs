@@ -64,7 +64,8 @@ pub fn epochs(case: &Case, count: usize) -> Vec<EpochInput> {
             let records = placed.map(|(offset, record): (i64, &InputRecord)| Record {
                 offset,
                 timestamp_ms: record.timestamp_ms,
-                bytes: record.bytes.clone(),
+                key: record.key.clone(),
+                value: record.value.clone(),
             });
             PartitionEpoch {
                 records: records.collect(),

@@ -47,8 +47,10 @@ pub struct Record {
     pub offset: i64,
     /// When it was written: its timestamp, or the epoch's clock where the source has none.
     pub timestamp_ms: i64,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
     /// Its value.
-    pub bytes: Vec<u8>,
+    pub value: Option<Vec<u8>>,
 }
 
 /// What a sink holds.

@@ -34,6 +34,8 @@ pub struct Shapes {
     pub resequence_at_once: bool,
     /// Windows of rows that only come are over some time after they were closed, and not for ever corrected.
     pub windows_that_end: bool,
+    /// Records have keys, which `upsert` needs.
+    pub keyed_records: bool,
 }
 
 impl Default for Shapes {
@@ -44,6 +46,7 @@ impl Default for Shapes {
             failures_behind_state: true,
             resequence_at_once: true,
             windows_that_end: true,
+            keyed_records: true,
         }
     }
 }

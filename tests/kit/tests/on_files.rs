@@ -26,7 +26,7 @@ use tidemill_connectors_files::{Files, read_committed};
 use tidemill_engine::{Settings, Status};
 use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record, Written, difference};
 use tidemill_tests_kit::planned;
-use tidemill_tests_kit::random_job::{Case, Connector, Job, draw};
+use tidemill_tests_kit::random_job::{Case, Connector, InputRecord, Job, Shapes, draw_of};
 
 /// How many jobs are run.
 const SEEDS: u64 = 30;
@@ -70,7 +70,12 @@ fn seeds() -> std::ops::Range<u64> {
 
 /// Runs the job of a seed; what is wrong with it.
 fn run(seed: u64) -> Result<(), String> {
-    let case = draw(seed);
+    // A line of a file is a value without key.
+    let shapes = Shapes {
+        keyed_records: false,
+        ..Shapes::default()
+    };
+    let case = draw_of(seed, shapes);
     let folder = TempDir::new().unwrap();
     let (data, state) = (folder.path().join("data"), folder.path().join("state"));
     let path = format!("path = '{}'", data.display());
@@ -105,8 +110,8 @@ fn parts(case: &Case, draws: &mut ChaCha8Rng) -> Vec<Part> {
             cuts.sort_unstable();
             let mut from = 0;
             for (part, &to) in parts.iter_mut().zip(&cuts) {
-                let records = records[from..to].iter().map(|record| record.bytes.clone());
-                part.last_mut().unwrap().push(records.collect());
+                let lines = records[from..to].iter().map(InputRecord::line);
+                part.last_mut().unwrap().push(lines.collect());
                 from = to;
             }
         }
@@ -235,7 +240,8 @@ fn input(
                 records.push(Record {
                     offset: i64::try_from(offset).unwrap(),
                     timestamp_ms: record["clock_ms"].as_i64().unwrap(),
-                    bytes: line.strip_suffix(b"\n").unwrap_or(line).to_vec(),
+                    key: None,
+                    value: Some(line.strip_suffix(b"\n").unwrap_or(line).to_vec()),
                 });
                 offset += line.len();
             }

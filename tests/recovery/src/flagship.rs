@@ -10,7 +10,7 @@ use tidemill_studio::{
 };
 use tidemill_tests_kit::sim::clock::BEGIN_MS;
 use tidemill_tests_kit::sim::kafka::{Kafka, Record};
-use tidemill_tests_kit::sim::scenario::{Job, Topic};
+use tidemill_tests_kit::sim::scenario::{Fed, Job, Topic};
 
 const SQL: &str = include_str!("../../../jobs/catalog/studio_finance.sql");
 const KAFKA: &str = "connector = 'kafka', bootstrap.servers = '${TIDEMILL_KAFKA:-127.0.0.1:9092}'";
@@ -48,7 +48,7 @@ pub fn job(seed: u64, events: u64) -> Result<Job, String> {
 }
 
 /// Records by topic and partition.
-struct Topics(BTreeMap<String, Vec<Vec<Option<Vec<u8>>>>>);
+struct Topics(BTreeMap<String, Vec<Vec<Fed>>>);
 
 impl Default for Topics {
     fn default() -> Self {
@@ -67,11 +67,14 @@ impl EventSink for Topics {
         &mut self,
         topic: tidemill_studio::Topic,
         partition: u32,
-        _: &[u8],
+        key: &[u8],
         value: &[u8],
     ) -> Result<(), Error> {
         if let Some(partitions) = self.0.get_mut(topic.name()) {
-            partitions[partition as usize].push(Some(value.to_vec()));
+            partitions[partition as usize].push(Fed {
+                key: Some(key.to_vec()),
+                value: Some(value.to_vec()),
+            });
         }
         Ok(())
     }

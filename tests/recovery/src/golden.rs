@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tidemill_tests_kit::sim::history::Committed;
-use tidemill_tests_kit::sim::scenario::{Job, Topic};
+use tidemill_tests_kit::sim::scenario::{Fed, Job, Topic};
 
 /// A golden job: what it is, and what it must come to.
 pub struct Golden {
@@ -70,7 +70,7 @@ fn topics(stage: &Path) -> Vec<Topic> {
             let text = fs::read(folder.join(file)).expect("a partition can be read");
             let lines = text.split_inclusive(|&byte| byte == b'\n');
             lines
-                .map(|line| Some(line.strip_suffix(b"\n").unwrap_or(line).to_vec()))
+                .map(|line| Fed::of(line.strip_suffix(b"\n").unwrap_or(line).to_vec()))
                 .collect()
         });
         Topic {

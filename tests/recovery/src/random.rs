@@ -6,7 +6,7 @@ use tidemill_checkpoints::Record as Journalled;
 use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record, Written, difference};
 use tidemill_tests_kit::random_job::{Case, Connector};
 use tidemill_tests_kit::sim::kafka::Kafka;
-use tidemill_tests_kit::sim::scenario::{Dangers, Job, Topic};
+use tidemill_tests_kit::sim::scenario::{Dangers, Fed, Job, Topic};
 use tidemill_tests_kit::sim::world::{End, World};
 
 const SIM: Connector<'_> = Connector {
@@ -23,10 +23,11 @@ pub fn job(case: &Case) -> Job {
         name: source.topic.clone(),
         partitions: (input.partitions.iter())
             .map(|records| {
-                records
-                    .iter()
-                    .map(|record| Some(record.bytes.clone()))
-                    .collect()
+                let fed = records.iter().map(|record| Fed {
+                    key: record.key.clone(),
+                    value: record.value.clone(),
+                });
+                fed.collect()
             })
             .collect(),
     });
@@ -138,7 +139,8 @@ fn input(
                 Record {
                     offset,
                     timestamp_ms: written_ms,
-                    bytes: record.value.clone().unwrap_or_default(),
+                    key: record.key.clone(),
+                    value: record.value.clone(),
                 }
             });
             let records = records.collect();

@@ -8,6 +8,7 @@
 use tidemill_connectors_api::{Committer, Connector, Options, SinkSpec, Source, SourceSpec};
 use tidemill_tests_contract::{Abilities, World, Written, contracts};
 use tidemill_tests_kit::sim::kafka::{Faults, Kafka, SimConnector};
+use tidemill_tests_kit::sim::scenario::Fed;
 use tidemill_types::Epoch;
 
 struct Simulated(Kafka);
@@ -52,7 +53,11 @@ impl World for Simulated {
     fn produce(&mut self, topic: &str, partition: u32, values: &[&str]) {
         let mut brokers = self.0.lock();
         for value in values {
-            brokers.append(topic, partition as usize, Some(value.as_bytes()));
+            brokers.append(
+                topic,
+                partition as usize,
+                Fed::of(value.as_bytes().to_vec()),
+            );
         }
     }
 

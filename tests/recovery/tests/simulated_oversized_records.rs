@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tidemill_tests_kit::sim::history::Committed;
-use tidemill_tests_kit::sim::scenario::{Dangers, Job, Topic};
+use tidemill_tests_kit::sim::scenario::{Dangers, Fed, Job, Topic};
 use tidemill_tests_kit::sim::world::World;
 use tidemill_tests_recovery::seeds;
 
@@ -26,7 +26,7 @@ fn job() -> Job {
     let event = |id: usize, note: &str| {
         let uuid = format!("00000000-0000-0000-0000-{id:012}");
         let event = json!({"uuid": uuid, "type": "create", "ts": 1_767_225_600_000_u64, "entity": "note", "id": id, "data": {"note": note}});
-        Some(event.to_string().into_bytes())
+        Fed::of(event.to_string().into_bytes())
     };
     let large = "x".repeat(100);
     let note = |id: usize| {

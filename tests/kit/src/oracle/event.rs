@@ -1,8 +1,9 @@
-//! One record as an event: `docs/formats/crud.md` once more, by way of a whole JSON tree.
+//! One record as an event: `docs/formats` once more, by way of a whole JSON tree.
 
 use serde_json::{Map, Value as Json};
 
-use crate::random_job::job::{Origin, Source, SourceColumn};
+use super::Record;
+use crate::random_job::job::{Envelope, Origin, Source, SourceColumn};
 use crate::value::{Row, Type, Value, days_of, digits_of};
 
 /// What an event does.
@@ -18,79 +19,166 @@ pub(super) enum Change {
 pub(super) enum Outcome {
     /// A change, with the source's columns.
     Event(Change, Row),
-    /// A `read`.
+    /// Nothing changes.
     Nothing,
     /// It cannot be read.
     Dead,
 }
 
+/// What an envelope says.
+struct Said {
+    change: Change,
+    /// What identifies the entity, the event and its time; null where it is not said.
+    id: Json,
+    uuid: Json,
+    ts: Json,
+    data: Map<String, Json>,
+}
+
 /// Reads a record.
-pub(super) fn read(source: &Source, bytes: &[u8], written_ms: i64) -> Outcome {
-    decode(source, bytes, written_ms).unwrap_or(Outcome::Dead)
+pub(super) fn read(source: &Source, record: &Record) -> Outcome {
+    let value = record.value.as_deref().unwrap_or(b"null");
+    decode(source, record, value).unwrap_or(Outcome::Dead)
 }
 
 /// None for a record that cannot be read.
-fn decode(source: &Source, bytes: &[u8], written_ms: i64) -> Option<Outcome> {
-    let Ok(Json::Object(envelope)) = serde_json::from_slice::<Json>(bytes) else {
-        return None;
+fn decode(source: &Source, record: &Record, value: &[u8]) -> Option<Outcome> {
+    let value: Json = serde_json::from_slice(value).ok()?;
+    let said = match (source.envelope, &value) {
+        (Envelope::Debezium, Json::Null) => return Some(Outcome::Nothing),
+        (Envelope::Upsert, Json::Null) => upsert(record, None)?,
+        (Envelope::Upsert, Json::Object(state)) => upsert(record, Some(state))?,
+        (Envelope::Crud, Json::Object(event)) => {
+            let Some(said) = crud(source, event)? else {
+                return Some(Outcome::Nothing);
+            };
+            said
+        }
+        (Envelope::Debezium, Json::Object(event)) => debezium(event)?,
+        (Envelope::Plain, Json::Object(row)) => plain(row.clone(), Change::Create),
+        (Envelope::CloudEvents, Json::Object(event)) => cloud_event(event)?,
+        _ => return None,
     };
-    let text = |name: &str| envelope.get(name).and_then(Json::as_str);
+    let mut row = Row::new();
+    for column in &source.columns {
+        let json = match column.origin {
+            Origin::Id => &said.id,
+            Origin::Ts => &said.ts,
+            Origin::Uuid => &said.uuid,
+            Origin::Data => said.data.get(&column.name).unwrap_or(&Json::Null),
+        };
+        row.push(typed(column, json, said.change)?);
+    }
+    if let Some(watermark) = source.watermark
+        && let Value::Time(time) = row[watermark.column]
+        && time > record.timestamp_ms + watermark.max_future_ms
+    {
+        return None;
+    }
+    Some(Outcome::Event(said.change, row))
+}
+
+/// An event of the studio; the inner none is a `read`.
+fn crud(source: &Source, event: &Map<String, Json>) -> Option<Option<Said>> {
+    let text = |name: &str| event.get(name).and_then(Json::as_str);
     let kind = text("type")?;
     if text("entity")? != source.entity {
         return None;
     }
     let uuid = text("uuid").filter(|uuid| !uuid.is_empty())?;
-    let id = envelope.get("id")?.as_i64()?;
-    let ts = envelope.get("ts")?.as_i64()?;
-    let data = match envelope.get("data") {
+    let id = event.get("id")?;
+    let is_scalar = id.is_number() || id.is_string();
+    event.get("ts")?.as_i64().filter(|_| is_scalar)?;
+    let data = match event.get("data") {
         None | Some(Json::Null) => None,
-        Some(Json::Object(data)) => Some(data),
+        Some(Json::Object(data)) => Some(data.clone()),
         Some(_) => return None,
     };
     let change = match kind {
         "create" => Change::Create,
         "update" => Change::Update,
         "delete" => Change::Delete,
-        "read" => return Some(Outcome::Nothing),
+        "read" => return Some(None),
         _ => return None,
     };
     if data.is_none() && change != Change::Delete {
         return None;
     }
-    let mut row = Row::new();
-    for column in &source.columns {
-        row.push(match column.origin {
-            Origin::Id => Value::Int(id),
-            Origin::Ts => Value::Time(ts),
-            Origin::Uuid => Value::Text(uuid.to_owned()),
-            Origin::Data => member(column, data, change)?,
-        });
-    }
-    if let Some(watermark) = source.watermark
-        && let Value::Time(time) = row[watermark.column]
-        && time > written_ms + watermark.max_future_ms
-    {
-        return None;
-    }
-    Some(Outcome::Event(change, row))
+    Some(Some(Said {
+        change,
+        id: id.clone(),
+        uuid: Json::from(uuid),
+        ts: event["ts"].clone(),
+        data: data.unwrap_or_default(),
+    }))
 }
 
-/// The value of a member of the state; none if it has none of its type.
-fn member(
-    column: &SourceColumn,
-    data: Option<&Map<String, Json>>,
-    change: Change,
-) -> Option<Value> {
-    match data.and_then(|data| data.get(&column.name)) {
-        None | Some(Json::Null) => {
-            (column.nullable || change == Change::Delete).then_some(Value::Null)
-        }
-        Some(json) => of_type(column.ty, json),
+/// A change of a database, maybe with its schema.
+fn debezium(event: &Map<String, Json>) -> Option<Said> {
+    let event = match event.get("payload") {
+        Some(payload) => payload.as_object()?,
+        None => event,
+    };
+    let (change, state) = match event.get("op")?.as_str()? {
+        "c" | "r" => (Change::Create, "after"),
+        "u" => (Change::Update, "after"),
+        "d" => (Change::Delete, "before"),
+        _ => return None,
+    };
+    let said = plain(event.get(state)?.as_object()?.clone(), change);
+    let ts = event.get("source")?.get("ts_ms")?.clone();
+    Some(Said { ts, ..said })
+}
+
+/// The state of the record's key; without one a delete.
+fn upsert(record: &Record, state: Option<&Map<String, Json>>) -> Option<Said> {
+    let key: Json = serde_json::from_slice(record.key.as_deref()?).ok()?;
+    let id = match key {
+        Json::Object(key) => key.get("id").cloned().unwrap_or(Json::Null),
+        bare => bare,
+    };
+    let change = match state {
+        Some(_) => Change::Create,
+        None => Change::Delete,
+    };
+    let said = plain(state.cloned().unwrap_or_default(), change);
+    Some(Said { id, ..said })
+}
+
+/// A state that says all itself.
+fn plain(data: Map<String, Json>, change: Change) -> Said {
+    let member = |name: &str| data.get(name).cloned().unwrap_or(Json::Null);
+    Said {
+        change,
+        id: member("id"),
+        uuid: member("uuid"),
+        ts: member("ts"),
+        data,
     }
 }
 
-fn of_type(ty: Type, json: &Json) -> Option<Value> {
-    match ty {
+/// An event of the CNCF's specification.
+fn cloud_event(event: &Map<String, Json>) -> Option<Said> {
+    let text = |name: &str| event.get(name).and_then(Json::as_str);
+    for name in ["specversion", "source", "type"] {
+        text(name)?;
+    }
+    let uuid = Json::from(text("id")?);
+    let ts = chrono::DateTime::parse_from_rfc3339(text("time")?).ok()?;
+    let data = event.get("data")?.as_object()?.clone();
+    Some(Said {
+        uuid,
+        ts: Json::from(ts.timestamp_millis()),
+        ..plain(data, Change::Create)
+    })
+}
+
+/// The value of a column; none if it is of another type, or must not be null.
+fn typed(column: &SourceColumn, json: &Json, change: Change) -> Option<Value> {
+    if json.is_null() {
+        return (column.nullable || change == Change::Delete).then_some(Value::Null);
+    }
+    match column.ty {
         Type::Bool => json.as_bool().map(Value::Bool),
         Type::Int => json.as_i64().map(Value::Int),
         Type::Decimal(scale) => {

@@ -98,14 +98,15 @@ impl Oracle<'_> {
         let mut events = Vec::new();
         for (partition, epoch) in (0u32..).zip(partitions) {
             for record in &epoch.records {
-                match read(spec, &record.bytes, record.timestamp_ms) {
+                let bytes = record.value.clone().unwrap_or_default();
+                match read(spec, record) {
                     Outcome::Nothing => {}
                     Outcome::Dead => self.dead.push(Letter {
                         origin: spec.topic.clone(),
                         partition,
                         offset: record.offset,
                         reason: String::new(),
-                        bytes: record.bytes.clone(),
+                        bytes,
                     }),
                     Outcome::Event(change, row) => events.push(Event {
                         partition,
@@ -113,7 +114,7 @@ impl Oracle<'_> {
                         timestamp_ms: record.timestamp_ms,
                         change,
                         row,
-                        bytes: record.bytes.clone(),
+                        bytes,
                     }),
                 }
             }
@@ -179,7 +180,11 @@ impl Oracle<'_> {
         let seen = &mut self.sources[source].seen;
         let mut written: Vec<&Event> = events.iter().collect();
         written.sort_by_key(|event| (event.timestamp_ms, event.partition, event.offset));
-        let is_first = |event: &&Event| seen.insert(event.row[uuid].clone());
+        // An event without id is nobody's duplicate.
+        let is_first = |event: &&Event| match &event.row[uuid] {
+            Value::Null => true,
+            id => seen.insert(id.clone()),
+        };
         written.into_iter().filter(is_first).cloned().collect()
     }
 

@@ -25,7 +25,9 @@ pub struct Source {
     pub name: String,
     /// Its topic.
     pub topic: String,
-    /// The entity that its events must carry.
+    /// What its records say of a change.
+    pub envelope: Envelope,
+    /// The entity that its events must carry, where the envelope has one.
     pub entity: String,
     /// How many partitions its topic has.
     pub partitions: u32,
@@ -35,6 +37,21 @@ pub struct Source {
     pub watermark: Option<Watermark>,
     /// True if all events of a key are in one partition.
     pub keys_stay: bool,
+}
+
+/// What records say of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Envelope {
+    /// The studio's events.
+    Crud,
+    /// Changes of a database.
+    Debezium,
+    /// States by the record's key.
+    Upsert,
+    /// Rows.
+    Plain,
+    /// Events of the CNCF's specification, all in the value.
+    CloudEvents,
 }
 
 /// A column of a source.
@@ -55,11 +72,11 @@ pub struct SourceColumn {
 pub enum Origin {
     /// The member of `data` with its name.
     Data,
-    /// The envelope's `id`.
+    /// What identifies the entity: the envelope's `id`, or the member or the key of that name.
     Id,
-    /// The envelope's `ts`.
+    /// When it happened: the envelope's, or the member of that name.
     Ts,
-    /// The envelope's `uuid`.
+    /// What identifies the event: the envelope's, or the member of that name.
     Uuid,
 }
 

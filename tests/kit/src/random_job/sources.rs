@@ -3,7 +3,7 @@
 use rand::RngExt;
 
 use super::Draft;
-use super::job::{Column, Op, Origin, Relation, Source, SourceColumn, Watermark};
+use super::job::{Column, Envelope, Op, Origin, Relation, Source, SourceColumn, Watermark};
 use crate::value::Type;
 
 /// Keys that a source's events have.
@@ -100,6 +100,7 @@ impl Draft {
             allowed_lateness_ms: self.allowed_lateness_ms(),
         });
         Source {
+            envelope: self.envelope(),
             name: format!("source{index}"),
             topic: format!("in{index}"),
             entity: format!("thing{index}"),
@@ -107,6 +108,16 @@ impl Draft {
             columns,
             watermark,
             keys_stay: false,
+        }
+    }
+
+    fn envelope(&mut self) -> Envelope {
+        match self.rng.random_range(0..20) {
+            0..=8 => Envelope::Crud,
+            9..=12 => Envelope::Debezium,
+            13..=15 if self.shapes.keyed_records => Envelope::Upsert,
+            13..=17 => Envelope::Plain,
+            _ => Envelope::CloudEvents,
         }
     }
 
@@ -120,6 +131,8 @@ impl Draft {
 
     fn table(&mut self, source: usize) {
         let (dedup, version) = (self.chance(60), self.chance(65));
+        // A tombstone has no time but its record's.
+        let version = version && self.job.sources[source].envelope != Envelope::Upsert;
         if !version && !self.shapes.keys_that_move {
             self.job.sources[source].keys_stay = true;
         }
@@ -168,7 +181,7 @@ impl Draft {
             .map(|column| Column {
                 name: column.name.clone(),
                 ty: column.ty,
-                nullable: column.nullable || (stream && column.origin == Origin::Data),
+                nullable: column.nullable || (stream && column.origin != Origin::Ts),
                 bound: None,
             })
             .collect();

@@ -1,7 +1,8 @@
 //! Writes a job as SQL: every relation a statement of its own, views over views.
 
 use super::job::{
-    Aggregate, Calculation, Comparison, Expr, Function, Job, JoinKind, Op, Origin, Relation, Source,
+    Aggregate, Calculation, Comparison, Envelope, Expr, Function, Job, JoinKind, Op, Origin,
+    Relation, Source,
 };
 use crate::value::{Type, Value, time_text};
 
@@ -239,11 +240,13 @@ fn create_source(source: &Source, connector: &Connector<'_>) -> String {
     let mut columns: Vec<String> = (source.columns.iter())
         .map(|column| {
             let not_null = if column.nullable { "" } else { " NOT NULL" };
-            let from = match column.origin {
-                Origin::Data => String::new(),
-                Origin::Id => " METADATA FROM 'id'".to_owned(),
-                Origin::Ts => " METADATA FROM 'ts'".to_owned(),
-                Origin::Uuid => " METADATA FROM 'uuid'".to_owned(),
+            let from = match (source.envelope, column.origin) {
+                (Envelope::Crud, Origin::Id) => " METADATA FROM 'id'",
+                (Envelope::Crud | Envelope::Debezium, Origin::Ts) => " METADATA FROM 'ts'",
+                (Envelope::Crud, Origin::Uuid) => " METADATA FROM 'uuid'",
+                (Envelope::CloudEvents, Origin::Ts) => " METADATA FROM 'time'",
+                (Envelope::CloudEvents, Origin::Uuid) => " METADATA FROM 'id'",
+                _ => "",
             };
             format!("{} {}{not_null}{from}", column.name, type_name(column.ty))
         })
@@ -258,14 +261,20 @@ fn create_source(source: &Source, connector: &Connector<'_>) -> String {
             watermark.max_future_ms, watermark.allowed_lateness_ms
         );
     }
+    let envelope = match source.envelope {
+        Envelope::Crud => format!("crud', entity = '{}", source.entity),
+        Envelope::Debezium => "debezium".to_owned(),
+        Envelope::Upsert => "upsert', key = 'id".to_owned(),
+        Envelope::Plain => "plain".to_owned(),
+        Envelope::CloudEvents => "cloudevents".to_owned(),
+    };
     format!(
-        "CREATE SOURCE {} ({}) WITH (connector = '{}'{}, topic = '{}', entity = '{}', format = 'json', envelope = 'crud'{options});\n",
+        "CREATE SOURCE {} ({}) WITH (connector = '{}'{}, topic = '{}', format = 'json', envelope = '{envelope}'{options});\n",
         source.name,
         columns.join(", "),
         connector.name,
         further(connector.source_options),
         source.topic,
-        source.entity,
     )
 }
 

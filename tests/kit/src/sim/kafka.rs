@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::scenario::Fed;
+
 pub use connector::SimConnector;
 pub use log::{Entry, Partition, Record};
 
@@ -202,11 +204,11 @@ impl Brokers {
     }
 
     /// Appends a record outside of transactions.
-    pub fn append(&mut self, topic: &str, partition: usize, value: Option<&[u8]>) {
+    pub fn append(&mut self, topic: &str, partition: usize, record: Fed) {
         let now_ms = self.now_ms;
         let record = Record {
-            key: None,
-            value: value.map(<[u8]>::to_vec),
+            key: record.key,
+            value: record.value,
             epoch: None,
             timestamp_ms: now_ms,
         };
@@ -219,14 +221,14 @@ impl Brokers {
         &mut self,
         topic: &str,
         partition: usize,
-        values: &[&[u8]],
+        records: &[Fed],
         commit: bool,
     ) {
         let transaction = self.begin();
-        for value in values {
+        for record in records {
             let record = Record {
-                key: None,
-                value: Some(value.to_vec()),
+                key: record.key.clone(),
+                value: record.value.clone(),
                 epoch: None,
                 timestamp_ms: self.now_ms,
             };

@@ -21,8 +21,28 @@ pub struct Job {
 pub struct Topic {
     /// Its name.
     pub name: String,
-    /// Records by partition, in order; none is a tombstone.
-    pub partitions: Vec<Vec<Option<Vec<u8>>>>,
+    /// Records by partition, in order.
+    pub partitions: Vec<Vec<Fed>>,
+}
+
+/// A record of the input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fed {
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Fed {
+    /// A record without key.
+    #[must_use]
+    pub const fn of(value: Vec<u8>) -> Self {
+        Self {
+            key: None,
+            value: Some(value),
+        }
+    }
 }
 
 /// What may happen, each in per mille of the simulation's turns.

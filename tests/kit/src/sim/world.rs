@@ -19,7 +19,7 @@ use super::clock::SimClock;
 use super::history::{self, Committed};
 use super::kafka::{Kafka, SimConnector};
 use super::process::{self, Part, Process};
-use super::scenario::{Dangers, Job, Topic};
+use super::scenario::{Dangers, Fed, Job, Topic};
 use super::{damage, disk, kafka};
 use crate::planned;
 
@@ -92,7 +92,7 @@ pub struct World<'a> {
 struct Feed {
     topic: String,
     partition: usize,
-    records: VecDeque<Option<Vec<u8>>>,
+    records: VecDeque<Fed>,
 }
 
 impl<'a> World<'a> {
@@ -553,7 +553,7 @@ impl<'a> World<'a> {
         brokers.now_ms = self.clock.wall_ms();
         for feed in self.input.iter_mut().filter(|feed| feed.topic == topic) {
             for record in feed.records.drain(..) {
-                brokers.append(&feed.topic, feed.partition, record.as_deref());
+                brokers.append(&feed.topic, feed.partition, record);
             }
         }
     }
@@ -572,12 +572,11 @@ impl<'a> World<'a> {
         let count = self.rng.random_range(1..=4).min(feed.records.len());
         let records: Vec<_> = feed.records.drain(..count).collect();
         if self.dangers.aborted_input && self.rng.random_bool(0.3) {
-            let values: Vec<&[u8]> = records.iter().filter_map(Option::as_deref).collect();
-            brokers.append_transaction(&feed.topic, feed.partition, &values, false);
-            brokers.append_transaction(&feed.topic, feed.partition, &values, true);
+            brokers.append_transaction(&feed.topic, feed.partition, &records, false);
+            brokers.append_transaction(&feed.topic, feed.partition, &records, true);
         } else {
             for record in records {
-                brokers.append(&feed.topic, feed.partition, record.as_deref());
+                brokers.append(&feed.topic, feed.partition, record);
             }
         }
     }
