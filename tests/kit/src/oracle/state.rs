@@ -193,20 +193,20 @@ impl Oracle<'_> {
         let [id, ts] = [Origin::Id, Origin::Ts].map(|origin| self.job.column_of(source, origin));
         let held = self.held.entry(index).or_default();
         for event in events {
-            let (Value::Int(key), Value::Time(ts)) = (&event.row[id], &event.row[ts]) else {
+            let Value::Int(key) = &event.row[id] else {
                 continue;
             };
             // Of equal versions the later place is the newer one, whenever it came.
-            let rank = if version {
-                (*ts, 0, 0, event.partition, event.offset)
-            } else {
-                (
+            let rank = match event.row[ts] {
+                Value::Time(ts) if version => (ts, 0, 0, event.partition, event.offset),
+                _ if version => continue,
+                _ => (
                     0,
                     self.epochs,
                     event.timestamp_ms,
                     event.partition,
                     event.offset,
-                )
+                ),
             };
             let row = (event.change != Change::Delete).then(|| event.row.clone());
             match held.newest.get(key) {

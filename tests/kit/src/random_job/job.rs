@@ -54,6 +54,19 @@ pub enum Envelope {
     CloudEvents,
 }
 
+impl Envelope {
+    /// True if every event has what comes from there, unless it is declared to be missing: also a delete.
+    #[must_use]
+    pub fn is_always_there(self, origin: Origin) -> bool {
+        match self {
+            Self::Crud => origin != Origin::Data,
+            Self::Debezium => origin == Origin::Ts,
+            Self::Upsert => origin == Origin::Id,
+            Self::Plain | Self::CloudEvents => true,
+        }
+    }
+}
+
 /// A column of a source.
 #[derive(Debug, Clone)]
 pub struct SourceColumn {

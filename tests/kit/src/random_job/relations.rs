@@ -287,6 +287,10 @@ impl Draft {
 
     fn aggregate(&mut self, input: usize) -> Option<Relation> {
         let relation = self.job.relations[input].clone();
+        // The number of rows of what always has one row is a constant, which no source reaches.
+        if relation.key.as_ref().is_some_and(Vec::is_empty) {
+            return None;
+        }
         let columns = &relation.columns;
         let bounds: Vec<usize> = (0..columns.len())
             .filter(|&index| columns[index].bound.is_some())

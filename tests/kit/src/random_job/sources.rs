@@ -176,12 +176,13 @@ impl Draft {
     }
 
     fn source_columns(&self, source: usize, stream: bool) -> Vec<Column> {
+        let envelope = self.job.sources[source].envelope;
         let columns = self.job.sources[source].columns.iter();
         let mut columns: Vec<Column> = columns
             .map(|column| Column {
                 name: column.name.clone(),
                 ty: column.ty,
-                nullable: column.nullable || (stream && column.origin != Origin::Ts),
+                nullable: column.nullable || (stream && !envelope.is_always_there(column.origin)),
                 bound: None,
             })
             .collect();
