@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test sim mutants demo demo-kafka bench-studio bench-stateless bench-stages bench-check bench-scaling bench-peers chaos flamegraph clean-cache
+.PHONY: help setup build lint test sim mutants demo demo-kafka bench-studio bench-stateless bench-stages bench-formats bench-check bench-scaling bench-peers chaos flamegraph clean-cache
 
 cargo := . scripts/env.sh && cargo
 
@@ -47,6 +47,9 @@ bench-stateless: ## A filter and a projection from Kafka to Kafka, exactly once:
 
 bench-stages: ## What each stage of that job costs per record, with one worker and with two
 	@scripts/bench.sh stages
+
+bench-formats: ## What decoding a record of each format costs, beside the format's library
+	@scripts/bench.sh formats
 
 bench-check: ## Fails if a stage takes over 10 % more instructions than benches/baseline.json says
 	@scripts/bench.sh check

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a bench and runs it; benches/README.md says what it measures:  scripts/bench.sh studio|stateless|stages|scaling|check|peers [option...]
+# Builds a bench and runs it; benches/README.md says what it measures:  scripts/bench.sh studio|stateless|stages|formats|scaling|check|peers [option...]
 # EVENTS, RATE, LIVE_SECONDS and KILLS make the studio's smaller, EVENTS stateless, stages and peers; options (see --help) win. Needs an idle machine,
 # but for check, which counts instructions: UPDATE_BASELINE=1 makes what it counts the new baseline. KAFKA=0 leaves the broker out of the stages.
 set -euo pipefail
@@ -22,7 +22,7 @@ case "$bench" in
   stages)
     if [ "${KAFKA:-1}" = 0 ]; then scripts/setup.sh; else options+=(--kafka); scripts/setup.sh kafka; fi
     ;;
-  scaling) scripts/setup.sh ;;
+  formats | scaling) scripts/setup.sh ;;
   check)
     [ "${UPDATE_BASELINE:-0}" = 0 ] || options+=(--update)
     scripts/setup.sh valgrind
