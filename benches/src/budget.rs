@@ -140,7 +140,9 @@ impl fmt::Display for Line {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+
+    use super::{Standing, compare, is_kept};
 
     fn counts(of: &[(&str, f64)]) -> BTreeMap<String, f64> {
         of.iter()

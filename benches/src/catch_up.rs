@@ -183,8 +183,10 @@ impl fmt::Display for CatchUp {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::job::Status;
+    use std::time::{Duration, Instant};
+
+    use super::{bounds, checkpoints};
+    use crate::job::{Line, Status};
 
     fn lines(started: Instant, readings: &[(u64, u64, u64, u64)]) -> Vec<Line> {
         let line = |&(ms, records_in, epoch, checkpoint_epoch): &(u64, u64, u64, u64)| Line {

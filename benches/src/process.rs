@@ -83,7 +83,7 @@ fn parse_stat(stat: &str) -> Option<(String, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Usage, parse_stat};
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {

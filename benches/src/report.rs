@@ -203,7 +203,7 @@ fn machine(load_before: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Latencies, grouped};
 
     #[test]
     fn a_quantile_is_a_latency_that_was_measured() {

@@ -192,7 +192,7 @@ fn first_number(output: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{bytes_on_disk, first_number};
 
     #[test]
     fn sizes_are_the_first_number_that_the_tools_print() {

@@ -146,7 +146,9 @@ fn with_kafka(inputs: &Inputs, settings: &Settings, written: &[OutputRecords]) -
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::PathBuf;
+
+    use super::{Settings, run};
 
     const STAGES: [&str; 13] = [
         "decode",

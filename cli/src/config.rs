@@ -86,7 +86,7 @@ fn parse(text: &str) -> Result<EngineTable, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{EngineTable, parse};
 
     #[test]
     fn the_engine_table_is_read_and_profiles_are_left_alone() {

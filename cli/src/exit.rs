@@ -110,7 +110,9 @@ const fn next_step(kind: ErrorKind) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tidemill_types::ErrorKind;
+
+    use super::{Failure, code, kind};
 
     #[test]
     fn the_kind_is_found_below_what_was_added_to_the_message() {

@@ -26,7 +26,7 @@ pub fn bytes(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{bytes, milliseconds};
 
     #[test]
     fn lengths_of_time_and_sizes_carry_their_unit() {

@@ -83,7 +83,9 @@ pub fn per_second(count: u64, took: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use super::{counted, duration, grouped, per_second};
 
     #[test]
     fn numbers_are_grouped_by_three() {

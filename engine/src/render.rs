@@ -13,29 +13,22 @@ pub mod tables;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow_schema::{Field, Schema, SchemaRef};
+use arrow_schema::SchemaRef;
 use crossbeam_channel::Sender;
 use datafusion_expr::Expr;
-use tidemill_jobs::plan::{self, FormatPlan, JobPlan, JoinKind, Node, NodeId, NodeOp, SourcePlan};
-use tidemill_operators::accumulators::{AggregateSpec, Function};
-use tidemill_operators::arrange::{Arrangement, arrange};
-use tidemill_operators::decode::{self, DecodeCounters, Observer, RawBatch};
-use tidemill_operators::keyed::KeyedLayout;
-use tidemill_operators::shell::{Batches, epoch_operator};
+use tidemill_jobs::plan::{self, FormatPlan, JobPlan, Node, NodeId, NodeOp};
+use tidemill_operators::arrange::Arrangement;
+use tidemill_operators::decode::RawBatch;
 use tidemill_operators::stateless::{Computed, stateless};
 use tidemill_operators::uncomputed::Uncomputed;
-use tidemill_operators::watermark::{self, Fact, Watermark, watermark_ticks};
 use tidemill_operators::{
-    Changes, Counter, Failure, Packet, Tick, Ticks, dedup, guard, image, join, reduce, resequence,
-    route, table, window,
+    Changes, Failure, Packet, Tick, Ticks, image, reduce, resequence, table, window,
 };
 use tidemill_state::Store;
-use tidemill_types::ChangeBatch;
 use tidemill_types::format::{Format, Formats};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle as Handle;
 use timely::dataflow::Scope;
-use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::vec::ToStream;
 use timely::dataflow::operators::{Concatenate, Input, Inspect, probe};
 

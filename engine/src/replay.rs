@@ -73,7 +73,9 @@ fn split(batch: SourceBatch, end: i64) -> (Option<SourceBatch>, SourceBatch) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tidemill_connectors_api::SourceBatch;
+
+    use super::Waiting;
 
     fn batch(offsets: &[i64], next_offset: i64) -> SourceBatch {
         let mut batch = SourceBatch::of(3);

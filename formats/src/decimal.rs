@@ -240,7 +240,7 @@ pub fn write(unscaled: i128, scale: i8, out: &mut Vec<u8>) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{ParseError, at_scale, digits, parse, plain, write};
 
     fn written(unscaled: i128, scale: i8) -> String {
         let mut out = Vec::new();

@@ -117,9 +117,10 @@ fn push_digit(digit: u32, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{FIRST_MS, LAST_MS, parse_date, parse_timestamp, write_date, write_timestamp};
 
     fn timestamp(ms: i64) -> Option<String> {
         let mut out = Vec::new();

@@ -88,7 +88,7 @@ pub fn milliseconds(name: &str, text: &str) -> Result<i64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{is_secret, resolve, shown};
 
     fn environment(name: &str) -> Option<String> {
         (name == "HOST").then(|| "broker".to_owned())

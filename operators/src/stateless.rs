@@ -137,11 +137,12 @@ mod tests {
 
     use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
-    use arrow_array::{Int64Array, UInt32Array};
-    use arrow_schema::{DataType, Field, Schema};
-    use tidemill_types::system_columns;
+    use arrow_array::{Int64Array, RecordBatch, UInt32Array};
+    use arrow_buffer::BooleanBuffer;
+    use arrow_schema::{ArrowError, DataType, Field, Schema};
+    use tidemill_types::{ChangeBatch, system_columns};
 
-    use super::*;
+    use super::{Computed, apply};
 
     fn changes(numbers: &[i64], diffs: Vec<i64>) -> ChangeBatch {
         let schema = Schema::new(vec![

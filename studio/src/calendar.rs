@@ -97,7 +97,7 @@ pub const fn start_of_day(ms: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{DAY_MS, iso_date, iso_time, parse_date, parse_time, start_of_day, year};
 
     #[test]
     fn dates_are_read_back_as_written() {

@@ -138,7 +138,11 @@ impl InputReader for FilesInput {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    use super::{FilesInput, FilesSink};
+    use crate::{EventSink, InputReader, Topic};
 
     fn read(path: &Path) -> Vec<(u32, i64, Vec<u8>)> {
         let mut found = Vec::new();

@@ -101,7 +101,7 @@ fn end(len: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::OutputRecords;
 
     #[test]
     fn appended_records_follow_with_their_keys_and_tombstones() {

@@ -206,8 +206,12 @@ impl EncodedRows {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use arrow_array::{Decimal128Array, Int64Array, StringArray};
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Decimal128Array, Int64Array, StringArray};
+    use arrow_schema::DataType;
+
+    use super::{Row, RowCodec};
 
     fn columns() -> (Vec<DataType>, Vec<ArrayRef>) {
         let money = Decimal128Array::from(vec![Some(-1), None, Some(12_345)])

@@ -99,7 +99,7 @@ fn per_record(counts: &Counts, instructions: &[u64]) -> BTreeMap<String, f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Counts, per_record, total};
 
     #[test]
     fn operators_of_one_stage_are_added_up() {

@@ -168,7 +168,9 @@ impl Cuts {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Instant;
+
+    use super::{Cuts, Seen};
 
     #[test]
     fn a_cut_is_what_two_looks_agree_on() {

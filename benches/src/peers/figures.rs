@@ -387,7 +387,8 @@ impl fmt::Display for Figures {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Figures, Turn, median};
+    use crate::peers::system::Kind;
 
     #[test]
     fn the_median_is_a_value_that_was_measured() {

@@ -196,7 +196,10 @@ impl OutputReader for CutTopics<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tidemill_studio::topic::PAYMENT_ENRICHED;
+
+    use super::plain_key;
+    use crate::peers::cuts::OUTPUTS;
 
     #[test]
     fn an_object_of_one_number_is_that_number_in_the_topics_that_are_keyed_by_one() {

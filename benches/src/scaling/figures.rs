@@ -225,8 +225,11 @@ const fn mib(bytes: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::{Figures, Recovery, Run, Size};
+    use crate::catch_up::CatchUp;
+    use crate::process::Usage;
 
     fn run(workers: usize, seconds: u64, verified: Option<bool>) -> Run {
         let catch_up = CatchUp {

@@ -190,7 +190,8 @@ const fn as_float(count: u64) -> f64 {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
+    use super::{Cost, Costs};
+    use crate::stages::section::Took;
 
     fn cost(ms: u64) -> Cost {
         let took = Duration::from_millis(ms);

@@ -92,7 +92,10 @@ fn thread_cpu() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::hint::black_box;
+    use std::time::Duration;
+
+    use super::{Took, measured};
 
     #[test]
     fn a_section_gives_back_what_its_work_gives_and_takes_time() {

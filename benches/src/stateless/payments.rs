@@ -247,8 +247,10 @@ impl Checker {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tidemill_connectors_kafka::tools::TopicRecord;
     use tidemill_types::Epoch;
+
+    use super::{Checker, Found, Payment, Written};
 
     fn row(id: u64) -> Vec<u8> {
         let mut row = Vec::new();

@@ -413,7 +413,9 @@ pub fn number(key: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Instant;
+
+    use super::{FIRST_ID, Reference, Schedule, Seen, TICK, number, write_payment};
 
     #[test]
     fn a_payment_is_due_at_its_tick_and_latency_counts_from_there() {

@@ -199,7 +199,11 @@ pub fn say_goodbye(snapshot: &Snapshot, took: Duration, stopped: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::{Duration, Instant};
+
+    use tidemill_engine::{Phase, Snapshot, Status};
+
+    use super::{Rate, line};
 
     #[test]
     fn the_rate_is_that_of_the_last_moments() {

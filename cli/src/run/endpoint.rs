@@ -117,7 +117,10 @@ fn health(status: &Status) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tidemill_engine::{Phase, Status};
+    use tiny_http::Method;
+
+    use super::{JSON, answer};
 
     fn status() -> Status {
         Status::new("j", vec!["in".to_owned()], vec!["out".to_owned()])

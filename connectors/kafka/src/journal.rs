@@ -138,7 +138,9 @@ impl Marks {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tidemill_types::Epoch;
+
+    use super::Marks;
 
     fn marks(places: &[(u64, i64)]) -> Marks {
         let mut marks = Marks::new();

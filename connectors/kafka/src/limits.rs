@@ -87,7 +87,9 @@ fn client_max(producer: &ClientConfig) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rdkafka::ClientConfig;
+
+    use super::Limits;
 
     #[test]
     fn the_narrowest_limit_counts_for_a_record_and_for_all_batches() {

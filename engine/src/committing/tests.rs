@@ -1,13 +1,16 @@
 //! Merging outputs, and what a run does when it does not know what became of a commit.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tidemill_checkpoints::{Claim, Record};
-use tidemill_connectors_api::Error as PortError;
+use tidemill_checkpoints::{Claim, DeadLetterFile, Record};
+use tidemill_connectors_api::{Committer, EpochOutput, Error as PortError};
+use tidemill_types::{Epoch, ErrorKind, OutputRecords};
 
-use super::*;
+use super::{Commits, CompleteEpoch, SinkOutput, Step};
+use crate::{Clock, Error, Status};
 
 fn records(values: &[&str]) -> OutputRecords {
     let mut records = OutputRecords::default();

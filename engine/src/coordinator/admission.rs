@@ -219,7 +219,12 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use tidemill_checkpoints::Positions;
+
+    use super::{Admission, Pending};
+    use crate::Settings;
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)

@@ -101,8 +101,13 @@ impl Checkpointing {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use tidemill_checkpoints::Manifest;
     use tidemill_types::Epoch;
+
+    use super::Checkpointing;
+    use crate::Settings;
 
     fn manifest(epoch: u64) -> Manifest {
         Manifest {

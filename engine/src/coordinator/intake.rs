@@ -138,8 +138,11 @@ impl Intake {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tidemill_checkpoints::{Positions, Record};
+    use tidemill_connectors_api::SourceBatch;
     use tidemill_types::Epoch;
+
+    use super::{Intake, Missing};
 
     fn batch(partition: u32, offsets: std::ops::Range<i64>) -> SourceBatch {
         let mut batch = SourceBatch::of(partition);

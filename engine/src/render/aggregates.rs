@@ -1,6 +1,10 @@
 //! The plan's aggregates as the operators take them.
 
-use super::*;
+use tidemill_jobs::plan::{self, Node, NodeId};
+use tidemill_operators::accumulators::{AggregateSpec, Function};
+
+use super::Renderer;
+use crate::Error;
 
 impl Renderer<'_, '_> {
     pub(super) fn aggregates(

@@ -6,14 +6,20 @@
 //! the hub's changes and one for those of each dimension. A dimension's change finds the fact's rows through a narrow index: the
 //! dimension's key to the hub's key and the fact's unique columns.
 
-use tidemill_jobs::plan::Dimension;
-use tidemill_operators::arrange::arrange_with_nulls;
+use std::sync::Arc;
+
+use arrow_schema::{Field, Schema, SchemaRef};
+use tidemill_jobs::plan::{Dimension, JoinKind, Node, NodeId};
+use tidemill_operators::arrange::{Arrangement, arrange, arrange_with_nulls};
 use tidemill_operators::join::{Follows, Side};
+use tidemill_operators::keyed::KeyedLayout;
 use tidemill_operators::lookup::{self, Version};
 use tidemill_operators::stateless::select;
+use tidemill_operators::{Changes, join};
 
+use super::Renderer;
 use super::needed::Needed;
-use super::*;
+use crate::Error;
 
 /// What an arrangement indexes, and how.
 #[derive(PartialEq, Eq, Hash)]

@@ -1,6 +1,16 @@
 //! Where events come in: inputs, decoders and watermarks.
 
-use super::*;
+use tidemill_jobs::plan::{self, SourcePlan};
+use tidemill_operators::decode::{self, DecodeCounters, Observer, RawBatch};
+use tidemill_operators::shell::Batches;
+use tidemill_operators::watermark::{self, Fact, Watermark, watermark_ticks};
+use tidemill_operators::{Counter, Ticks};
+
+use super::{Renderer, tables};
+use timely::dataflow::operators::Input;
+
+use crate::Error;
+use crate::event::Event;
 
 impl<'scope> Renderer<'_, 'scope> {
     /// Inputs, decoders and watermarks of all sources.

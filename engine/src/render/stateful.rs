@@ -1,9 +1,19 @@
 //! The stages that keep state by key: deduplication, tables, resequencing, windows.
 
-use tidemill_operators::stateless::select;
-use tidemill_types::system_columns;
+use std::sync::Arc;
 
-use super::*;
+use arrow_schema::SchemaRef;
+use tidemill_jobs::plan::{Node, NodeId, NodeOp};
+use tidemill_operators::shell::epoch_operator;
+use tidemill_operators::stateless::select;
+use tidemill_operators::{
+    Changes, Counter, Packet, Tick, Ticks, dedup, guard, resequence, route, table, window,
+};
+use tidemill_types::{ChangeBatch, system_columns};
+use timely::dataflow::channels::pact::Exchange;
+
+use super::Renderer;
+use crate::Error;
 
 impl<'scope> Renderer<'_, 'scope> {
     pub(super) fn dedup(

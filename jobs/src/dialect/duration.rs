@@ -32,7 +32,7 @@ pub fn milliseconds(text: &str, unit: Option<&str>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::milliseconds;
 
     #[test]
     fn a_unit_stands_in_the_text_or_after_it() {

@@ -162,7 +162,9 @@ impl ExprPlanner for Syntax {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::*;
+    use datafusion_expr::Volatility;
+
+    use super::Functions;
 
     #[test]
     fn the_functions_are_those_that_are_documented() {

@@ -145,7 +145,7 @@ fn hidden(rows: &[Row<'_>]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Row, read, write};
 
     #[test]
     fn the_bytes_of_an_entry_are_frozen() {

@@ -1,7 +1,8 @@
 //! Hand-written commits, possible and impossible.
 
-use super::*;
+use super::check_atomic;
 use crate::testing::Outputs;
+use crate::topic;
 
 fn production(paid_total: &str, payments: i64) -> Option<String> {
     Some(format!(

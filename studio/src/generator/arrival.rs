@@ -155,7 +155,7 @@ pub fn arrivals(seed: u64, quota: &Quota, block: u64) -> Vec<Arrival> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Quota, What, arrivals, blocks};
 
     #[test]
     fn every_record_arrives_once_and_originals_before_their_duplicates() {

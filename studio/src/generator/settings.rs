@@ -131,7 +131,7 @@ pub fn parse_share(setting: &'static str, text: &str) -> Result<f64, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Settings, parse_share};
 
     #[test]
     fn shares_are_percentages_or_fractions() {

@@ -71,7 +71,7 @@ fn iso(date: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::parse;
 
     #[test]
     fn warts_are_left_as_they_are() {

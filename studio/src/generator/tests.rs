@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
+use super::Generator;
+use super::garbage::Garbage;
+use super::pace::{Pace, Unpaced};
+use super::settings::Settings;
+use super::summary::Summary;
+use crate::Topic;
 use crate::oracle::{Books, Counts, DeadLetters, Loader, Reason, Tables};
 use crate::testing::Inputs;
 

@@ -263,7 +263,9 @@ fn shuffled_pattern(settings: &Settings) -> Vec<Pattern> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{SlotKind, Timeline};
+    use crate::Topic;
+    use crate::generator::settings::Settings;
 
     const SLOTS: u64 = 40_000;
 

@@ -1,8 +1,11 @@
 //! Tiny cases, written by hand: the semantics one by one.
 
-use super::entities::Entity;
+use super::decode;
+use super::decode::Reason;
+use super::entities::{CashFlow, Entity, Payment, Texts};
+use super::load::{Counts, DeadLetters, Loader};
 use super::rows::Time;
-use super::*;
+use super::totals::{Books, Tables};
 use crate::Topic;
 use crate::calendar::parse_date;
 use crate::money::Money;

@@ -2,12 +2,15 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use hashbrown::HashMap;
 
-use super::*;
+use super::report::{Report, SinkReport};
+use super::{VerifySettings, verify};
 use crate::calendar::iso_time;
 use crate::generator::{Generator, Settings, Unpaced};
-use crate::oracle::Seen;
+use crate::oracle::{Books, Loader, Seen, Tables};
 use crate::testing::{Inputs, Outputs, Record};
+use crate::topic;
 
 const NOW_MS: i64 = 1_800_000_000_000;
 

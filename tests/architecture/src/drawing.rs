@@ -85,7 +85,7 @@ fn names(cell: &str) -> Vec<Name> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Name, Rule, table};
 
     const DOCUMENT: &str = "
 # Edges elsewhere

@@ -95,8 +95,9 @@ fn rule_of<'a>(rules: &'a [Rule], name: &str) -> Option<&'a Rule> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{misplaced_libraries, undrawn, unused};
     use crate::drawing::table;
+    use crate::workspace::Crate;
 
     const DRAWING: &str = "
 # Edges

@@ -55,7 +55,9 @@ fn definition_target(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
+
+    use super::{dangling, relative_targets};
 
     #[test]
     fn links_into_the_repository_are_found_and_others_are_not() {

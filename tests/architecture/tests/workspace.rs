@@ -97,6 +97,22 @@ fn no_source_file_holds_unfinished_work() {
 }
 
 #[test]
+fn every_import_says_what_it_takes() {
+    assert_none(&in_every_file("rs", |_, source| {
+        let finding = |(line, import): (usize, String)| {
+            format!(
+                "line {line} has '{import}': name what is used, and take each name from where it is declared: `use super::{{A, B}}` \
+                 for the module's own, the path of its crate for what the module imports itself"
+            )
+        };
+        sources::wildcard_imports(source)
+            .into_iter()
+            .map(finding)
+            .collect()
+    }));
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     assert_none(&in_every_file("md", |path, text| {
         links::dangling(path, text)

@@ -218,7 +218,7 @@ pub fn digits_of(text: &str, scale: u8) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Value, canonical, days_of, digits_of};
 
     #[test]
     fn values_are_written_as_the_documents_say() {

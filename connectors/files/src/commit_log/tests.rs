@@ -1,6 +1,12 @@
 //! The log's lines: written, torn, damaged, shortened.
 
-use super::*;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use tidemill_types::{Epoch, ErrorKind};
+
+use super::{CommitFollower, CommitLine, CommitLog, Lengths, TRIM_BYTES_MIN, read_entries};
 
 fn line(epoch: u64) -> CommitLine {
     let lengths = Lengths::from([("t".to_owned(), BTreeMap::from([(0, epoch * 10)]))]);

@@ -1,8 +1,15 @@
 //! Commits of epochs into files: whole, interrupted, undone.
 
-use tidemill_connectors_api::{Options, OutputRecords, SinkSpec};
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::Duration;
 
-use super::*;
+use tidemill_connectors_api::{Committer, EpochOutput, Options, OutputRecords, SinkSpec};
+use tidemill_types::{Epoch, ErrorKind};
+
+use super::{FilesCommitter, partition_of};
+use crate::disk::io_error;
+use crate::options::CommitterOptions;
 
 fn committer(folder: &Path) -> FilesCommitter {
     let options = Options::from([

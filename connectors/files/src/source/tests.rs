@@ -1,6 +1,15 @@
 //! Reading partition files: exact positions, tails, committed lengths.
 
-use super::*;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tidemill_connectors_api::Source;
+use tidemill_types::ErrorKind;
+
+use super::{FilesSource, offset};
+use crate::RECORD_BYTES_MAX;
+use crate::options::SourceOptions;
 
 fn source(folder: &Path) -> FilesSource {
     FilesSource::new(SourceOptions {

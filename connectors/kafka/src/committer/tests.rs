@@ -1,8 +1,12 @@
 //! What a failed transaction means, by how long it took.
 
-use tidemill_connectors_api::{Options, SinkSpec};
+use std::time::Duration;
 
-use super::*;
+use tidemill_connectors_api::{Error, Options, SinkSpec};
+use tidemill_types::ErrorKind;
+
+use super::{EXPIRED_MAX, KafkaCommitter};
+use crate::options::CommitterOptions;
 
 const BEGAN: &str = "commit epochs 7 to 7";
 
