@@ -13,8 +13,8 @@ help: ## This list
 setup: ## Installs what building needs (Debian packages, RocksDB); at once if it is there
 	@scripts/setup.sh
 
-build: setup ## Builds the 'tidemill' binary
-	@$(cargo) build --release --package tidemill-cli
+build: setup ## Builds 'tidemill', and 'tidemill-studio' to try it with
+	@$(cargo) build --release --package tidemill-cli --package tidemill-studio-cli
 
 lint: setup ## rustfmt and clippy; a warning is an error
 	@scripts/timed.sh "rustfmt" bash -c '$(cargo) fmt --check'

@@ -34,7 +34,7 @@ case "$bench" in
     ;;
   *) sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
-cargo build --release --quiet --package tidemill-cli --package tidemill-benches
+cargo build --release --quiet --package tidemill-cli --package tidemill-studio-cli --package tidemill-benches
 # What a bench leaves behind when it is interrupted goes too.
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/tidemill-bench.XXXXXX")
 export TMPDIR

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A film studio's finance, live: generate its events, run the job, kill -9 it half-way, start it again, verify every row.
 #   scripts/demo.sh [files|kafka]
-# EVENTS and SEED choose what is generated (300000, 1). KEEP=1 keeps the folder with data and state. Needs the binary: `make demo` builds it.
+# EVENTS and SEED choose what is generated (300000, 1). KEEP=1 keeps the folder with data and state. Needs the binaries: `make demo` builds them.
 # With kafka, a broker of its own is started for it, on KAFKA_PORT (9092).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -55,7 +55,7 @@ is_live() { grep -q -e '"state":"running"' -e '"state":"caught_up"' "$status"; }
 
 step "1. A studio's events: $(grouped "$events") of them, some twice, some late, some out of order, some broken"
 [ "$through" != kafka ] || scripts/kafka.sh start
-"$tidemill" generate studio --events "$events" --seed "$seed" --into "${place[@]}" "${slate[@]}"
+"$studio" generate --events "$events" --seed "$seed" --into "${place[@]}" "${slate[@]}"
 
 step "2. The finance job starts"
 started=$(now_ms)
@@ -82,4 +82,4 @@ job_pid=
 echo "caught up after $(seconds $(($(now_ms) - restarted))) s, at epoch $(grouped "$(status_number epoch)")"
 
 step "5. Every row against an independent oracle"
-"$tidemill" verify studio --from "${place[@]}"
+"$studio" verify --from "${place[@]}"

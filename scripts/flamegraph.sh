@@ -29,10 +29,10 @@ record=(perf record --quiet --event "$event" --freq 199 --call-graph dwarf,16384
 if [ -n "$pid" ]; then
   "${record[@]}" --pid "$pid" -- sleep "${SAMPLE_SECONDS:-15}"
 else
-  cargo build --release --quiet --package tidemill-cli
+  cargo build --release --quiet --package tidemill-cli --package tidemill-studio-cli
   export TIDEMILL_DATA=$work/data
   tidemill=$CARGO_TARGET_DIR/release/tidemill
-  "$tidemill" generate studio --events "${EVENTS:-1000000}" --into files --path "$TIDEMILL_DATA" --json >/dev/null
+  "$tidemill-studio" generate --events "${EVENTS:-1000000}" --into files --path "$TIDEMILL_DATA" --json >/dev/null
   "${record[@]}" -- "$tidemill" run jobs/catalog/studio_finance.sql --profile local --state-dir "$work/state" \
     --workers "$workers" --until-caught-up --json >/dev/null
 fi

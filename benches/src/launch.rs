@@ -1,7 +1,8 @@
-//! The binary under measurement with a job on the studio's events: `tidemill generate`, `run` and `verify` in processes of their own.
+//! The binary under measurement with a job on the studio's events: `tidemill-studio generate`, `tidemill run` and `tidemill-studio verify` in
+//! processes of their own.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -13,10 +14,67 @@ use crate::job::Job;
 /// The finance job, from the root of the workspace.
 pub const FINANCE_JOB: &str = "jobs/catalog/studio_finance.sql";
 
-/// How the binary is called.
-pub struct Launch {
-    /// The `tidemill` binary.
+/// The binaries that a run needs.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// `tidemill`, which is measured.
     pub tidemill: PathBuf,
+    /// `tidemill-studio`, which makes its input and judges its output.
+    pub studio: PathBuf,
+}
+
+impl Binaries {
+    /// Those that were built beside the one that runs.
+    ///
+    /// # Errors
+    /// If one was not built.
+    pub fn built() -> Result<Self> {
+        Ok(Self {
+            tidemill: tidemill_binary()?,
+            studio: built_beside("tidemill-studio", "tidemill-studio-cli")?,
+        })
+    }
+
+    /// Copies below `folder`, so that a build during the run does not change what is measured.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn copied_to(&self, folder: &Path) -> Result<Self> {
+        let copy = |binary: &Path| -> Result<PathBuf> {
+            let copy = folder.join(binary.file_name().context("a binary is a file")?);
+            std::fs::copy(binary, &copy)
+                .with_context(|| format!("cannot copy '{}'", binary.display()))?;
+            Ok(copy)
+        };
+        Ok(Self {
+            tidemill: copy(&self.tidemill)?,
+            studio: copy(&self.studio)?,
+        })
+    }
+}
+
+/// The `tidemill` binary that was built beside the one that runs.
+///
+/// # Errors
+/// If it was not built.
+pub fn tidemill_binary() -> Result<PathBuf> {
+    built_beside("tidemill", "tidemill-cli")
+}
+
+fn built_beside(name: &str, package: &str) -> Result<PathBuf> {
+    let binary = std::env::current_exe()?.with_file_name(name);
+    ensure!(
+        binary.is_file(),
+        "'{}' is not built; run 'cargo build --release -p {package}'",
+        binary.display()
+    );
+    binary.canonicalize().context("the binary is there")
+}
+
+/// How the binaries are called.
+pub struct Launch {
+    /// The binaries.
+    pub binaries: Binaries,
     /// Root of the workspace, where the shipped jobs are.
     pub root: PathBuf,
     /// The job that is run, from there.
@@ -67,13 +125,13 @@ impl Launch {
     pub fn generate(&self, events: u64, seed: u64) -> Result<Value> {
         let (events, seed) = (events.to_string(), seed.to_string());
         let output = self
-            .command(&["generate", "studio", "--json"])
+            .command(&self.binaries.studio, &["generate", "--json"])
             .args(["--events", &events, "--seed", &seed, "--into"])
             .args(self.place.options())
             .output()?;
         ensure!(
             output.status.success(),
-            "'tidemill generate' failed: {}",
+            "'tidemill-studio generate' failed: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(serde_json::from_slice(&output.stdout)?)
@@ -89,7 +147,7 @@ impl Launch {
             self.workers.to_string(),
             format!("{} ms", self.checkpoint_interval.as_millis()),
         );
-        let mut command = self.command(&["run", "--json"]);
+        let mut command = self.command(&self.binaries.tidemill, &["run", "--json"]);
         command
             .arg(&self.job)
             .args(["--workers", &workers, "--checkpoint-interval", &interval])
@@ -113,19 +171,19 @@ impl Launch {
     /// If it cannot be compared. Rows that are wrong are no error here: `verified` in the answer tells.
     pub fn verify(&self) -> Result<Value> {
         let output = self
-            .command(&["verify", "studio", "--json", "--from"])
+            .command(&self.binaries.studio, &["verify", "--json", "--from"])
             .args(self.place.options())
             .output()?;
         serde_json::from_slice(&output.stdout).with_context(|| {
             format!(
-                "'tidemill verify' failed: {}",
+                "'tidemill-studio verify' failed: {}",
                 String::from_utf8_lossy(&output.stderr)
             )
         })
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.tidemill);
+    fn command(&self, binary: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary);
         command
             .args(arguments)
             .current_dir(&self.root)

@@ -12,7 +12,7 @@ pub mod budget;
 mod catch_up;
 pub mod formats;
 mod job;
-mod launch;
+pub mod launch;
 pub mod peers;
 mod process;
 pub mod report;

@@ -14,7 +14,9 @@ mod usage;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+
+use crate::launch::Binaries;
 
 pub use figures::Figures;
 pub use system::Kind;
@@ -42,8 +44,8 @@ pub struct Settings {
     pub kinds: Vec<Kind>,
     /// Root of the workspace.
     pub root: PathBuf,
-    /// The `tidemill` binary.
-    pub tidemill: PathBuf,
+    /// The binaries.
+    pub binaries: Binaries,
     /// What `benches/peers/install.sh` made.
     pub peers: PathBuf,
 }
@@ -56,11 +58,9 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     let folder = tempfile::Builder::new()
         .prefix("tidemill-bench.")
         .tempdir()?;
-    // A copy, so that a build during the run does not change what is measured.
-    let tidemill = folder.path().join("tidemill");
-    std::fs::copy(&settings.tidemill, &tidemill).context("cannot copy the 'tidemill' binary")?;
+    let binaries = settings.binaries.copied_to(folder.path())?;
     let settings = Settings {
-        tidemill,
+        binaries,
         ..settings.clone()
     };
     let mut turns = Vec::new();

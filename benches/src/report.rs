@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::fs::read_to_string;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
 /// Latencies in microseconds, of which shares are asked for.
@@ -107,20 +106,6 @@ pub fn grouped(number: f64) -> String {
         shown.push(digit);
     }
     shown
-}
-
-/// The `tidemill` binary that was built beside the one that runs.
-///
-/// # Errors
-/// If it was not built.
-pub fn tidemill_binary() -> Result<PathBuf> {
-    let tidemill = std::env::current_exe()?.with_file_name("tidemill");
-    ensure!(
-        tidemill.is_file(),
-        "'{}' is not built; run 'cargo build --release -p tidemill-cli'",
-        tidemill.display()
-    );
-    tidemill.canonicalize().context("the binary is there")
 }
 
 /// What a run was measured with, as of its start.

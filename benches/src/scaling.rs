@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::catch_up;
 use crate::job::Status;
-use crate::launch::{FINANCE_JOB, Launch, Place};
+use crate::launch::{Binaries, FINANCE_JOB, Launch, Place};
 
 pub use figures::{Figures, Recovery, Run, Size};
 
@@ -49,8 +49,8 @@ pub struct Settings {
     pub verified_keys_max: u64,
     /// Root of the workspace.
     pub root: PathBuf,
-    /// The `tidemill` binary.
-    pub tidemill: PathBuf,
+    /// The binaries.
+    pub binaries: Binaries,
 }
 
 /// Measures all sizes, and says what goes on meanwhile.
@@ -83,7 +83,7 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
 fn size(settings: &Settings, keys: u64, work: &Path, say: &mut impl FnMut(&str)) -> Result<Size> {
     let data = work.join("data");
     let mut launch = Launch {
-        tidemill: settings.tidemill.clone(),
+        binaries: settings.binaries.clone(),
         root: settings.root.clone(),
         job: PathBuf::from(FINANCE_JOB),
         work: work.to_owned(),

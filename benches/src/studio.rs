@@ -12,14 +12,14 @@ pub(crate) mod live;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use tidemill_connectors_kafka::tools::add_partitions;
 use tidemill_studio::Topic;
 
 use crate::broker::Broker;
 use crate::catch_up::{self, checkpoints};
 use crate::job::{self, Job, Line};
-use crate::launch::{FINANCE_JOB, Launch, Place};
+use crate::launch::{Binaries, FINANCE_JOB, Launch, Place};
 use crate::process::{self, Usage};
 use live::Live;
 
@@ -61,8 +61,8 @@ pub struct Settings {
     pub checkpoint_interval: Duration,
     /// Root of the workspace.
     pub root: PathBuf,
-    /// The `tidemill` binary.
-    pub tidemill: PathBuf,
+    /// The binaries.
+    pub binaries: Binaries,
 }
 
 /// Runs all phases and says what goes on meanwhile.
@@ -74,13 +74,11 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     let work = tempfile::Builder::new()
         .prefix("tidemill-bench.")
         .tempdir()?;
-    // A copy, so that a build during the run does not change what is measured.
-    let tidemill = work.path().join("tidemill");
-    std::fs::copy(&settings.tidemill, &tidemill).context("cannot copy the 'tidemill' binary")?;
+    let binaries = settings.binaries.copied_to(work.path())?;
     say("starting Kafka");
     let broker = Broker::start(&settings.root, work.path().join("kafka"))?;
     let launch = Launch {
-        tidemill,
+        binaries,
         root: settings.root.clone(),
         job: PathBuf::from(FINANCE_JOB),
         work: work.path().to_owned(),

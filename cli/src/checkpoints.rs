@@ -8,11 +8,10 @@ use chrono::DateTime;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidemill_checkpoints::{CheckpointStore, Manifest, Summary};
+use tidemill_terminal::Failure;
+use tidemill_terminal::environment::now_ms;
+use tidemill_terminal::show::{self, BAD, GOOD, HEADING, bytes, counted, duration, grouped};
 use tidemill_types::{Epoch, ErrorKind};
-
-use crate::environment::now_ms;
-use crate::exit::Failure;
-use crate::show::{self, BAD, GOOD, HEADING, bytes, counted, duration, grouped};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-
-use crate::exit::Failure;
+use tidemill_terminal::Failure;
 
 /// Looked for beside the job's SQL.
 const DEFAULT_NAME: &str = "profiles.toml";

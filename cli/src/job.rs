@@ -7,10 +7,9 @@ use clap::Args;
 use tidemill_connectors_api::ConnectorOptions;
 use tidemill_jobs::plan::JobPlan;
 use tidemill_jobs::{self as jobs, Profile, plan_job};
+use tidemill_terminal::{Failure, environment};
 
 use crate::config::Config;
-use crate::environment;
-use crate::exit::Failure;
 use crate::plugins;
 
 /// Which job, and which set of options for it.

@@ -1,27 +1,23 @@
-//! The binary `tidemill`: the only place where connectors are wired in, the environment is read, and the process ends.
+//! The binary `tidemill`: the only place where jobs meet their connectors.
 //!
 //! A command is a file of its own; each has its options as a struct and an `execute`. What they share: [`job`] (from files to a plan),
-//! [`config`] (the configuration file), [`exit`] (what a failure means to the caller), [`show`] (numbers for people).
+//! [`config`] (the configuration file), [`parse`] (how values are spelled); what every binary shares is in [`tidemill_terminal`].
 
 mod checkpoints;
 mod config;
-mod environment;
-mod exit;
-mod generate;
 mod job;
 mod memory;
 mod parse;
 mod plan;
 mod plugins;
 mod run;
-mod show;
-mod studio_files;
-mod studio_kafka;
-mod verify;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tidemill_terminal::{environment, exit};
+use tidemill_types::ErrorKind;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,9 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXAMPLES: &str = "\
 Try it, without Kafka:
   export TIDEMILL_DATA=/tmp/studio
-  tidemill generate studio --events 300000 --seed 1 --into files --path $TIDEMILL_DATA
+  tidemill-studio generate --events 300000 --seed 1 --into files --path $TIDEMILL_DATA
   tidemill run jobs/catalog/studio_finance.sql --profile local --state-dir /tmp/studio-state --until-caught-up
-  tidemill verify studio --from files --path $TIDEMILL_DATA
+  tidemill-studio verify --from files --path $TIDEMILL_DATA
 
 Exit codes:
   0  done, or stopped as asked          3  fenced: another process runs the job
@@ -52,8 +48,6 @@ struct Tidemill {
 enum Command {
     Run(run::Arguments),
     Plan(plan::Arguments),
-    Generate(generate::Arguments),
-    Verify(verify::Arguments),
     Checkpoints(checkpoints::Arguments),
 }
 
@@ -63,12 +57,25 @@ fn main() -> ExitCode {
     let outcome = match &tidemill.command {
         Command::Run(arguments) => arguments.execute(),
         Command::Plan(arguments) => arguments.execute(),
-        Command::Generate(arguments) => arguments.execute(),
-        Command::Verify(arguments) => arguments.execute(),
         Command::Checkpoints(arguments) => arguments.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::report(&error),
+        Err(error) => exit::report(&error, kind_of),
     }
+}
+
+/// The kind of an error of a library that this binary uses.
+fn kind_of(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
+    if let Some(error) = error.downcast_ref::<tidemill_engine::Error>() {
+        return Some(error.kind());
+    }
+    if let Some(error) = error.downcast_ref::<tidemill_jobs::Error>() {
+        return Some(error.kind());
+    }
+    if let Some(error) = error.downcast_ref::<tidemill_checkpoints::Error>() {
+        return Some(error.kind());
+    }
+    let error = error.downcast_ref::<tidemill_connectors_api::Error>();
+    error.map(tidemill_connectors_api::Error::kind)
 }

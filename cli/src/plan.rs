@@ -4,9 +4,9 @@ use std::io::Write;
 
 use clap::Args;
 use serde_json::json;
+use tidemill_terminal::show;
 
 use crate::job::JobArguments;
-use crate::show;
 
 const EXAMPLES: &str = "\
 Examples:

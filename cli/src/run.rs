@@ -14,9 +14,9 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tidemill_engine::{Settings, Status};
 use tidemill_jobs::plan::JobPlan;
+use tidemill_terminal::Failure;
 
 use crate::config::EngineTable;
-use crate::exit::Failure;
 use crate::job::JobArguments;
 use crate::memory;
 use crate::parse;

@@ -1,6 +1,6 @@
 //! The shipped job over files, through crashes and damage: whatever happens to its processes and its state, every row is right in the end.
 //!
-//! What is right is computed by `tidemill verify studio`, from the events alone and another way than the job's. Cannot catch what depends on
+//! What is right is computed by `tidemill-studio verify`, from the events alone and another way than the job's. Cannot catch what depends on
 //! Kafka (transactions, fencing): see `flagship_kafka`.
 
 #![expect(
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use kit::files;
 use kit::jobs::{FilesJob, flagship, text};
-use kit::process::{Live, Outcome, call};
+use kit::process::{Live, Outcome, call, studio};
 use kit::seed::draws;
 use rand::RngExt;
 use serde_json::Value;
@@ -52,9 +52,9 @@ impl Studio {
         let scratch = TempDir::new().unwrap();
         let job = FilesJob::below(scratch.path(), &flagship(), "studio_finance");
         let (events_text, seed) = (events.to_string(), seed.to_string());
-        let arguments = ["generate", "studio", "--into", "files", "--path"];
+        let arguments = ["generate", "--into", "files", "--path"];
         let settings = [text(&job.data), "--events", &events_text, "--seed", &seed];
-        call(&[&arguments[..], &settings].concat()).good();
+        call(studio(&[&arguments[..], &settings].concat())).good();
         Self {
             job,
             events,
@@ -102,10 +102,8 @@ impl Studio {
     #[track_caller]
     fn assert_verified(&self) {
         let data = text(&self.job.data);
-        let found = call(&[
-            "verify", "studio", "--from", "files", "--json", "--path", data,
-        ])
-        .last();
+        let verify = ["verify", "--from", "files", "--json", "--path", data];
+        let found = call(studio(&verify)).last();
         assert_eq!(found["verified"], true, "{found:#}");
         let inputs = found["inputs"].as_object().unwrap().values();
         let records: u64 = inputs

@@ -1,6 +1,6 @@
 //! The product end to end: the shipped job over a real Kafka, with crashes of its own and of the broker, and the troubles that only Kafka has.
 //!
-//! What is right is computed by `tidemill verify studio`, from the events alone and another way than the job's; it also goes through the commits
+//! What is right is computed by `tidemill-studio verify`, from the events alone and another way than the job's; it also goes through the commits
 //! one by one and looks for an impossible total (P-ATOMIC). Needs `scripts/setup.sh kafka slate`.
 
 #![expect(
@@ -24,7 +24,7 @@ use std::sync::OnceLock;
 
 use kit::broker::{Broker, slate};
 use kit::jobs::{flagship, run, text};
-use kit::process::{Live, call, tidemill};
+use kit::process::{Live, call, studio};
 use kit::seed::draws;
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -195,15 +195,8 @@ fn three_kills_and_a_restart_of_the_broker_leave_every_row_right() {
     let status = last.stop().last();
     assert_eq!(status["checkpoint_epoch"], status["epoch"], "{status}");
     let bootstrap = broker.bootstrap();
-    let verify = [
-        "verify",
-        "studio",
-        "--from",
-        "kafka",
-        "--json",
-        "--bootstrap",
-    ];
-    let found = call(&[&verify[..], &[&bootstrap]].concat()).last();
+    let verify = ["verify", "--from", "kafka", "--json", "--bootstrap"];
+    let found = call(studio(&[&verify[..], &[&bootstrap]].concat())).last();
     assert_eq!(found["verified"], true, "{found:#}");
     let inputs = found["inputs"].as_object().unwrap().values();
     let records: u64 = inputs
@@ -231,15 +224,8 @@ fn generate(broker: &Broker, seed: u64) -> Live {
         "--garbage",
         "0.1%",
     ];
-    let place = [
-        "generate",
-        "studio",
-        "--into",
-        "kafka",
-        "--bootstrap",
-        &bootstrap,
-    ];
-    Live::start(tidemill(
+    let place = ["generate", "--into", "kafka", "--bootstrap", &bootstrap];
+    Live::start(studio(
         &[&place[..], &what, &troubles, &["--json"]].concat(),
     ))
 }

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use kit::files::{self, Record};
 use kit::jobs::{FilesJob, text};
-use kit::process::{Live, call};
+use kit::process::{Live, call, tidemill};
 use kit::seed::draws;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -105,7 +105,7 @@ impl Golden {
 
     /// Per topic, what stands there at the end.
     fn outputs(&self) -> BTreeMap<String, Vec<String>> {
-        let mut plan = kit::process::tidemill(&["plan", text(&self.job.sql), "--json"]);
+        let mut plan = tidemill(&["plan", text(&self.job.sql), "--json"]);
         plan.env("TIDEMILL_DATA", &self.job.data);
         let plan = Live::start(plan).ends().last();
         let sinks = plan["sinks"].as_array().unwrap().iter();
@@ -403,6 +403,12 @@ fn a_job_without_any_record_ends_and_writes_nothing() {
     golden.catch_up(2, &[]);
     assert!(golden.outputs().values().all(Vec::is_empty));
     let state = text(&golden.job.state).to_owned();
-    let list = call(&["checkpoints", "list", "--json", "--state-dir", &state]);
+    let list = call(tidemill(&[
+        "checkpoints",
+        "list",
+        "--json",
+        "--state-dir",
+        &state,
+    ]));
     assert_eq!(list.good(), "[]\n");
 }

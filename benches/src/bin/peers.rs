@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
+use tidemill_benches::launch::Binaries;
 use tidemill_benches::peers::{self, Kind};
-use tidemill_benches::report::{Circumstances, tidemill_binary, timed_news};
+use tidemill_benches::report::{Circumstances, timed_news};
 
 /// The same job by Tidemill, Apache Flink and Kafka Streams, on one machine, one after the other.
 #[derive(Debug, Parser)]
@@ -67,7 +68,7 @@ fn main() -> Result<ExitCode> {
         workers: arguments.workers,
         kinds,
         root,
-        tidemill: tidemill_binary()?,
+        binaries: Binaries::built()?,
         peers: arguments.peers,
     };
     let figures = peers::run(&settings, timed_news())?;

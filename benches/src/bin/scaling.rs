@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use tidemill_benches::report::{Circumstances, tidemill_binary};
+use tidemill_benches::launch::Binaries;
+use tidemill_benches::report::Circumstances;
 use tidemill_benches::scaling::{self, Figures};
 
 const DEFAULT_KEYS: [u64; 3] = [10_000, 100_000, 1_000_000];
@@ -59,7 +60,7 @@ fn main() -> Result<ExitCode> {
         seed: arguments.seed,
         state_memory_bytes: arguments.state_memory_mib * MIB,
         verified_keys_max: arguments.verified_keys_max,
-        tidemill: tidemill_binary()?,
+        binaries: Binaries::built()?,
         root,
     };
     let started = Instant::now();
@@ -72,6 +73,6 @@ fn main() -> Result<ExitCode> {
     if figures.is_correct() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("what was committed is not what the events give; see 'tidemill verify'");
+    eprintln!("what was committed is not what the events give; see 'tidemill-studio verify'");
     Ok(ExitCode::FAILURE)
 }

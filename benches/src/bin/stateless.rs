@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use tidemill_benches::report::{Circumstances, tidemill_binary, timed_news};
+use tidemill_benches::launch::tidemill_binary;
+use tidemill_benches::report::{Circumstances, timed_news};
 use tidemill_benches::stateless;
 
 /// A filter and a projection from Kafka to Kafka, exactly once: events a second, and what they cost.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use tidemill_benches::report::{Circumstances, tidemill_binary, timed_news};
+use tidemill_benches::launch::Binaries;
+use tidemill_benches::report::{Circumstances, timed_news};
 use tidemill_benches::studio;
 
 /// The studio's finance job on a real Kafka: how fast it catches up, how fresh its outputs are, how soon it is back after a kill -9.
@@ -52,7 +53,7 @@ fn main() -> Result<ExitCode> {
         idle_partitions: arguments.idle_partitions,
         workers: arguments.workers,
         checkpoint_interval: Duration::from_secs(arguments.checkpoint_seconds),
-        tidemill: tidemill_binary()?,
+        binaries: Binaries::built()?,
         root,
     };
     let figures = studio::run(&settings, timed_news())?;

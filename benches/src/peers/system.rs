@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tidemill_studio::generator::WallClock;
 
 use crate::job::last_lines;
+use crate::launch::Binaries;
 
 /// The job as Tidemill runs it, from the root of the workspace.
 pub const JOB: &str = "benches/peers/studio_peers.sql";
@@ -74,8 +75,8 @@ impl Kind {
 pub struct Place {
     /// Root of the workspace.
     pub root: PathBuf,
-    /// The `tidemill` binary.
-    pub tidemill: PathBuf,
+    /// The binaries.
+    pub binaries: Binaries,
     /// What `benches/peers/install.sh` made.
     pub peers: PathBuf,
     /// Folder of this turn: logs, state, checkpoints.

@@ -69,7 +69,7 @@ fn run(turn: &mut Turn, settings: &Settings, say: &mut dyn FnMut(&str)) -> Resul
     std::fs::create_dir(&folder)?;
     let place = Place {
         root: settings.root.clone(),
-        tidemill: settings.tidemill.clone(),
+        binaries: settings.binaries.clone(),
         peers: settings.peers.clone(),
         work: folder,
         bootstrap: bootstrap.clone(),
@@ -105,7 +105,7 @@ fn run(turn: &mut Turn, settings: &Settings, say: &mut dyn FnMut(&str)) -> Resul
 
 fn generate(settings: &Settings, work: &Path, bootstrap: &str) -> Result<()> {
     let launch = Launch {
-        tidemill: settings.tidemill.clone(),
+        binaries: settings.binaries.clone(),
         root: settings.root.clone(),
         job: JOB.into(),
         work: work.to_owned(),

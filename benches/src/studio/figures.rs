@@ -36,7 +36,7 @@ pub struct Figures {
     pub live_resident_peak_bytes: u64,
     /// What became of the payments.
     pub totals: Totals,
-    /// What `tidemill verify` says.
+    /// What `tidemill-studio verify` says.
     pub verified: Value,
 }
 

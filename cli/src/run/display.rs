@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use tidemill_engine::{Phase, Snapshot, Status};
-
-use crate::show::{BAD, GOOD, bytes, counted, duration, grouped, per_second};
+use tidemill_terminal::show::{BAD, GOOD, bytes, counted, duration, grouped, per_second};
 
 /// How often a change of state is looked for.
 const TICK: Duration = Duration::from_millis(20);

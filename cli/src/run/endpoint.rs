@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tidemill_engine::{Phase, Status};
+use tidemill_terminal::Failure;
 use tiny_http::{Header, Method, Request, Response, Server};
-
-use crate::exit::Failure;
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";

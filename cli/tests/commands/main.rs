@@ -8,7 +8,6 @@
 )]
 
 mod checkpoints;
-mod generate;
 mod help;
 mod plan;
 mod run;
@@ -65,6 +64,19 @@ impl Outcome {
 
 fn call(arguments: &[&str]) -> Outcome {
     Outcome::of(tidemill(arguments))
+}
+
+/// Calls the studio's binary, which is built beside this one.
+fn studio(arguments: &[&str]) -> Outcome {
+    let studio = Path::new(env!("CARGO_BIN_EXE_tidemill")).with_file_name("tidemill-studio");
+    assert!(
+        studio.is_file(),
+        "'{}' is not built; run 'cargo build --release -p tidemill-studio-cli'",
+        studio.display()
+    );
+    let mut command = Command::new(studio);
+    command.args(arguments).env_remove("TIDEMILL_LOG");
+    Outcome::of(command)
 }
 
 /// The job that we ship.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Outcome, call, flagship, text, tidemill};
+use crate::{Outcome, call, flagship, studio, text, tidemill};
 
 /// The flagship over a folder of events.
 struct Studio {
@@ -18,19 +18,8 @@ impl Studio {
     fn generate(events: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data");
-        call(&[
-            "generate",
-            "studio",
-            "--events",
-            events,
-            "--seed",
-            "3",
-            "--into",
-            "files",
-            "--path",
-            text(&data),
-        ])
-        .good();
+        let place = ["generate", "--into", "files", "--path", text(&data)];
+        studio(&[&place[..], &["--events", events, "--seed", "3"]].concat()).good();
         Self { folder }
     }
 
@@ -55,15 +44,8 @@ impl Studio {
     }
 
     fn verify(&self) -> Outcome {
-        call(&[
-            "verify",
-            "studio",
-            "--from",
-            "files",
-            "--json",
-            "--path",
-            text(&self.folder.path().join("data")),
-        ])
+        let data = self.folder.path().join("data");
+        studio(&["verify", "--from", "files", "--json", "--path", text(&data)])
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here waits for a length of time: it waits for a fact, and fails when that has not come true for two minutes.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
@@ -17,7 +18,22 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The binary with arguments, in an environment that has nothing to do with that of the tests.
 pub fn tidemill(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemill"));
+    alone(Path::new(env!("CARGO_BIN_EXE_tidemill")), arguments)
+}
+
+/// The studio's binary, which is built beside it.
+pub fn studio(arguments: &[&str]) -> Command {
+    let studio = Path::new(env!("CARGO_BIN_EXE_tidemill")).with_file_name("tidemill-studio");
+    assert!(
+        studio.is_file(),
+        "'{}' is not built; run 'cargo build --release -p tidemill-studio-cli'",
+        studio.display()
+    );
+    alone(&studio, arguments)
+}
+
+fn alone(binary: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command.args(arguments);
     for variable in ["TIDEMILL_DATA", "TIDEMILL_LOG", "TIDEMILL_KAFKA"] {
         command.env_remove(variable);
@@ -25,10 +41,10 @@ pub fn tidemill(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the binary to its end.
+/// Runs a binary to its end.
 #[track_caller]
-pub fn call(arguments: &[&str]) -> Outcome {
-    Live::start(tidemill(arguments)).ends()
+pub fn call(command: Command) -> Outcome {
+    Live::start(command).ends()
 }
 
 /// What a process left.

@@ -22,7 +22,7 @@ pub struct Tidemill {
 impl Tidemill {
     pub fn start(place: &Place) -> Result<Self> {
         let launch = Launch {
-            tidemill: place.tidemill.clone(),
+            binaries: place.binaries.clone(),
             root: place.root.clone(),
             job: PathBuf::from(JOB),
             work: place.work.clone(),

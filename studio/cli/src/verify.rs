@@ -1,4 +1,4 @@
-//! `tidemill verify`: holds what a job committed against an independent computation.
+//! `tidemill-studio verify`: holds what a job committed against an independent computation.
 
 mod print;
 
@@ -6,47 +6,33 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::{Map, Value, json};
 use tidemill_connectors_kafka::tools::end_offsets;
 use tidemill_studio::epochs::{AtomicReport, check_atomic};
 use tidemill_studio::{
     FilesInput, InputReader, OutputReader, Report, Topic, VerifySettings, topic,
 };
+use tidemill_terminal::environment::now_ms;
+use tidemill_terminal::{Failure, show};
 use tidemill_types::ErrorKind;
 
-use crate::environment::now_ms;
-use crate::exit::Failure;
+use crate::files::FilesOutput;
 use crate::generate::System;
-use crate::show;
-use crate::studio_files::FilesOutput;
-use crate::studio_kafka::KafkaTopics;
+use crate::kafka::KafkaTopics;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill verify studio --from files --path /tmp/studio
-  tidemill verify studio --from kafka --bootstrap 127.0.0.1:9092
+  tidemill-studio verify --from files --path /tmp/studio
+  tidemill-studio verify --from kafka --bootstrap 127.0.0.1:9092
 
 Run it when the job jobs/catalog/studio_finance.sql has caught up. It reads all events and computes, another way than the job, every row that must
 be there; then it goes through the commits one by one, and looks for totals that do not add up. Ends with 1 if anything is wrong, and shows where.";
 
-/// Hold what a job committed against an independent computation, row by row.
+/// Hold what the finance job committed against an independent computation, row by row.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    #[command(subcommand)]
-    world: World,
-}
-
-#[derive(Debug, Subcommand)]
-enum World {
-    /// The film studio of `tidemill generate studio`, and its finance job.
-    #[command(after_help = EXAMPLES)]
-    Studio(Studio),
-}
-
-#[derive(Debug, Args)]
-struct Studio {
     /// Where events and outputs are.
     #[arg(long)]
     from: System,
@@ -70,13 +56,6 @@ struct Findings {
 impl Arguments {
     /// Verifies.
     pub fn execute(&self) -> anyhow::Result<()> {
-        let World::Studio(studio) = &self.world;
-        studio.execute()
-    }
-}
-
-impl Studio {
-    fn execute(&self) -> anyhow::Result<()> {
         let findings = match self.from {
             System::Files => {
                 let path = self

@@ -1,43 +1,28 @@
-//! `tidemill generate`: events to try a job on.
+//! `tidemill-studio generate`: events to try a job on.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use tidemill_studio::generator::{Pace, Unpaced, WallClock, parse_share};
 use tidemill_studio::{EventSink, FilesSink, Generator, Settings, Summary, Topic};
+use tidemill_terminal::Failure;
+use tidemill_terminal::environment::now_ms;
+use tidemill_terminal::show::{self, GOOD, HEADING, bytes, counted, duration, grouped, per_second};
 
-use crate::environment::now_ms;
-use crate::exit::Failure;
-use crate::show::{self, GOOD, HEADING, bytes, counted, duration, grouped, per_second};
-use crate::studio_kafka::KafkaSink;
+use crate::kafka::KafkaSink;
 
 const EXAMPLES: &str = "\
 Examples:
-  tidemill generate studio --events 300000 --seed 1 --into files --path /tmp/studio
-  tidemill generate studio --into kafka --bootstrap 127.0.0.1:9092 --slate movies.json      # real film titles
-  tidemill generate studio --into kafka --events 60000 --rate 1000                          # live: a minute, 1000 a second
-  tidemill generate studio --into files --path DIR --duplicates 20% --garbage 0%
+  tidemill-studio generate --events 300000 --seed 1 --into files --path /tmp/studio
+  tidemill-studio generate --into kafka --bootstrap 127.0.0.1:9092 --slate movies.json      # real film titles
+  tidemill-studio generate --into kafka --events 60000 --rate 1000                          # live: a minute, 1000 a second
+  tidemill-studio generate --into files --path DIR --duplicates 20% --garbage 0%
 
 The same settings give the same records on every machine, at any number of threads (a live run begins now, so its times differ).";
-
-/// Generate events to try a job on.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub struct Arguments {
-    #[command(subcommand)]
-    world: World,
-}
-
-#[derive(Debug, Subcommand)]
-enum World {
-    /// A film studio: productions, talents, schedules, budgets, payments, cash flow; some events twice, late, out of order or broken.
-    #[command(after_help = EXAMPLES)]
-    Studio(Box<Studio>),
-}
 
 /// A kind of system that events can lie in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,8 +33,10 @@ pub enum System {
     Kafka,
 }
 
+/// Generate a studio's events: productions, talents, schedules, budgets, payments, cash flow; some twice, late, out of order or broken.
 #[derive(Debug, Args)]
-struct Studio {
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
     /// Records in all, duplicates and garbage included.
     #[arg(long, value_name = "N", default_value_t = Settings::default().events)]
     events: u64,
@@ -106,13 +93,6 @@ fn share(
 impl Arguments {
     /// Generates.
     pub fn execute(&self) -> anyhow::Result<()> {
-        let World::Studio(studio) = &self.world;
-        studio.execute()
-    }
-}
-
-impl Studio {
-    fn execute(&self) -> anyhow::Result<()> {
         let generator = Generator::new(&self.settings()?)?;
         let mut sink = self.sink()?;
         let mut pace: Box<dyn Pace> = if self.rate.is_some() {

@@ -1,12 +1,13 @@
 //! What a failure means to whoever called: an exit code, and on standard error what happened and what to do.
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use tidemill_types::ErrorKind;
 
 use crate::show::{BAD, QUIET};
 
-/// A failure that this crate found itself, or one of a library with the place added.
+/// A failure that a binary found itself, or one of a library with the place added.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -32,8 +33,12 @@ impl Failure {
 /// Exit code when who read standard output has gone, as a shell reports it of any command.
 const NOBODY_READS: u8 = 141;
 
-/// Says what happened, and returns the exit code for it.
-pub fn report(error: &anyhow::Error) -> ExitCode {
+/// The kind of an error, if it is one of those that a binary can meet.
+pub type KindOf = fn(&(dyn Error + 'static)) -> Option<ErrorKind>;
+
+/// Says what happened, and returns the exit code for it. `kind_of` knows the errors of the libraries that the binary uses.
+#[must_use]
+pub fn report(error: &anyhow::Error, kind_of: KindOf) -> ExitCode {
     if error
         .downcast_ref::<std::io::Error>()
         .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
@@ -41,7 +46,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(NOBODY_READS);
     }
     anstream::eprintln!("{BAD}error:{BAD:#} {error:#}");
-    let kind = kind(error);
+    let kind = kind(error, kind_of);
     if let Some(next) = kind.and_then(next_step) {
         anstream::eprintln!("{QUIET}{next}{QUIET:#}");
     }
@@ -49,35 +54,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// The kind of the first error in the chain that has one.
-fn kind(error: &anyhow::Error) -> Option<ErrorKind> {
+fn kind(error: &anyhow::Error, kind_of: KindOf) -> Option<ErrorKind> {
     error.chain().find_map(|cause| {
         let failure = cause.downcast_ref::<Failure>().map(|failure| failure.kind);
-        failure
-            .or_else(|| {
-                cause
-                    .downcast_ref::<tidemill_engine::Error>()
-                    .map(tidemill_engine::Error::kind)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<tidemill_jobs::Error>()
-                    .map(tidemill_jobs::Error::kind)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<tidemill_checkpoints::Error>()
-                    .map(tidemill_checkpoints::Error::kind)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<tidemill_connectors_api::Error>()
-                    .map(tidemill_connectors_api::Error::kind)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<tidemill_studio::Error>()
-                    .map(tidemill_studio::Error::kind)
-            })
+        failure.or_else(|| kind_of(cause))
     })
 }
 
@@ -110,15 +90,28 @@ const fn next_step(kind: ErrorKind) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use tidemill_types::ErrorKind;
 
     use super::{Failure, code, kind};
 
+    /// An error of some library.
+    #[derive(Debug, thiserror::Error)]
+    #[error("torn")]
+    struct Torn;
+
+    fn kind_of(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
+        error.is::<Torn>().then_some(ErrorKind::Corrupt)
+    }
+
     #[test]
     fn the_kind_is_found_below_what_was_added_to_the_message() {
         let error = anyhow::Error::new(Failure::new(ErrorKind::Fenced, "x")).context("job 'a'");
-        assert_eq!(kind(&error).map(code), Some(3));
+        assert_eq!(kind(&error, kind_of).map(code), Some(3));
         assert_eq!(format!("{error:#}"), "job 'a': x");
-        assert_eq!(kind(&anyhow::anyhow!("x")), None);
+        let error = anyhow::Error::new(Torn).context("job 'a'");
+        assert_eq!(kind(&error, kind_of).map(code), Some(4));
+        assert_eq!(kind(&anyhow::anyhow!("x"), kind_of), None);
     }
 }

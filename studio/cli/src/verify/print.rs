@@ -2,10 +2,12 @@
 
 use std::io::{self, Write};
 
-use tidemill_studio::{Report, oracle::Counts, verifier::SinkReport};
+use tidemill_studio::Report;
+use tidemill_studio::oracle::Counts;
+use tidemill_studio::verifier::SinkReport;
+use tidemill_terminal::show::{BAD, GOOD, HEADING, QUIET, counted, grouped};
 
 use super::Findings;
-use crate::show::{BAD, GOOD, HEADING, QUIET, counted, grouped};
 
 /// How much of a film's title is shown.
 const TITLE_CHARS: usize = 40;
