@@ -8,24 +8,17 @@
     reason = "what a test cannot go on without fails it"
 )]
 
-#[allow(dead_code, reason = "each test program uses a part of the kit")]
-mod kit {
-    pub mod files;
-    pub mod jobs;
-    pub mod process;
-    pub mod seed;
-}
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kit::files;
-use kit::jobs::{FilesJob, flagship, text};
-use kit::process::{Live, Outcome, call, studio};
-use kit::seed::draws;
 use rand::RngExt;
 use serde_json::Value;
 use tempfile::TempDir;
+use tidemill_tests_e2e::binaries::studio;
+use tidemill_tests_e2e::files;
+use tidemill_tests_e2e::jobs::{FilesJob, flagship, text};
+use tidemill_tests_e2e::process::{Live, Outcome, call};
+use tidemill_tests_e2e::seed::draws;
 
 /// Many small epochs, and some checkpoints.
 const HASTY: [&str; 8] = [
@@ -115,7 +108,7 @@ impl Studio {
 
 #[test]
 fn three_kills_and_another_number_of_workers_leave_every_row_right() {
-    let mut draws = draws("flagship_files");
+    let mut draws = draws(env!("CARGO_PKG_NAME"), "flagship_files");
     let studio = Studio::with_events(60_000, draws.random());
     for workers in [2, 2, 3] {
         studio.kill_after(draws.random_range(1..=6), workers, &HASTY);
@@ -128,7 +121,7 @@ fn three_kills_and_another_number_of_workers_leave_every_row_right() {
 
 #[test]
 fn a_state_directory_that_is_lost_is_made_again_from_the_journal() {
-    let mut draws = draws("flagship_files");
+    let mut draws = draws(env!("CARGO_PKG_NAME"), "flagship_files");
     let studio = Studio::with_events(20_000, draws.random());
     studio.kill_after(draws.random_range(1..=5), 2, &HASTY);
     fs::remove_dir_all(&studio.job.state).unwrap();

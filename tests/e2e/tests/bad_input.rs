@@ -8,22 +8,15 @@
     reason = "what a test cannot go on without fails it"
 )]
 
-#[allow(dead_code, reason = "each test program uses a part of the kit")]
-mod kit {
-    pub mod files;
-    pub mod jobs;
-    pub mod process;
-}
-
 use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kit::files;
-use kit::jobs::FilesJob;
-use kit::process::{Live, Outcome};
 use serde_json::Value;
 use tempfile::TempDir;
+use tidemill_tests_e2e::files;
+use tidemill_tests_e2e::jobs::FilesJob;
+use tidemill_tests_e2e::process::{Live, Outcome};
 
 const WITH: &str = "connector = 'files', path = '${TIDEMILL_DATA}'";
 const MEGABYTE: usize = 1 << 20;

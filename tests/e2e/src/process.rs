@@ -1,9 +1,8 @@
-//! The real binary as a process: called to its end, or live, watched through its JSON status lines and killed like by a power cut.
+//! A real binary as a process: called to its end, or live, watched through its JSON status lines and killed like by a power cut.
 //!
 //! Nothing here waits for a length of time: it waits for a fact, and fails when that has not come true for two minutes.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
@@ -15,31 +14,6 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often a fact that does not show in the process's output is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
-
-/// The binary with arguments, in an environment that has nothing to do with that of the tests.
-pub fn tidemill(arguments: &[&str]) -> Command {
-    alone(Path::new(env!("CARGO_BIN_EXE_tidemill")), arguments)
-}
-
-/// The studio's binary, which is built beside it.
-pub fn studio(arguments: &[&str]) -> Command {
-    let studio = Path::new(env!("CARGO_BIN_EXE_tidemill")).with_file_name("tidemill-studio");
-    assert!(
-        studio.is_file(),
-        "'{}' is not built; run 'cargo build --release -p tidemill-studio-cli'",
-        studio.display()
-    );
-    alone(&studio, arguments)
-}
-
-fn alone(binary: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary);
-    command.args(arguments);
-    for variable in ["TIDEMILL_DATA", "TIDEMILL_LOG", "TIDEMILL_KAFKA"] {
-        command.env_remove(variable);
-    }
-    command
-}
 
 /// Runs a binary to its end.
 #[track_caller]

@@ -1,25 +1,13 @@
 //! Records that are larger than a topic takes, on a real Kafka: the job goes on without them, and they are kept. Needs `scripts/setup.sh kafka`.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "what a test cannot go on without fails it"
-)]
-
-#[allow(dead_code, reason = "each test program uses a part of the kit")]
-mod kit {
-    pub mod broker;
-    pub mod jobs;
-    pub mod process;
-}
-
 use std::fs;
 
-use kit::broker::Broker;
-use kit::jobs::run;
-use kit::process::Live;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_connectors_kafka::tools::{TopicSpec, create_topics};
+use tidemill_tests_e2e::broker::Broker;
+use tidemill_tests_e2e::jobs::run;
+use tidemill_tests_e2e::process::Live;
 
 /// The row is twice as large as the record that it comes from. No sink takes the dead letters.
 const SQL: &str = "

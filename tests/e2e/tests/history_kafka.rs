@@ -7,24 +7,17 @@
     reason = "what a test cannot go on without fails it"
 )]
 
-#[allow(dead_code, reason = "each test program uses a part of the kit")]
-mod kit {
-    pub mod broker;
-    pub mod jobs;
-    pub mod process;
-}
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use kit::broker::Broker;
-use kit::jobs::run;
-use kit::process::Live;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_connectors_kafka::tools::{add_partitions, delete_before, delete_topic};
+use tidemill_tests_e2e::broker::Broker;
+use tidemill_tests_e2e::jobs::run;
+use tidemill_tests_e2e::process::{Live, Outcome};
 
 /// No checkpoint: all that a start has is the journal.
 const NO_CHECKPOINT: [&str; 2] = ["--checkpoint-interval", "1 h"];
@@ -84,7 +77,7 @@ impl Copy {
         Live::start(self.run(&self.state("state"), "n", more))
     }
 
-    fn catch_up(&self) -> kit::process::Outcome {
+    fn catch_up(&self) -> Outcome {
         self.start(&["--until-caught-up"]).ends()
     }
 

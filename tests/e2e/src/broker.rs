@@ -1,10 +1,12 @@
 //! A real broker of a test, started by `scripts/kafka.sh`, which also ends it when the test process is gone.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use tidemill_connectors_kafka::tools::{Bulk, TopicSpec, create_topics, end_offsets, read_topic};
+
+use crate::binaries::{in_clone, scratch};
 
 /// What topics of records of 10 MB need.
 const LARGE: (&str, &str) = ("max.message.bytes", "16842752");
@@ -22,8 +24,7 @@ impl Broker {
     /// Starts a broker.
     pub fn start(name: &str) -> Self {
         require("kafka-*/complete", "kafka");
-        let data =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let data = scratch().join(format!("{name}-{}", std::process::id()));
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let ports = listeners
             .each_ref()
@@ -36,7 +37,7 @@ impl Broker {
 
     /// Runs `scripts/kafka.sh` for this broker.
     pub fn script(&self, command: &str) {
-        let output = Command::new(scripts().join("kafka.sh"))
+        let output = Command::new(in_clone("scripts/kafka.sh"))
             .arg(command)
             .env("KAFKA_DATA", &self.data)
             .env("KAFKA_PORT", self.ports[0].to_string())
@@ -106,15 +107,11 @@ pub fn slate() -> PathBuf {
     require("slate/movies.json", "slate")
 }
 
-fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts")
-}
-
 /// A file that `scripts/setup.sh` fetches.
 fn require(pattern: &str, part: &str) -> PathBuf {
     let find = format!(
         ". '{}' && ls \"$TIDEMILL_CACHE\"/{pattern}",
-        scripts().join("env.sh").display()
+        in_clone("scripts/env.sh").display()
     );
     let output = Command::new("bash").args(["-c", &find]).output().unwrap();
     assert!(

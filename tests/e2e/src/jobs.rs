@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process::tidemill;
+use crate::binaries::{in_clone, tidemill};
 
 /// A job over files below a folder: its SQL, its state, its topics.
 pub struct FilesJob {
@@ -45,7 +45,7 @@ pub fn run(sql: &Path, name: &str, state: &Path, workers: usize, more: &[&str]) 
 
 /// The job that we ship.
 pub fn flagship() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../jobs/catalog/studio_finance.sql")
+    in_clone("jobs/catalog/studio_finance.sql")
 }
 
 /// A path as an argument.

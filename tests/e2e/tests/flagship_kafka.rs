@@ -8,27 +8,20 @@
     reason = "what a test cannot go on without fails it"
 )]
 
-#[allow(dead_code, reason = "each test program uses a part of the kit")]
-mod kit {
-    pub mod broker;
-    pub mod jobs;
-    pub mod process;
-    pub mod seed;
-}
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use kit::broker::{Broker, slate};
-use kit::jobs::{flagship, run, text};
-use kit::process::{Live, call, studio};
-use kit::seed::draws;
 use rand::RngExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tidemill_tests_e2e::binaries::studio;
+use tidemill_tests_e2e::broker::{Broker, slate};
+use tidemill_tests_e2e::jobs::{flagship, run, text};
+use tidemill_tests_e2e::process::{Live, call};
+use tidemill_tests_e2e::seed::draws;
 
 const MEGABYTE: usize = 1 << 20;
 /// 2026-01-01, in milliseconds.
@@ -165,7 +158,7 @@ fn three_kills_and_a_restart_of_the_broker_leave_every_row_right() {
         "--checkpoint-interval",
         "500 ms",
     ];
-    let mut draws = draws("flagship_kafka");
+    let mut draws = draws(env!("CARGO_PKG_NAME"), "flagship_kafka");
     let broker = Broker::start("flagship");
     let job = KafkaJob::flagship(&broker);
     for (_, topic) in &job.sources {

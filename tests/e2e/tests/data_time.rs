@@ -8,23 +8,16 @@
     reason = "what a test cannot go on without fails it"
 )]
 
-#[allow(dead_code, reason = "each test program uses a part of the kit")]
-mod kit {
-    pub mod files;
-    pub mod jobs;
-    pub mod process;
-}
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use kit::files;
-use kit::jobs::FilesJob;
-use kit::process::Live;
 use serde_json::Value;
 use tempfile::TempDir;
+use tidemill_tests_e2e::files;
+use tidemill_tests_e2e::jobs::FilesJob;
+use tidemill_tests_e2e::process::Live;
 
 const METERS: u32 = 8;
 /// More than a megabyte for each meter: no epoch can hold some of all.
