@@ -26,7 +26,7 @@ pub struct KeyReader {
 
 #[derive(Debug)]
 enum KeyEncoding {
-    Json(JsonReader),
+    Json(Box<JsonReader>),
     Raw,
 }
 
@@ -55,7 +55,7 @@ impl KeyReader {
         let encoding = if is_raw(options, columns)? {
             KeyEncoding::Raw
         } else {
-            KeyEncoding::Json(JsonReader::new(wanted, true))
+            KeyEncoding::Json(Box::new(JsonReader::new(wanted, true)))
         };
         Ok(Self { encoding, columns })
     }

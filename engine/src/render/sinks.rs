@@ -25,21 +25,8 @@ impl Renderer<'_, '_> {
         let plan = &self.context.plan.sinks[index];
         let schema = self.schema(plan.input);
         let mode = self.mode(plan);
-        let format = self.format(&plan.name, &plan.format)?;
-        let encoder = format.encoder(&plan.spec(schema));
-        let settings = sink::Settings {
-            name: plan.name.clone(),
-            key: plan.key.clone(),
-            mode,
-            encoder: encoder.map_err(|error| self.plan_error(&plan.name, error))?,
-        };
-        let conflicts = self.context.status.sinks[index].conflicts.clone();
-        let mut sink = sink::Sink::new(settings, schema, conflicts)?;
+        let mut sink = self.sink_of(index, mode)?;
         let keeps_rows = plan.shares_keys;
-        if keeps_rows {
-            let state = self.context.store.table(&tables::sink(plan))?;
-            sink = sink.keeping_rows(state);
-        }
         let input = self.streams[&plan.input].clone();
         let stays = mode == sink::Mode::Append(sink::Order::Arrival);
         let input = if plan.key.is_empty() || stays {
@@ -101,6 +88,27 @@ impl Renderer<'_, '_> {
         self.dead.push(dead.probe_with(probe));
         self.kept.push(kept);
         Ok(())
+    }
+
+    /// The logic of a sink.
+    fn sink_of(&self, index: usize, mode: sink::Mode) -> Result<sink::Sink, Error> {
+        let plan = &self.context.plan.sinks[index];
+        let schema = self.schema(plan.input);
+        let format = self.format(&plan.name, &plan.format)?;
+        let encoder = format.encoder(&plan.spec(schema));
+        let settings = sink::Settings {
+            name: plan.name.clone(),
+            key: plan.key.clone(),
+            mode,
+            encoder: encoder.map_err(|error| self.plan_error(&plan.name, error))?,
+        };
+        let conflicts = self.context.status.sinks[index].conflicts.clone();
+        let sink = sink::Sink::new(settings, schema, conflicts)?;
+        if !plan.shares_keys {
+            return Ok(sink);
+        }
+        let state = self.context.store.table(&tables::sink(plan))?;
+        Ok(sink.keeping_rows(state))
     }
 
     /// What a sink does with its rows, and in what order it writes them.

@@ -20,10 +20,6 @@ fn spec(columns: Vec<Column>) -> Spec {
     Spec::new("crud", columns).with("entity", "payment")
 }
 
-fn decode(spec: Spec, texts: &[&[u8]]) -> Decoded {
-    spec.decode(texts)
-}
-
 fn decode_with(decoder: &mut dyn Decoder, texts: &[&[u8]]) -> Decoded {
     kit::decode(decoder, &kit::records(texts))
 }
@@ -48,7 +44,7 @@ fn event(kind: &str, rest: &str) -> String {
 
 /// The reason why a record is a dead letter.
 pub fn reason(columns: Vec<Column>, record: &[u8]) -> String {
-    let decoded = decode(spec(columns), &[record]);
+    let decoded = spec(columns).decode(&[record]);
     assert_eq!(decoded.rows.num_rows(), 0);
     let [letter] = decoded.dead_letters.as_slice() else {
         panic!("no dead letter for {}", String::from_utf8_lossy(record))
@@ -82,7 +78,7 @@ fn every_type_is_decoded() {
         r#"{{"paid": true, "part": -7, "ignored": {{"a": [1, "}}"]}}, "budget_id": 9007199254740993, "rate": 1e-3, "amount": "123.4", "currency": "\u20ac \"",
             "due_on": "2026-01-31", "sent_at": "2026-01-31T12:00:00Z", "contract": "{UUID}"}}"#
     ));
-    let decoded = decode(spec(columns), &[full.as_bytes(), update("{}").as_bytes()]);
+    let decoded = spec(columns).decode(&[full.as_bytes(), update("{}").as_bytes()]);
     assert_eq!(decoded.dead_letters, []);
     let rows = &decoded.rows;
     assert!(column(rows, "paid").as_boolean().value(0));
@@ -147,16 +143,14 @@ fn metadata_and_system_columns_come_from_the_envelope_and_the_position() {
         event("create", r#", "data": {}"#),
     ];
     let texts: Vec<&[u8]> = records.iter().map(String::as_bytes).collect();
-    let decoded = decode(
-        Spec {
-            kept: Kept {
-                time: true,
-                bytes: true,
-            },
-            ..spec(columns)
+    let decoded = (Spec {
+        kept: Kept {
+            time: true,
+            bytes: true,
         },
-        &texts,
-    );
+        ..spec(columns)
+    })
+    .decode(&texts);
     assert_eq!((decoded.ignored, decoded.dead_letters.len()), (1, 0));
     assert_eq!(
         decoded.event_time,
@@ -247,12 +241,10 @@ fn a_missing_value_is_null_or_a_dead_letter_where_null_is_not_allowed() {
         reason(required(), update(r#"{"amount": null}"#).as_bytes()),
         "field 'amount': expected DECIMAL(18, 2) NOT NULL, found null"
     );
-    let delete = decode(spec(required()), &[event("delete", "").as_bytes()]);
+    let delete = spec(required()).decode(&[event("delete", "").as_bytes()]);
     assert!(delete.rows.column(0).is_null(0));
-    let delete = decode(
-        spec(required()),
-        &[event("delete", r#", "data": {"amount": 5}"#).as_bytes()],
-    );
+    let delete =
+        spec(required()).decode(&[event("delete", r#", "data": {"amount": 5}"#).as_bytes()]);
     assert_eq!(
         delete
             .rows
@@ -278,7 +270,7 @@ fn the_data_field_id_falls_back_to_the_key_of_the_envelope() {
         update(r#"{"id": 43}"#),
     ];
     let texts: Vec<&[u8]> = records.iter().map(String::as_bytes).collect();
-    let decoded = decode(spec(columns()), &texts);
+    let decoded = spec(columns()).decode(&texts);
     assert_eq!(
         decoded.rows.column(0).as_primitive::<Int64Type>().values(),
         &[42, 42, 42, 43]
@@ -340,7 +332,7 @@ fn of_two_members_with_one_name_the_last_one_wins() {
     let columns = || vec![data("x", DataType::Int64), data("y", DataType::Int64)];
     let twice = update(r#"{"x": "old", "x": 2}"#);
     let data_twice = event("update", r#", "data": {"x": 1, "y": 1}, "data": {"y": 2}"#);
-    let decoded = decode(spec(columns()), &[twice.as_bytes(), data_twice.as_bytes()]);
+    let decoded = spec(columns()).decode(&[twice.as_bytes(), data_twice.as_bytes()]);
     let x = decoded.rows.column(0).as_primitive::<Int64Type>();
     assert_eq!(
         (
@@ -357,10 +349,8 @@ fn names_and_values_may_be_escaped_and_come_in_any_order() {
     let record = format!(
         r#"{{"data": {{"y": 2, "\u0078": 1}}, "\u0069d": 42, "extra": [{{}}], "entity": "pay\u006dent", "ts": "2026-01-01T00:00:00.123Z", "type": "\u0075pdate", "uuid": "{UUID}"}}"#
     );
-    let decoded = decode(
-        spec(vec![data("x", DataType::Int64), data("y", DataType::Int64)]),
-        &[record.as_bytes()],
-    );
+    let decoded = spec(vec![data("x", DataType::Int64), data("y", DataType::Int64)])
+        .decode(&[record.as_bytes()]);
     assert_eq!(decoded.dead_letters, []);
     assert_eq!(
         decoded.rows.column(0).as_primitive::<Int64Type>().value(0),
@@ -394,7 +384,7 @@ fn a_time_too_far_ahead_of_the_clock_is_a_dead_letter_and_moves_no_watermark() {
         event("delete", r#", "data": {"at": 7}"#),
     ];
     let texts: Vec<&[u8]> = records.iter().map(String::as_bytes).collect();
-    let decoded = decode(timed(), &texts);
+    let decoded = timed().decode(&texts);
     assert_eq!(
         (decoded.rows.num_rows(), decoded.time_max),
         (4, Some(CLOCK_MS)),
@@ -404,7 +394,7 @@ fn a_time_too_far_ahead_of_the_clock_is_a_dead_letter_and_moves_no_watermark() {
         decoded.dead_letters[0].reason,
         "field 'at': 1767225601001 is 1001 ms ahead of its record's time, at most 1000 ms are allowed (watermark.max-future)"
     );
-    assert_eq!(decode(timed(), &[update("{}").as_bytes()]).time_max, None);
+    assert_eq!(timed().decode(&[update("{}").as_bytes()]).time_max, None);
 }
 
 #[test]
@@ -446,7 +436,7 @@ fn the_least_and_the_greatest_integers_are_exact_and_minus_zero_is_zero() {
     let values = ["-9223372036854775808", "9223372036854775807", "-0"];
     let records = values.map(|value| update(&format!(r#"{{"x": {value}}}"#)));
     let texts: Vec<&[u8]> = records.iter().map(String::as_bytes).collect();
-    let decoded = decode(spec(vec![data("x", DataType::Int64)]), &texts);
+    let decoded = spec(vec![data("x", DataType::Int64)]).decode(&texts);
     let x = decoded.rows.column(0).as_primitive::<Int64Type>();
     assert_eq!(x.values(), &[i64::MIN, i64::MAX, 0]);
 }
@@ -455,7 +445,8 @@ fn the_least_and_the_greatest_integers_are_exact_and_minus_zero_is_zero() {
 fn without_a_declared_entity_any_entity_passes() {
     let other = update("{}").replace("payment", "refund");
     assert_eq!(
-        decode(Spec::new("crud", Vec::new()), &[other.as_bytes()])
+        Spec::new("crud", Vec::new())
+            .decode(&[other.as_bytes()])
             .rows
             .num_rows(),
         1
