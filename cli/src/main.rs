@@ -3,6 +3,7 @@
 //! A command is a file of its own; each has its options as a struct and an `execute`. What they share: [`job`] (from files to a plan),
 //! [`config`] (the configuration file), [`parse`] (how values are spelled); what every binary shares is in [`tidemill_terminal`].
 
+mod attempt;
 mod checkpoints;
 mod config;
 mod job;
@@ -47,6 +48,7 @@ struct Tidemill {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Try(attempt::Arguments),
     Plan(plan::Arguments),
     Checkpoints(checkpoints::Arguments),
 }
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
     environment::start_logging();
     let outcome = match &tidemill.command {
         Command::Run(arguments) => arguments.execute(),
+        Command::Try(arguments) => arguments.execute(),
         Command::Plan(arguments) => arguments.execute(),
         Command::Checkpoints(arguments) => arguments.execute(),
     };

@@ -15,6 +15,7 @@ mod decoder;
 mod encoding;
 mod envelopes;
 mod fault;
+pub mod guess;
 mod json;
 mod key;
 mod options;

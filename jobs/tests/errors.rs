@@ -344,7 +344,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', format = 'xml', envelope = 'crud')",
-        "1:51: unknown format 'xml'; there are 'json'",
+        "1:51: unknown format 'xml'; there are 'json', 'csv', 'raw'",
     ),
     (
         "CREATE SOURCE s (a BIGINT, WATERMARK FOR a AS a - INTERVAL '5' SECOND) WITH (connector = 'x', envelope = 'crud')",
@@ -447,11 +447,11 @@ const SINKS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', format = 'avro') AS SELECT id FROM orders",
-        "q:54: unknown format 'avro'; there are 'json'",
+        "q:54: unknown format 'avro'; there are 'json', 'csv', 'raw'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', watermark.idle-timeout = '1 s') AS SELECT id FROM orders",
-        "q:54: unknown option 'watermark.idle-timeout'; there are 'connector', 'format', 'envelope', 'key', 'path', 'topic', 'partitions'",
+        "q:54: unknown option 'watermark.idle-timeout'; there are 'connector', 'format', 'envelope', 'key', 'key.format', 'path', 'topic', 'partitions'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', path = 'd/', topic = 't', key = 'id') AS SELECT id FROM orders; CREATE SINK p WITH (connector = 'files', path = 'd', topic = '${TOPIC:-t}') AS SELECT id FROM order_changes",

@@ -7,6 +7,7 @@
     reason = "what a test cannot go on without fails it"
 )]
 
+mod attempt;
 mod checkpoints;
 mod help;
 mod plan;
@@ -54,6 +55,13 @@ impl Outcome {
     fn good(self) -> String {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self.stdout
+    }
+
+    /// What a run says that is refused.
+    #[track_caller]
+    fn refused(self) -> String {
+        assert_eq!(self.code, Some(2), "{self:#?}");
+        self.stderr
     }
 
     #[track_caller]
