@@ -1,12 +1,14 @@
 //! From a file of SQL, and maybe a profile, to a plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use tidemill_connectors_api::ConnectorOptions;
 use tidemill_jobs::plan::JobPlan;
-use tidemill_jobs::{self as jobs, Profile, plan_job};
+use tidemill_jobs::{self as jobs, Profile, options, plan_job};
 use tidemill_terminal::{Failure, environment};
 
 use crate::config::Config;
@@ -51,7 +53,7 @@ impl JobArguments {
             connectors.iter().map(|known| known.options()).collect();
         let context = jobs::Context {
             profile: &profile,
-            environment: &environment::variable,
+            environment: &|name| answer(&self.sql, name),
             formats: &plugins::formats(),
             connectors: &connectors,
         };
@@ -97,5 +99,34 @@ impl JobArguments {
             return Err(Failure::invalid(message).into());
         };
         Profile::from_toml(&config.text, name).with_context(|| format!("'{}'", path.display()))
+    }
+}
+
+/// A variable of the environment, or what a file holds that is named from the folder of the job on.
+fn answer(job: &Path, name: &str) -> Option<String> {
+    let path = |name: &str| job.with_file_name("").join(name);
+    if let Some(name) = name.strip_prefix(options::FILE) {
+        return std::fs::read_to_string(path(name)).ok();
+    }
+    if let Some(name) = name.strip_prefix(options::BASE64) {
+        let bytes = std::fs::read(path(name)).ok()?;
+        return Some(BASE64_STANDARD.encode(bytes));
+    }
+    environment::variable(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answer;
+
+    #[test]
+    fn a_file_is_named_from_the_folder_of_the_job_on() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.desc"), b"\xff\0").unwrap();
+        std::fs::write(folder.path().join("a.avsc"), "\"long\"").unwrap();
+        let answer = |name| answer(&folder.path().join("job.sql"), name);
+        assert_eq!(answer("file:a.avsc").as_deref(), Some("\"long\""));
+        assert_eq!(answer("base64:a.desc").as_deref(), Some("/wA="));
+        assert_eq!(answer("file:none"), None);
     }
 }

@@ -4,7 +4,12 @@ use crate::dialect::duration;
 
 pub use tidemill_types::options::Options;
 
-/// Reads one variable of the environment.
+/// Begins the name of a file whose text is meant.
+pub const FILE: &str = "file:";
+/// Begins the name of a file whose bytes are meant, in base64.
+pub const BASE64: &str = "base64:";
+
+/// Reads one variable of the environment, or a file.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 const SECRET_WORDS: [&str; 8] = [
@@ -38,7 +43,8 @@ pub fn shown(value: &str) -> String {
     }
 }
 
-/// Replaces `${NAME}` and `${NAME:-default}` in a value; the error says what is wrong with it.
+/// Replaces `${NAME}` and `${NAME:-default}` in a value, and `${file:PATH}` and `${base64:PATH}` by what a file holds; the environment answers
+/// all of them. The error says what is wrong with the value.
 pub fn resolve(value: &str, environment: Environment<'_>) -> Result<String, String> {
     let mut resolved = String::with_capacity(value.len());
     let mut rest = value;
@@ -55,6 +61,11 @@ pub fn resolve(value: &str, environment: Environment<'_>) -> Result<String, Stri
         match (environment(name).filter(|value| !value.is_empty()), default) {
             (Some(value), _) => resolved.push_str(&value),
             (None, Some(default)) => resolved.push_str(default),
+            (None, None) if name.starts_with(FILE) || name.starts_with(BASE64) => {
+                return Err(format!(
+                    "'{name}' cannot be read; name a file, from the folder of the job on"
+                ));
+            }
             (None, None) => {
                 return Err(format!(
                     "the environment has no '{name}'; set it, or give a default: ${{{name}:-default}}"
@@ -105,6 +116,13 @@ mod tests {
         assert_eq!(resolve("plain $ {}"), Ok("plain $ {}".to_owned()));
         assert!(resolve("${PORT}").is_err_and(|error| error.contains("'PORT'")));
         assert!(resolve("${PORT").is_err());
+        assert_eq!(
+            resolve("${file:a.avsc}"),
+            Err(
+                "'file:a.avsc' cannot be read; name a file, from the folder of the job on"
+                    .to_owned()
+            )
+        );
     }
 
     #[test]

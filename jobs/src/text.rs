@@ -94,12 +94,22 @@ fn place(connector: &str, options: &Options) -> String {
     }
 }
 
+/// A value that is a line, or else its hash: what a file held.
+fn brief(value: &str) -> String {
+    const BYTES_MAX: usize = 200;
+    if value.len() <= BYTES_MAX && !value.contains('\n') {
+        return value.to_owned();
+    }
+    let hash = xxhash_rust::xxh3::xxh3_128(value.as_bytes());
+    format!("{} bytes, {hash:032x}", value.len())
+}
+
 /// A format with its envelope, and all that is told to either: it is part of what is computed.
 fn format_text(format: &FormatPlan) -> String {
     let mut text = format!("{} {}", format.envelope, format.name);
     let options = format.options.iter();
     let options: Vec<_> = options
-        .map(|(name, value)| format!("{name} = '{value}'"))
+        .map(|(name, value)| format!("{name} = '{}'", brief(value)))
         .collect();
     if !options.is_empty() {
         text += &format!(" ({})", options.join(", "));

@@ -142,10 +142,10 @@ fn envelope(member: &str, value: &str) -> Vec<u8> {
     format!("{{{}}}", members.join(",")).into_bytes()
 }
 
-/// Records, and why each cannot be used.
-fn bad_records() -> Vec<(Vec<u8>, String)> {
+/// Records that are no JSON objects.
+fn no_objects() -> Vec<(Vec<u8>, &'static str)> {
     let of = |text: &str| text.as_bytes().to_vec();
-    let json = [
+    vec![
         (of(""), "empty record: expected a JSON object"),
         (
             of("   "),
@@ -169,8 +169,16 @@ fn bad_records() -> Vec<(Vec<u8>, String)> {
             payment(1, "")[..40].to_vec(),
             "truncated JSON: it ends at byte 40 (EOF while parsing an object)",
         ),
-    ];
+    ]
+}
+
+/// Records, and why each cannot be used.
+fn bad_records() -> Vec<(Vec<u8>, String)> {
     let times = "milliseconds since 1970 or an ISO 8601 string, of the years 1 to 9999";
+    let id = |found: &str, why: &str| {
+        let reason = format!("field 'id': expected BIGINT, found {found}{why}");
+        (envelope("id", found), reason)
+    };
     let member = |member: &str, expected: &str, found: &str| {
         let reason = format!("envelope member '{member}': expected {expected}, found {found}");
         (envelope(member, found), reason)
@@ -195,9 +203,9 @@ fn bad_records() -> Vec<(Vec<u8>, String)> {
             envelope("id", "null"),
             "the envelope has no 'id'".to_owned(),
         ),
-        member("id", "an integer of 64 bits", r#""1""#),
-        member("id", "an integer of 64 bits", "1.0"),
-        member("id", "an integer of 64 bits", "9223372036854775808"),
+        member("id", "a number or a string", "[1]"),
+        id(r#""1""#, ""),
+        id("9223372036854775808", " (out of range)"),
         (
             envelope("data", ""),
             "create without 'data': no state in the event and no lookup is configured".to_owned(),
@@ -207,7 +215,9 @@ fn bad_records() -> Vec<(Vec<u8>, String)> {
             "envelope member 'data': expected an object, found an array".to_owned(),
         ),
     ];
-    let owned = json.map(|(record, reason)| (record, reason.to_owned()));
+    let owned = no_objects()
+        .into_iter()
+        .map(|(record, reason)| (record, reason.to_owned()));
     owned
         .into_iter()
         .chain(missing)
