@@ -1,6 +1,6 @@
 //! Bytes to rows and rows to bytes: a format is an encoding (how bytes are values) and an envelope (what the values say of a change).
 //!
-//! - [`Json`]: texts that are JSON objects. [`Csv`]: lines of separated fields. [`Raw`]: a text that is one value.
+//! - [`Json`]: texts that are JSON objects. [`Csv`]: lines of separated fields. [`Raw`]: a text that is one value. [`Protobuf`]: messages.
 //! - `decoder`: what all encodings have in common, from a record to the columns or a dead letter; `envelopes`: what a record does.
 //! - [`decimal`] and [`temporal`]: the exact text of money and of time, in both directions.
 //!
@@ -19,6 +19,7 @@ pub mod guess;
 mod json;
 mod key;
 mod options;
+mod protobuf;
 mod raw;
 mod reason;
 pub mod temporal;
@@ -31,10 +32,16 @@ use tidemill_types::format::Formats;
 
 pub use csv::Csv;
 pub use json::Json;
+pub use protobuf::Protobuf;
 pub use raw::Raw;
 
 /// All formats that there are.
 #[must_use]
 pub fn all() -> Formats {
-    Formats::new(vec![Arc::new(Json), Arc::new(Csv), Arc::new(Raw)])
+    Formats::new(vec![
+        Arc::new(Json),
+        Arc::new(Csv),
+        Arc::new(Raw),
+        Arc::new(Protobuf),
+    ])
 }

@@ -66,6 +66,11 @@ pub fn timestamp(text: &str) -> Result<i64, Fault> {
         Ok(ms) => ms,
         Err(_) => temporal::parse_timestamp(text).ok_or(Fault::Malformed)?,
     };
+    within_the_calendar(ms)
+}
+
+/// A point in time that lies within the years 1 to 9999.
+pub fn within_the_calendar(ms: i64) -> Result<i64, Fault> {
     if (temporal::FIRST_MS..=temporal::LAST_MS).contains(&ms) {
         Ok(ms)
     } else {

@@ -10,6 +10,7 @@ use super::connect;
 use crate::column::{ColumnBuffer, Values, push_text};
 use crate::encoding::{Conversion, Value};
 use crate::fault::Fault;
+use crate::text::within_the_calendar;
 use crate::{decimal, temporal};
 
 /// The text of one JSON value.
@@ -185,14 +186,6 @@ fn moment(token: &str, per_millisecond: i64) -> Result<i64, Fault> {
         within_the_calendar(integer(token)?.div_euclid(per_millisecond))
     } else {
         timestamp(token)
-    }
-}
-
-fn within_the_calendar(ms: i64) -> Result<i64, Fault> {
-    if (temporal::FIRST_MS..=temporal::LAST_MS).contains(&ms) {
-        Ok(ms)
-    } else {
-        Err(Fault::OutOfRange)
     }
 }
 

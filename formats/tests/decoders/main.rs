@@ -13,3 +13,4 @@ mod debezium;
 mod kit;
 mod plain_and_upsert;
 mod properties;
+mod protobuf;

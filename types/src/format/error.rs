@@ -84,6 +84,32 @@ pub enum Error {
         /// The values that it can have.
         expected: String,
     },
+    /// The schema of the records has no field for a column.
+    #[error(
+        "column '{column}' stands for the field '{field}', which '{schema}' does not have; name another one, or leave the column out"
+    )]
+    NoField {
+        /// Column.
+        column: String,
+        /// The field, by its path.
+        field: String,
+        /// The schema.
+        schema: String,
+    },
+    /// The schema of the records has a field for a column that does not fit.
+    #[error(
+        "column '{column}' has another type than the field '{field}', which is {found}; it can be {expected}"
+    )]
+    FieldType {
+        /// Column.
+        column: String,
+        /// The field, by its path.
+        field: String,
+        /// What the field is.
+        found: String,
+        /// What the column can be.
+        expected: &'static str,
+    },
     /// The rows to encode are not those that the encoder was built for.
     #[error(
         "column '{column}' should be {expected} in the rows to encode, and is {found}; this is a defect, please report it"
@@ -111,6 +137,8 @@ impl Error {
             | Self::KeyColumn { .. }
             | Self::UnknownEnvelope { .. }
             | Self::OneColumn { .. }
+            | Self::NoField { .. }
+            | Self::FieldType { .. }
             | Self::OptionValue { .. } => ErrorKind::Invalid,
         }
     }

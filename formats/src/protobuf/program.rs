@@ -1,0 +1,368 @@
+//! What is wanted of a message, compiled from its descriptor: one walk over a record puts the wanted values into their slots and skips the
+//! rest.
+//!
+//! Promises: it goes no deeper than the paths that are wanted, and allocates nothing for a record that is not broken. Of a field that comes
+//! twice the last value counts, a message that comes twice is one, and of a oneof only the last member is there: as the Protobuf guide says.
+//!
+//! Does not look at fields that nobody wants, but for how they end.
+
+use prost::encoding::WireType;
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+
+use super::datum::Datum;
+use super::field::Type;
+use super::wire::{Broken, Cursor, shown};
+use crate::encoding::{Found, Object, Wanted};
+
+/// How many field numbers are found by a table.
+const TABLE: usize = 128;
+/// No field.
+const NONE: u16 = u16::MAX;
+
+type Result<T> = std::result::Result<T, Box<Broken>>;
+
+/// Reads the wanted values of one message type.
+#[derive(Debug)]
+pub struct Program {
+    /// The outermost message is the first.
+    messages: Vec<Message>,
+    /// By message, whether it came in this record.
+    has_come: Vec<bool>,
+}
+
+/// Why a path cannot be read.
+#[derive(Debug)]
+pub enum Refusal {
+    /// A message on the way has no such field.
+    Missing,
+    /// The field at the path, or on the way, is something else.
+    Is(String),
+}
+
+/// A message at a path.
+#[derive(Debug)]
+struct Message {
+    descriptor: MessageDescriptor,
+    fields: Vec<Field>,
+    /// By number, the place among the fields.
+    table: Vec<u16>,
+    /// The values of fields that are always there.
+    defaults: Vec<(usize, Datum<'static>)>,
+    /// The slot that says that it is there.
+    object: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Field {
+    number: u32,
+    name: String,
+    wire: WireType,
+    /// Its slot, if it is wanted itself.
+    value: Option<(usize, Type)>,
+    /// Its message, if something in it is wanted.
+    within: Option<usize>,
+    /// What is there no more if it is: the other members of its oneof.
+    others: Forgotten,
+}
+
+/// What is forgotten together.
+#[derive(Debug, Default)]
+struct Forgotten {
+    values: Vec<usize>,
+    objects: Vec<usize>,
+    messages: Vec<usize>,
+}
+
+impl Program {
+    /// What is wanted of a message. A path that cannot be read is handed to `refuse`; if that lets it pass, it is never found.
+    pub fn new<E>(
+        message: &MessageDescriptor,
+        wanted: &Wanted,
+        mut refuse: impl FnMut(&[String], Refusal) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Self, E> {
+        let mut program = Self {
+            messages: vec![Message::new(message.clone())],
+            has_come: Vec::new(),
+        };
+        for (slot, path) in wanted.values().iter().enumerate() {
+            if let Err(refusal) = program.want_value(path, slot) {
+                refuse(path, refusal)?;
+            }
+        }
+        for (slot, path) in wanted.objects().iter().enumerate() {
+            match program.message(path) {
+                Ok(message) => program.messages[message].object = Some(slot),
+                Err(refusal) => refuse(path, refusal)?,
+            }
+        }
+        for message in 0..program.messages.len() {
+            program.forget_others(message);
+        }
+        program.messages.iter_mut().for_each(Message::index);
+        program.has_come = vec![false; program.messages.len()];
+        Ok(program)
+    }
+
+    fn want_value(&mut self, path: &[String], slot: usize) -> std::result::Result<(), Refusal> {
+        let (last, outer) = path.split_last().ok_or(Refusal::Missing)?;
+        let message = self.message(outer)?;
+        let message = &mut self.messages[message];
+        let field = message.descriptor.get_field_by_name(last);
+        let field = field.ok_or(Refusal::Missing)?;
+        let value = Type::of(&field).map_err(Refusal::Is)?;
+        if !field.supports_presence() {
+            message.defaults.push((slot, value.default()));
+        }
+        let place = message.place(&field);
+        message.fields[place].value = Some((slot, value));
+        Ok(())
+    }
+
+    /// The message at a path.
+    fn message(&mut self, path: &[String]) -> std::result::Result<usize, Refusal> {
+        let mut at = 0;
+        for name in path {
+            let next = self.messages.len();
+            let message = &mut self.messages[at];
+            let (field, inner) = inner_message(&message.descriptor, name)?;
+            let place = message.place(&field);
+            at = *message.fields[place].within.get_or_insert(next);
+            if at == next {
+                self.messages.push(Message::new(inner));
+            }
+        }
+        Ok(at)
+    }
+
+    /// Finds, for each field of a oneof of which something is wanted, what is forgotten when it comes.
+    fn forget_others(&mut self, message: usize) {
+        let oneofs: Vec<_> = self.messages[message].descriptor.oneofs().collect();
+        for oneof in oneofs.iter().filter(|oneof| !oneof.is_synthetic()) {
+            let wanted = &self.messages[message].fields;
+            if !oneof
+                .fields()
+                .any(|of| wanted.iter().any(|field| field.number == of.number()))
+            {
+                continue;
+            }
+            let members = oneof.fields();
+            let places: Vec<_> = members
+                .map(|of| self.messages[message].place(&of))
+                .collect();
+            for &place in &places {
+                let mut others = Forgotten::default();
+                for &other in places.iter().filter(|&&other| other != place) {
+                    self.collect(&self.messages[message].fields[other], &mut others);
+                }
+                self.messages[message].fields[place].others = others;
+            }
+        }
+    }
+
+    /// Everything that a field has put somewhere.
+    fn collect(&self, field: &Field, all: &mut Forgotten) {
+        all.values.extend(field.value.map(|(slot, _)| slot));
+        if let Some(within) = field.within {
+            let message = &self.messages[within];
+            all.messages.push(within);
+            all.objects.extend(message.object);
+            for field in &message.fields {
+                self.collect(field, all);
+            }
+        }
+    }
+
+    /// Finds what is wanted in a message.
+    ///
+    /// # Errors
+    /// Where the bytes are broken.
+    #[inline]
+    pub fn read<'a>(&mut self, cursor: Cursor<'a>, found: &mut Found<Datum<'a>>) -> Result<()> {
+        self.has_come.fill(false);
+        read(&self.messages, 0, cursor, found, &mut self.has_come)
+    }
+}
+
+/// The type of the field at a path.
+///
+/// # Errors
+/// If it is no single value.
+pub fn field_type(
+    message: &MessageDescriptor,
+    path: &[String],
+) -> std::result::Result<Type, Refusal> {
+    let (last, outer) = path.split_last().ok_or(Refusal::Missing)?;
+    let mut message = message.clone();
+    for name in outer {
+        message = inner_message(&message, name)?.1;
+    }
+    let field = message.get_field_by_name(last).ok_or(Refusal::Missing)?;
+    Type::of(&field).map_err(Refusal::Is)
+}
+
+/// A field of a message, and the one message that it is.
+fn inner_message(
+    message: &MessageDescriptor,
+    name: &str,
+) -> std::result::Result<(FieldDescriptor, MessageDescriptor), Refusal> {
+    let field = message.get_field_by_name(name).ok_or(Refusal::Missing)?;
+    let is = |what: &str| Refusal::Is(format!("within '{name}', which is {what}"));
+    match field.kind() {
+        _ if field.is_map() => Err(is("a map")),
+        _ if field.is_list() => Err(is("repeated")),
+        Kind::Message(_) if field.is_group() => Err(is("a group")),
+        Kind::Message(inner) => Ok((field, inner)),
+        _ => Err(is("no message")),
+    }
+}
+
+fn read<'a>(
+    messages: &[Message],
+    at: usize,
+    mut cursor: Cursor<'a>,
+    found: &mut Found<Datum<'a>>,
+    has_come: &mut [bool],
+) -> Result<()> {
+    let message = &messages[at];
+    if !std::mem::replace(&mut has_come[at], true) {
+        for &(slot, default) in &message.defaults {
+            found.values[slot] = Some(default);
+        }
+        if let Some(object) = message.object {
+            found.objects[object] = Object::Is;
+        }
+    }
+    while !cursor.is_at_end() {
+        let start = cursor.at();
+        let (number, wire) = cursor.tag()?;
+        let Some(field) = message.field(number) else {
+            cursor
+                .skip(number, wire)
+                .map_err(|broken| message.in_field(broken, number))?;
+            continue;
+        };
+        if wire != field.wire {
+            field.other_wire(start, wire, &mut cursor)?;
+            continue;
+        }
+        field.others.forget(found, has_come);
+        let whole = cursor;
+        if let Some((slot, value)) = field.value {
+            value
+                .read(&mut cursor, slot, found)
+                .map_err(|broken| broken.within(&field.name))?;
+        } else {
+            cursor
+                .skip(number, wire)
+                .map_err(|broken| broken.within(&field.name))?;
+        }
+        if let Some(within) = field.within {
+            let mut whole = whole;
+            let inner = whole.sized();
+            inner
+                .and_then(|inner| read(messages, within, inner, found, has_come))
+                .map_err(|broken| broken.within(&field.name))?;
+        }
+    }
+    Ok(())
+}
+
+impl Message {
+    const fn new(descriptor: MessageDescriptor) -> Self {
+        Self {
+            descriptor,
+            fields: Vec::new(),
+            table: Vec::new(),
+            defaults: Vec::new(),
+            object: None,
+        }
+    }
+
+    /// The place of a field.
+    fn place(&mut self, field: &FieldDescriptor) -> usize {
+        let number = field.number();
+        let known = self.fields.iter().position(|known| known.number == number);
+        known.unwrap_or_else(|| {
+            self.fields.push(Field::new(field));
+            self.fields.len() - 1
+        })
+    }
+
+    /// Makes fields be found by number.
+    fn index(&mut self) {
+        self.fields.sort_unstable_by_key(|field| field.number);
+        self.table = vec![NONE; TABLE];
+        for (field, place) in self.fields.iter().zip(0..NONE) {
+            if let Some(entry) = self.table.get_mut(field.number as usize) {
+                *entry = place;
+            }
+        }
+    }
+
+    #[inline]
+    fn field(&self, number: u32) -> Option<&Field> {
+        match self.table.get(number as usize) {
+            Some(&place) => self.fields.get(usize::from(place)),
+            None => {
+                let place = self
+                    .fields
+                    .binary_search_by_key(&number, |field| field.number);
+                place.ok().map(|place| &self.fields[place])
+            }
+        }
+    }
+
+    /// A fault within a field that nobody wants.
+    fn in_field(&self, broken: Box<Broken>, number: u32) -> Box<Broken> {
+        match self.descriptor.get_field(number) {
+            Some(field) => broken.within(field.name()),
+            None => broken.within(&number.to_string()),
+        }
+    }
+}
+
+impl Field {
+    fn new(field: &FieldDescriptor) -> Self {
+        let wire = match field.kind() {
+            Kind::Message(_) if field.is_group() => WireType::StartGroup,
+            kind => kind.wire_type(),
+        };
+        Self {
+            number: field.number(),
+            name: field.name().to_owned(),
+            wire,
+            value: None,
+            within: None,
+            others: Forgotten::default(),
+        }
+    }
+
+    /// A field that does not come as the schema says: an unknown one, unless it is wanted.
+    #[cold]
+    fn other_wire(&self, start: usize, wire: WireType, cursor: &mut Cursor<'_>) -> Result<()> {
+        if self.value.is_none() && self.within.is_none() {
+            return cursor.skip(self.number, wire);
+        }
+        let what = format!(
+            "expected {}, as the schema says, found {}",
+            shown(self.wire),
+            shown(wire)
+        );
+        Cursor::broken(start, what).map_err(|broken: Box<Broken>| broken.within(&self.name))
+    }
+}
+
+impl Forgotten {
+    #[inline]
+    fn forget<V>(&self, found: &mut Found<V>, has_come: &mut [bool]) {
+        for &slot in &self.values {
+            found.values[slot] = None;
+        }
+        for &slot in &self.objects {
+            found.objects[slot] = Object::Absent;
+        }
+        for &message in &self.messages {
+            has_come[message] = false;
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The schema of a source or a sink: the message that the options name, in the descriptor set that they carry.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
+use tidemill_types::format::{Error, Options};
+
+/// The option with the descriptor set in base64, as `protoc --include_imports --descriptor_set_out` makes it.
+pub const DESCRIPTORS: &str = "protobuf.descriptors";
+/// The option that names the message.
+pub const MESSAGE: &str = "protobuf.message";
+
+/// How much of a value an error shows.
+const EXCERPT_CHARS: usize = 40;
+/// How many messages an error names.
+const NAMED_MESSAGES: usize = 20;
+
+/// The message that the options name.
+///
+/// # Errors
+/// If an option is missing, the descriptors are none, or no message has the name.
+pub fn message(options: &Options) -> Result<MessageDescriptor, Error> {
+    let text = options.get(DESCRIPTORS).map(String::as_str);
+    let text = text.unwrap_or_default();
+    let wrong = |why: &str| Error::OptionValue {
+        option: DESCRIPTORS.to_owned(),
+        value: excerpt(text),
+        expected: format!(
+            "what 'protoc --include_imports --descriptor_set_out=FILE' makes, in base64{why}"
+        ),
+    };
+    let bytes = STANDARD.decode(text.trim_ascii()).map_err(|_| wrong(""))?;
+    if bytes.is_empty() {
+        return Err(wrong(""));
+    }
+    let pool =
+        DescriptorPool::decode(bytes.as_slice()).map_err(|error| wrong(&format!(" ({error})")))?;
+    let name = options.get(MESSAGE).map(String::as_str).unwrap_or_default();
+    pool.get_message_by_name(name).ok_or_else(|| {
+        let messages = pool.all_messages().filter(|of| !of.is_map_entry());
+        let mut names: Vec<_> = messages.map(|of| of.full_name().to_owned()).collect();
+        if names.len() > NAMED_MESSAGES {
+            names.truncate(NAMED_MESSAGES);
+            names.push("…".to_owned());
+        }
+        Error::OptionValue {
+            option: MESSAGE.to_owned(),
+            value: name.to_owned(),
+            expected: format!("the name of a message: {}", names.join(", ")),
+        }
+    })
+}
+
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(EXCERPT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
