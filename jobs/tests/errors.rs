@@ -344,7 +344,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', format = 'xml', envelope = 'crud')",
-        "1:51: unknown format 'xml'; there are 'json', 'csv', 'raw'",
+        "1:51: unknown format 'xml'; there are 'json', 'csv', 'raw', 'protobuf'",
     ),
     (
         "CREATE SOURCE s (a BIGINT, WATERMARK FOR a AS a - INTERVAL '5' SECOND) WITH (connector = 'x', envelope = 'crud')",

@@ -1,7 +1,6 @@
 //! Messages of Protocol Buffers: the corpus that Python's protobuf wrote, and random ones that prost-reflect wrote.
 
 mod corpus;
-mod events;
 mod random;
 
 use base64::Engine;
