@@ -24,11 +24,13 @@ pub const SUPPORTED: &str = "one of BOOLEAN, an integer, REAL, DOUBLE, DECIMAL(p
 
 /// A column of a batch.
 pub struct Cells<'a> {
-    values: Values<'a>,
+    /// Typed.
+    pub values: Values<'a>,
     nulls: Option<&'a NullBuffer>,
 }
 
-enum Values<'a> {
+/// The values, by type.
+pub enum Values<'a> {
     Null,
     Boolean(&'a BooleanArray),
     Int8(&'a PrimitiveArray<Int8Type>),
@@ -115,10 +117,16 @@ impl<'a> Cells<'a> {
         true
     }
 
+    /// True if the row has no value.
+    #[inline]
+    pub fn is_null(&self, row: usize) -> bool {
+        matches!(self.values, Values::Null) || self.nulls.is_some_and(|nulls| nulls.is_null(row))
+    }
+
     /// Appends the value of a row as JSON.
     #[inline]
     pub fn write(&self, row: usize, out: &mut Vec<u8>) {
-        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+        if self.is_null(row) {
             out.extend_from_slice(b"null");
             return;
         }

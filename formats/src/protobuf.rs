@@ -10,6 +10,7 @@ mod datum;
 mod field;
 mod framing;
 mod program;
+mod rows;
 mod schema;
 mod wire;
 
@@ -25,10 +26,13 @@ use crate::key::KEY_FORMAT;
 use datum::Datum;
 use framing::{FRAMING, Framing};
 use program::{Program, Refusal};
+use rows::ProtobufRows;
 use schema::{DESCRIPTORS, MESSAGE};
 use wire::Cursor;
 
 static READ: [&Envelope; 4] = [&PLAIN, &UPSERT, &CRUD, &DEBEZIUM];
+static WRITTEN: [&Envelope; 2] = [&PLAIN, &UPSERT];
+static SINK_OPTIONS: [&str; 3] = [KEY_FORMAT, DESCRIPTORS, MESSAGE];
 static SOURCE_OPTIONS: [&str; 7] = [
     KEY_FORMAT,
     DESCRIPTORS,
@@ -53,7 +57,7 @@ impl Format for Protobuf {
     }
 
     fn written_envelopes(&self) -> &'static [&'static Envelope] {
-        &[]
+        &WRITTEN
     }
 
     fn source_options(&self) -> &'static [&'static str] {
@@ -61,7 +65,7 @@ impl Format for Protobuf {
     }
 
     fn sink_options(&self) -> &'static [&'static str] {
-        &[]
+        &SINK_OPTIONS
     }
 
     fn decoder(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Decoder>, Error> {
@@ -72,9 +76,7 @@ impl Format for Protobuf {
     }
 
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
-        Err(Error::UnknownEnvelope {
-            envelope: spec.envelope.to_owned(),
-        })
+        Ok(Box::new(ProtobufRows::new(spec)?))
     }
 }
 

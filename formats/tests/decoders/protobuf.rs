@@ -1,7 +1,9 @@
 //! Messages of Protocol Buffers: the corpus that Python's protobuf wrote, and random ones that prost-reflect wrote.
 
 mod corpus;
+mod events;
 mod random;
+mod writing;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -202,11 +202,13 @@ fn shown(value: &Value) -> Cell {
     })
 }
 
-fn message(tape: &[u64]) -> DynamicMessage {
+/// A message of the corpus from a tape.
+pub fn message(tape: &[u64]) -> DynamicMessage {
     filled(&descriptor("corpus.Payment"), &mut Tape(tape.iter()), 0)
 }
 
-fn tapes() -> impl Strategy<Value = Vec<u64>> {
+/// Tapes.
+pub fn tapes() -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(any::<u64>(), 0..300)
 }
 
