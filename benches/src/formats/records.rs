@@ -6,6 +6,8 @@ use serde::de::IgnoredAny;
 use tidemill_types::RawRecords;
 use tidemill_types::format::{Column, ColumnOrigin, Path};
 
+use super::protobuf;
+
 const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
 /// Records of one format, and how they are read.
@@ -32,13 +34,7 @@ pub struct Sample {
 
 /// All samples.
 pub fn samples(count: usize) -> Vec<Sample> {
-    let of = |record: fn(usize) -> String| {
-        let mut records = RawRecords::of(0);
-        for (offset, number) in (0..).zip(0..count) {
-            records.push(offset, None, Some(record(number).as_bytes()));
-        }
-        records
-    };
+    let of = |record: fn(usize) -> String| drawn(count, |number| record(number).into_bytes());
     vec![
         Sample {
             name: "json_plain",
@@ -98,7 +94,29 @@ pub fn samples(count: usize) -> Vec<Sample> {
             floor: 1.5e6,
             goal: 3e6,
         },
+        Sample {
+            name: "protobuf_plain",
+            format: "protobuf",
+            envelope: "plain",
+            options: &[
+                ("protobuf.descriptors", protobuf::DESCRIPTORS),
+                ("protobuf.message", protobuf::MESSAGE),
+            ],
+            columns: columns(),
+            records: drawn(count, protobuf::state),
+            reference: protobuf::parsed,
+            floor: 2.5e6,
+            goal: 4e6,
+        },
     ]
+}
+
+fn drawn(count: usize, record: impl Fn(usize) -> Vec<u8>) -> RawRecords {
+    let mut records = RawRecords::of(0);
+    for (offset, number) in (0..).zip(0..count) {
+        records.push(offset, None, Some(&record(number)));
+    }
+    records
 }
 
 fn columns() -> Vec<Column> {

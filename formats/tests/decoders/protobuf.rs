@@ -2,6 +2,7 @@
 
 mod corpus;
 mod events;
+mod page;
 mod random;
 mod writing;
 
