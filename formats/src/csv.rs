@@ -117,8 +117,16 @@ impl CsvReader {
 
 impl Encoding for CsvReader {
     type Value<'a> = Field<'a>;
+    type Schema = ();
 
-    fn read<'a>(&mut self, bytes: &'a [u8], found: &mut Found<Field<'a>>) -> Result<bool, String> {
+    fn schema(&self) {}
+
+    fn read<'a>(
+        &mut self,
+        (): &'a (),
+        bytes: &'a [u8],
+        found: &mut Found<Field<'a>>,
+    ) -> Result<bool, String> {
         let line =
             std::str::from_utf8(bytes).map_err(|error| reason::not_utf8(error.valid_up_to()))?;
         let line = line.strip_suffix('\n').unwrap_or(line);

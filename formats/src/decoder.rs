@@ -101,6 +101,7 @@ impl<E: Encoding> Decoder<E> {
     #[inline]
     fn decode_record<'a>(
         &mut self,
+        schema: &'a E::Schema,
         record: RawRecord<'a>,
         position: Position,
         values: &mut Found<E::Value<'a>>,
@@ -109,7 +110,7 @@ impl<E: Encoding> Decoder<E> {
         values.clear();
         let mut has_value = false;
         if let Some(bytes) = record.value {
-            has_value = self.encoding.read(bytes, values)?;
+            has_value = self.encoding.read(schema, bytes, values)?;
             if self.encoding.has_new_schema() {
                 self.convert();
             }
@@ -184,6 +185,7 @@ impl<E: Encoding> format::Decoder for Decoder<E> {
     }
 
     fn decode(&mut self, records: &RawRecords, clocks: Clocks) -> Decoded {
+        let schema = self.encoding.schema();
         let mut values = Found::new(self.wanted.values().len(), self.wanted.objects().len());
         let mut keys = self
             .keys
@@ -197,7 +199,7 @@ impl<E: Encoding> format::Decoder for Decoder<E> {
         self.rows.reserve(records.len());
         for record in records.iter() {
             let position = Position::new(records.partition, &record, clocks);
-            match self.decode_record(record, position, &mut values, &mut keys) {
+            match self.decode_record(&schema, record, position, &mut values, &mut keys) {
                 Ok(true) => {}
                 Ok(false) => ignored += 1,
                 Err(reason) => dead_letters.push(DeadLetter {

@@ -10,6 +10,12 @@ pub trait Encoding: Send {
     /// A value, not looked at yet.
     type Value<'a>: Value<'a>;
 
+    /// What values refer to beside the bytes of their record, such as the names in a schema; `()` if to nothing.
+    type Schema;
+
+    /// What the values of the next records refer to.
+    fn schema(&self) -> Self::Schema;
+
     /// Finds the wanted values of a record; what is not in it stays as it is. False if the record is the encoding's null, which is as if it
     /// had no value.
     ///
@@ -17,6 +23,7 @@ pub trait Encoding: Send {
     /// The reason, if the bytes are not of the encoding.
     fn read<'a>(
         &mut self,
+        schema: &'a Self::Schema,
         bytes: &'a [u8],
         found: &mut Found<Self::Value<'a>>,
     ) -> Result<bool, String>;

@@ -107,8 +107,16 @@ impl JsonReader {
 
 impl Encoding for JsonReader {
     type Value<'a> = Token<'a>;
+    type Schema = ();
 
-    fn read<'a>(&mut self, bytes: &'a [u8], found: &mut Found<Token<'a>>) -> Result<bool, String> {
+    fn schema(&self) {}
+
+    fn read<'a>(
+        &mut self,
+        (): &'a (),
+        bytes: &'a [u8],
+        found: &mut Found<Token<'a>>,
+    ) -> Result<bool, String> {
         if bytes.is_empty() {
             return Err(reason::empty());
         }

@@ -85,7 +85,7 @@ impl KeyReader {
                 match json.bare(key) {
                     Some(token) if self.columns == 1 => tokens.values[0] = Some(token),
                     _ => {
-                        json.read(key, tokens).map_err(of_key)?;
+                        json.read(&(), key, tokens).map_err(of_key)?;
                     }
                 }
             }

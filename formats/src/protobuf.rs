@@ -157,9 +157,17 @@ fn check_column(
 
 impl Encoding for ProtobufReader {
     type Value<'a> = Datum<'a>;
+    type Schema = ();
+
+    fn schema(&self) {}
 
     #[inline]
-    fn read<'a>(&mut self, bytes: &'a [u8], found: &mut Found<Datum<'a>>) -> Result<bool, String> {
+    fn read<'a>(
+        &mut self,
+        (): &'a (),
+        bytes: &'a [u8],
+        found: &mut Found<Datum<'a>>,
+    ) -> Result<bool, String> {
         let start = self.framing.message_start(bytes)?;
         let read = self.program.read(Cursor::new(bytes, start), found);
         read.map_err(|broken| broken.to_string())?;

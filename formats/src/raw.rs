@@ -87,8 +87,16 @@ impl RawReader {
 
 impl Encoding for RawReader {
     type Value<'a> = Text<'a>;
+    type Schema = ();
 
-    fn read<'a>(&mut self, bytes: &'a [u8], found: &mut Found<Text<'a>>) -> Result<bool, String> {
+    fn schema(&self) {}
+
+    fn read<'a>(
+        &mut self,
+        (): &'a (),
+        bytes: &'a [u8],
+        found: &mut Found<Text<'a>>,
+    ) -> Result<bool, String> {
         let text =
             std::str::from_utf8(bytes).map_err(|error| reason::not_utf8(error.valid_up_to()))?;
         if let Some(slot) = self.slot {
