@@ -7,8 +7,8 @@ use crate::fault::Fault;
 /// How much of a value a reason shows.
 const EXCERPT_CHARS: usize = 60;
 
-/// The start of a JSON text, on one line.
-fn excerpt(text: &str) -> String {
+/// The start of a text, on one line.
+pub fn excerpt(text: &str) -> String {
     let mut short: String = text
         .chars()
         .take(EXCERPT_CHARS)

@@ -20,7 +20,7 @@ use arrow_schema::{DataType, TimeUnit};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
-use tidemill_formats::{Json, temporal};
+use tidemill_formats::{Avro, Json, temporal};
 use tidemill_types::RawRecords;
 use tidemill_types::format::{
     Clocks, Column, ColumnOrigin, Decoded, Format, Options, Path as Member, SourceSpec,
@@ -136,6 +136,12 @@ const VARIANTS: &[Variant] = &[
         options: &[("connect.schema", "true")],
         without: DEFAULTS,
     },
+    Variant {
+        name: "avro",
+        envelope: "debezium",
+        options: &[("avro.framing", "confluent")],
+        without: DEFAULTS,
+    },
 ];
 
 fn folder(database: &str) -> PathBuf {
@@ -172,6 +178,15 @@ fn records(database: &str, variant: &str) -> RawRecords {
     records
 }
 
+/// The schema of the number that stands in front of the values.
+fn avro_schema(database: &str, records: &RawRecords) -> String {
+    let path = folder(database).join("avro-schemas.json");
+    let schemas: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let value = records.iter().find_map(|record| record.value).unwrap();
+    let number = u32::from_be_bytes(value[1..5].try_into().unwrap());
+    schemas[number.to_string()].to_string()
+}
+
 fn decode(database: &str, variant: &Variant, columns: &[(&str, DataType)]) -> Decoded {
     let column = |(name, data_type): &(&str, DataType)| Column {
         name: (*name).to_owned(),
@@ -185,9 +200,15 @@ fn decode(database: &str, variant: &Variant, columns: &[(&str, DataType)]) -> De
     };
     let columns: Vec<_> = columns.iter().map(column).collect();
     let options = variant.options.iter();
-    let options: Options = options
+    let mut options: Options = options
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
+    let records = records(database, variant.name);
+    let mut format: &dyn Format = &Json;
+    if variant.name == "avro" {
+        format = &Avro;
+        options.insert("avro.schema".to_owned(), avro_schema(database, &records));
+    }
     let spec = SourceSpec {
         topic: "payment",
         envelope: variant.envelope,
@@ -196,8 +217,8 @@ fn decode(database: &str, variant: &Variant, columns: &[(&str, DataType)]) -> De
         time_limit: None,
         options: &options,
     };
-    let mut decoder = Json.decoder(&spec).unwrap();
-    decoder.decode(&records(database, variant.name), Clocks::default())
+    let mut decoder = format.decoder(&spec).unwrap();
+    decoder.decode(&records, Clocks::default())
 }
 
 /// A value of ours as text; a time in milliseconds.

@@ -5,6 +5,7 @@
     reason = "what a test cannot go on without fails it"
 )]
 
+mod avro;
 mod cloudevents;
 mod crud;
 mod csv_and_raw;
