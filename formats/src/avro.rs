@@ -1,9 +1,12 @@
 //! Avro (`format = 'avro'`): records in Avro's binary encoding, read by the schema that their writer had.
 //!
-//! The schema is the text of the option `avro.schema`; what stands in front of a record's Avro says the option `avro.framing`.
+//! The schema of a source is the text of the option `avro.schema`; what stands in front of a record's Avro says the option `avro.framing`.
+//! The schema of a sink is derived from its columns: [`Avro::schema_of`].
 
+mod derived;
 mod json;
 mod program;
+mod rows;
 mod schema;
 mod value;
 mod wire;
@@ -21,6 +24,7 @@ use crate::key::KEY_FORMAT;
 use crate::options::{DATES, TIMESTAMPS};
 use crate::reason;
 use program::Program;
+use rows::AvroRows;
 use schema::Schema;
 use value::AvroValue;
 
@@ -37,11 +41,23 @@ static SOURCE_OPTIONS: [&str; 6] = [
     TIMESTAMPS,
     "timestamps.*",
 ];
+static SINK_OPTIONS: [&str; 3] = [KEY_FORMAT, derived::NAME, FRAMING];
 static READ: [&Envelope; 4] = [&PLAIN, &UPSERT, &CRUD, &DEBEZIUM];
+static WRITTEN: [&Envelope; 3] = [&PLAIN, &UPSERT, &DEBEZIUM];
 
 /// The format `avro`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Avro;
+
+impl Avro {
+    /// The schema that the records of a sink are written by, in JSON: what a registry is told, and what its readers need.
+    ///
+    /// # Errors
+    /// `Invalid` if a column's type or name has no form in Avro, or there is no such envelope, or the option `avro.name` is no name.
+    pub fn schema_of(spec: &SinkSpec<'_>) -> Result<String, Error> {
+        derived::schema(spec)
+    }
+}
 
 impl Format for Avro {
     fn name(&self) -> &'static str {
@@ -53,7 +69,7 @@ impl Format for Avro {
     }
 
     fn written_envelopes(&self) -> &'static [&'static Envelope] {
-        &[]
+        &WRITTEN
     }
 
     fn source_options(&self) -> &'static [&'static str] {
@@ -61,7 +77,7 @@ impl Format for Avro {
     }
 
     fn sink_options(&self) -> &'static [&'static str] {
-        &[]
+        &SINK_OPTIONS
     }
 
     fn decoder(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Decoder>, Error> {
@@ -72,9 +88,14 @@ impl Format for Avro {
     }
 
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
-        Err(Error::UnknownEnvelope {
-            envelope: spec.envelope.to_owned(),
-        })
+        match Framing::of(spec.options)? {
+            Framing::None => Ok(Box::new(AvroRows::new(spec)?)),
+            Framing::Confluent => Err(Error::OptionValue {
+                option: FRAMING.to_owned(),
+                value: spec.options[FRAMING].clone(),
+                expected: "'none' for a sink: a schema's number comes from a registry".to_owned(),
+            }),
+        }
     }
 }
 

@@ -94,6 +94,22 @@ impl<'a> Cells<'a> {
         })
     }
 
+    /// The values, whose nulls are any value.
+    pub const fn values(&self) -> &Values<'a> {
+        &self.values
+    }
+
+    /// True if the row has no value.
+    #[inline]
+    pub fn is_null(&self, row: usize) -> bool {
+        matches!(self.values, Values::Null) || self.nulls.is_some_and(|nulls| nulls.is_null(row))
+    }
+
+    /// True if some row has no value, in a column that could have one.
+    pub fn has_nulls(&self) -> bool {
+        self.nulls.is_some_and(|nulls| nulls.null_count() > 0)
+    }
+
     /// Appends the value of a row as plain text: without JSON's quotes and escapes. False, and nothing written, for a null.
     pub fn write_plain(&self, row: usize, out: &mut Vec<u8>) -> bool {
         let start = out.len();

@@ -6,6 +6,7 @@
 mod corpus;
 mod random;
 mod schemas;
+mod writing;
 
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;

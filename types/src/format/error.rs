@@ -20,6 +20,18 @@ pub enum Error {
         /// What it can carry.
         supported: &'static str,
     },
+    /// The format has no such names.
+    #[error(
+        "column '{column}' has a name that the format '{format}' cannot carry; give it another one by AS: {expected}"
+    )]
+    ColumnName {
+        /// Column.
+        column: String,
+        /// Name of the format.
+        format: &'static str,
+        /// What names it can carry.
+        expected: &'static str,
+    },
     /// There is no such metadata field.
     #[error(
         "column '{column}' is declared METADATA FROM '{field}', which does not exist; use one of {known}"
@@ -131,6 +143,7 @@ impl Error {
         match self {
             Self::Rows { .. } => ErrorKind::Bug,
             Self::UnsupportedType { .. }
+            | Self::ColumnName { .. }
             | Self::UnknownMetadata { .. }
             | Self::MetadataType { .. }
             | Self::TimeColumn { .. }

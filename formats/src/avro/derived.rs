@@ -1,0 +1,193 @@
+//! The schema that a sink's records are written by, derived from its columns.
+//!
+//! Promises: the same columns and options give the same text, so that a registry knows it again.
+
+use arrow_schema::{DataType, TimeUnit};
+use serde::Serialize;
+use tidemill_types::format::{Error, SinkSpec};
+
+use crate::written::Envelope;
+
+/// The option with the name of the record.
+pub const NAME: &str = "avro.name";
+/// What the record is called without it.
+const DEFAULT_NAME: &str = "row";
+/// The types that have a form in Avro.
+const SUPPORTED: &str = "one of BOOLEAN, an integer, REAL, DOUBLE, DECIMAL(p, s) up to 38 digits of which none or some are behind the point, \
+     VARCHAR, DATE, TIMESTAMP in milliseconds without time zone, UUID, BYTEA";
+
+/// A type, as its JSON.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Type {
+    Name(String),
+    Logical(Logical),
+    OrNull(&'static str, Box<Type>),
+    Record(Record),
+}
+
+#[derive(Debug, Serialize)]
+struct Logical {
+    #[serde(rename = "type")]
+    of: &'static str,
+    #[serde(rename = "logicalType")]
+    means: &'static str,
+    #[serde(flatten)]
+    digits: Option<Digits>,
+}
+
+#[derive(Debug, Serialize)]
+struct Digits {
+    precision: u8,
+    scale: i8,
+}
+
+#[derive(Debug, Serialize)]
+struct Record {
+    #[serde(rename = "type")]
+    of: &'static str,
+    name: String,
+    fields: Vec<Field>,
+}
+
+#[derive(Debug, Serialize)]
+struct Field {
+    name: String,
+    #[serde(rename = "type")]
+    of: Type,
+    /// Null, for a field that may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<()>,
+}
+
+/// The schema of a sink's records, in JSON.
+///
+/// # Errors
+/// `Invalid` if a column's type or name has no form in Avro, or there is no such envelope, or the name is none.
+pub fn schema(spec: &SinkSpec<'_>) -> Result<String, Error> {
+    let name = spec.options.get(NAME).map_or(DEFAULT_NAME, String::as_str);
+    if !name.split('.').all(is_name) {
+        return Err(Error::OptionValue {
+            option: NAME.to_owned(),
+            value: name.to_owned(),
+            expected: format!("{NAMES}, or several with dots between them"),
+        });
+    }
+    let fields = spec.schema.fields().iter().map(|field| field_of(field));
+    let row = Type::Record(Record {
+        of: "record",
+        name: name.to_owned(),
+        fields: fields.collect::<Result<_, _>>()?,
+    });
+    let schema = match Envelope::named(spec.envelope)? {
+        Envelope::Plain | Envelope::Upsert => row,
+        Envelope::Debezium => change_of(name, row),
+    };
+    Ok(serde_json::to_string(&schema).expect("a schema is texts and small numbers"))
+}
+
+/// The row as it was and as it is.
+fn change_of(name: &str, row: Type) -> Type {
+    let state = |name: &str, of: Type| field(name, Type::OrNull("null", Box::new(of)), true);
+    Type::Record(Record {
+        of: "record",
+        name: format!("{name}_change"),
+        fields: vec![
+            state("before", row),
+            state("after", Type::Name(name.to_owned())),
+            field("op", Type::Name("string".to_owned()), false),
+            field("ts_ms", Type::Name("long".to_owned()), false),
+        ],
+    })
+}
+
+fn field(name: &str, of: Type, is_nullable: bool) -> Field {
+    Field {
+        name: name.to_owned(),
+        of,
+        default: is_nullable.then_some(()),
+    }
+}
+
+/// The field of a column.
+fn field_of(column: &arrow_schema::Field) -> Result<Field, Error> {
+    if !is_name(column.name()) {
+        return Err(Error::ColumnName {
+            column: column.name().clone(),
+            format: "avro",
+            expected: NAMES,
+        });
+    }
+    let of = type_of(column.data_type()).ok_or_else(|| Error::UnsupportedType {
+        column: column.name().clone(),
+        data_type: column.data_type().clone(),
+        format: "avro",
+        supported: SUPPORTED,
+    })?;
+    let is_nullable = is_union(column);
+    let of = if is_nullable {
+        Type::OrNull("null", Box::new(of))
+    } else {
+        of
+    };
+    Ok(field(column.name(), of, is_nullable))
+}
+
+/// True if the number of a type stands before the column's values: of null, which is 0, or of its own.
+pub fn is_union(column: &arrow_schema::Field) -> bool {
+    column.is_nullable() && *column.data_type() != DataType::Null
+}
+
+/// What names are in Avro.
+const NAMES: &str = "a name of letters, digits and '_' that begins with none of the digits";
+
+fn is_name(text: &str) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+    let bytes = text.as_bytes();
+    bytes.first().is_some_and(is_letter)
+        && bytes
+            .iter()
+            .all(|byte| is_letter(byte) || byte.is_ascii_digit())
+}
+
+fn type_of(data_type: &DataType) -> Option<Type> {
+    let logical = |of, means| {
+        Type::Logical(Logical {
+            of,
+            means,
+            digits: None,
+        })
+    };
+    let decimal = |precision, scale| {
+        Type::Logical(Logical {
+            of: "bytes",
+            means: "decimal",
+            digits: Some(Digits { precision, scale }),
+        })
+    };
+    let name = match data_type {
+        DataType::Null => "null",
+        DataType::Boolean => "boolean",
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
+            "int"
+        }
+        DataType::Int64 | DataType::UInt32 => "long",
+        // Half of its numbers are beyond Avro's own.
+        DataType::UInt64 => return Some(decimal(20, 0)),
+        DataType::Float32 => "float",
+        DataType::Float64 => "double",
+        &DataType::Decimal128(precision, scale) => {
+            let is_of_avro = u8::try_from(scale).is_ok_and(|scale| scale <= precision);
+            return is_of_avro.then(|| decimal(precision, scale));
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string",
+        DataType::Date32 => return Some(logical("int", "date")),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => {
+            return Some(logical("long", "timestamp-millis"));
+        }
+        DataType::FixedSizeBinary(16) => return Some(logical("string", "uuid")),
+        DataType::Binary => "bytes",
+        _ => return None,
+    };
+    Some(Type::Name(name.to_owned()))
+}
