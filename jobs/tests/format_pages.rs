@@ -20,6 +20,8 @@ fn folder() -> PathBuf {
 /// An example: a source, its records, and what they become.
 struct Example {
     page: String,
+    /// What the files hold that the source names: the page's first block of JSON.
+    file: Option<String>,
     source: String,
     records: String,
     rows: String,
@@ -36,11 +38,12 @@ fn examples() -> Vec<Example> {
             .into_owned();
         let text = std::fs::read_to_string(&path).expect("readable");
         let blocks: Vec<_> = text.split("```").skip(1).step_by(2).collect();
+        let block = |text: &str, kind: &str| {
+            let body = text.strip_prefix(kind)?.strip_prefix('\n')?;
+            Some(body.to_owned())
+        };
+        let file = blocks.iter().find_map(|text| block(text, "json"));
         for [source, records, rows] in blocks.array_windows() {
-            let block = |text: &str, kind: &str| {
-                let body = text.strip_prefix(kind)?.strip_prefix('\n')?;
-                Some(body.to_owned())
-            };
             let blocks = (
                 block(source, "sql"),
                 block(records, "records"),
@@ -49,6 +52,7 @@ fn examples() -> Vec<Example> {
             if let (Some(source), Some(records), Some(rows)) = blocks {
                 examples.push(Example {
                     page: page.clone(),
+                    file: file.clone(),
                     source,
                     records,
                     rows,
@@ -59,7 +63,16 @@ fn examples() -> Vec<Example> {
     examples
 }
 
-/// A line is `KEY => VALUE [NAME: HEADER]…`; the key and the headers may be missing, `null` is nothing.
+/// The bytes of a text; of `hex: 0a ff` those that it names.
+fn bytes(text: &str) -> Vec<u8> {
+    let Some(hex) = text.strip_prefix("hex:") else {
+        return text.as_bytes().to_vec();
+    };
+    let byte = |digits: &str| u8::from_str_radix(digits, 16).expect("two digits a byte");
+    hex.split_whitespace().map(byte).collect()
+}
+
+/// A line is `KEY => VALUE [NAME: HEADER]…`; the key and the headers may be missing, `null` is nothing, `hex:` stands before bytes.
 fn push(records: &mut RawRecords, offset: i64, line: &str) {
     let (key, rest) = match line.split_once(" => ") {
         Some((key, rest)) => (Some(key), rest),
@@ -67,7 +80,8 @@ fn push(records: &mut RawRecords, offset: i64, line: &str) {
     };
     let mut parts = rest.split(" [");
     let value = parts.next().filter(|value| *value != "null");
-    records.push(offset, key.map(str::as_bytes), value.map(str::as_bytes));
+    let (key, value) = (key.map(bytes), value.map(bytes));
+    records.push(offset, key.as_deref(), value.as_deref());
     for header in parts {
         let header = header
             .strip_suffix(']')
@@ -87,7 +101,8 @@ fn decode(example: &Example) -> Decoded {
         "{};\nCREATE STREAM every_event FROM {name};\nCREATE SINK o WITH (connector = 'files', topic = 'o') AS SELECT * FROM every_event;",
         example.source
     );
-    let plan = common::plan("job", &sql, &Profile::default(), &|_| None);
+    let environment = |name: &str| example.file.clone().filter(|_| name.starts_with("file:"));
+    let plan = common::plan("job", &sql, &Profile::default(), &environment);
     let plan = plan.unwrap_or_else(|error| panic!("{}: {error}\n{sql}", example.page));
     let source = &plan.sources[0];
     let formats = tidemill_formats::all();

@@ -4,6 +4,7 @@
 //! one, a panic. Cannot catch: a misreading of the specification that Confluent's serializer, fastavro and apache-avro share.
 
 mod corpus;
+mod page;
 mod random;
 mod schemas;
 mod writing;
