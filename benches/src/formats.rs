@@ -3,6 +3,7 @@
 //! The records are drawn once and lie in memory; of some runs the fastest counts. The reference parses a record into a typed structure of the
 //! columns that are read (serde's), and throws it away: it makes no columns, checks no type of SQL and keeps nothing.
 
+mod avro;
 mod protobuf;
 mod records;
 

@@ -1,4 +1,4 @@
-//! The records that are decoded: a payment of some 250 bytes in each format, of which five of ten columns are read.
+//! The records that are decoded: a payment (some 250 bytes of JSON) in each format, of which five of ten columns are read.
 
 use arrow_schema::{DataType, TimeUnit};
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use tidemill_types::RawRecords;
 use tidemill_types::format::{Column, ColumnOrigin, Path};
 
-use super::protobuf;
+use super::{avro, protobuf};
 
 const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
@@ -34,7 +34,7 @@ pub struct Sample {
 
 /// All samples.
 pub fn samples(count: usize) -> Vec<Sample> {
-    let of = |record: fn(usize) -> String| drawn(count, |number| record(number).into_bytes());
+    let of = |record: fn(usize) -> String| drawn(count, record);
     vec![
         Sample {
             name: "json_plain",
@@ -94,27 +94,46 @@ pub fn samples(count: usize) -> Vec<Sample> {
             floor: 1.5e6,
             goal: 3e6,
         },
-        Sample {
-            name: "protobuf_plain",
-            format: "protobuf",
-            envelope: "plain",
-            options: &[
-                ("protobuf.descriptors", protobuf::DESCRIPTORS),
-                ("protobuf.message", protobuf::MESSAGE),
-            ],
-            columns: columns(),
-            records: drawn(count, protobuf::state),
-            reference: protobuf::parsed,
-            floor: 2.5e6,
-            goal: 4e6,
-        },
+        avro_plain(count),
+        protobuf_plain(count),
     ]
 }
 
-fn drawn(count: usize, record: impl Fn(usize) -> Vec<u8>) -> RawRecords {
+fn avro_plain(count: usize) -> Sample {
+    Sample {
+        name: "avro_plain",
+        format: "avro",
+        envelope: "plain",
+        options: &[("avro.schema", avro::SCHEMA)],
+        columns: columns(),
+        records: drawn(count, avro::payment),
+        reference: avro::count_fields,
+        floor: 3e6,
+        goal: 4e6,
+    }
+}
+
+fn protobuf_plain(count: usize) -> Sample {
+    Sample {
+        name: "protobuf_plain",
+        format: "protobuf",
+        envelope: "plain",
+        options: &[
+            ("protobuf.descriptors", protobuf::DESCRIPTORS),
+            ("protobuf.message", protobuf::MESSAGE),
+        ],
+        columns: columns(),
+        records: drawn(count, protobuf::state),
+        reference: protobuf::parsed,
+        floor: 2.5e6,
+        goal: 4e6,
+    }
+}
+
+fn drawn<R: AsRef<[u8]>>(count: usize, record: fn(usize) -> R) -> RawRecords {
     let mut records = RawRecords::of(0);
     for (offset, number) in (0..).zip(0..count) {
-        records.push(offset, None, Some(&record(number)));
+        records.push(offset, None, Some(record(number).as_ref()));
     }
     records
 }
