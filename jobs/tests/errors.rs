@@ -344,7 +344,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', format = 'xml', envelope = 'crud')",
-        "1:51: unknown format 'xml'; there are 'json', 'csv', 'raw', 'protobuf'",
+        "1:51: unknown format 'xml'; there are 'json', 'csv', 'avro', 'raw', 'protobuf'",
     ),
     (
         "CREATE SOURCE s (a BIGINT, WATERMARK FOR a AS a - INTERVAL '5' SECOND) WITH (connector = 'x', envelope = 'crud')",
@@ -446,8 +446,8 @@ const SINKS: &[(&str, &str)] = &[
         "q:13: sink 'o' writes the state of each key, but a stream of events has many rows per key; use envelope = 'plain', or read a TABLE",
     ),
     (
-        "CREATE SINK o WITH (connector = 'files', key = 'id', format = 'avro') AS SELECT id FROM orders",
-        "q:54: unknown format 'avro'; there are 'json', 'csv', 'raw'",
+        "CREATE SINK o WITH (connector = 'files', key = 'id', format = 'xml') AS SELECT id FROM orders",
+        "q:54: unknown format 'xml'; there are 'json', 'csv', 'avro', 'raw'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', watermark.idle-timeout = '1 s') AS SELECT id FROM orders",
