@@ -9,7 +9,7 @@
 #   KAFKA_OWNER  process id: when that process is gone, the broker is killed and KAFKA_DATA deleted
 #   KAFKA_PROPERTIES  file of broker settings that are added to its own, or replace them; nodes of one cluster share a KAFKA_CLUSTER_ID
 #   KAFKA_C2=1   all of Java's compiler: slower to start, what to measure throughput with;  KAFKA_HEAP (512m)
-# Everything binds to 127.0.0.1. Only the process in the pid file is ever ended.
+# Exit code 3: somebody else has one of the ports. Everything binds to 127.0.0.1. Only the process in the pid file is ever ended.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
@@ -24,6 +24,8 @@ READY_SECONDS_MAX=120
 STOP_SECONDS_MAX=30
 
 fail() { echo "kafka: $*" >&2; exit 1; }
+# A code of its own: another port mends it.
+taken() { echo "kafka: something else listens on port $1; choose another $2" >&2; exit 3; }
 
 # Prints the oldest Java of 17 or newer: the one that Debian's package brings, where there are several.
 find_java() {
@@ -113,11 +115,19 @@ broker_pid() {
   grep -q "kafka.Kafka" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
 }
 
-answers() { (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; }
+answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Whether it is the process that listens on the port of clients: somebody else may have been quicker.
+listens() {
+  local inode
+  inode=$(awk -v port="0100007F:$(printf %04X "$PORT")$" '$2 ~ port && $4 == "0A" { print $10; exit }' /proc/net/tcp /proc/net/tcp6)
+  [ -n "$inode" ] && [ -n "$(find "/proc/$1/fd" -lname "socket:\[$inode\]" 2>/dev/null)" ]
+}
 
 start() {
   broker_pid >/dev/null && fail "a broker with data in '$DATA' is running already (process $(broker_pid))"
-  answers && fail "something else listens on port $PORT; choose another KAFKA_PORT"
+  answers "$PORT" && taken "$PORT" KAFKA_PORT
+  answers "$CONTROLLER_PORT" && taken "$CONTROLLER_PORT" KAFKA_CONTROLLER_PORT
   install
   local java options=(-XX:+UseSerialGC -Xshare:auto -Xms64m "-Xmx${KAFKA_HEAP:-512m}" "-Dlog4j2.configurationFile=$JARS/log4j2.properties")
   java=$(find_java)
@@ -129,14 +139,21 @@ start() {
       --config "$DATA/server.properties" >"$LOG" 2>&1 || { cat "$LOG" >&2; fail "the storage could not be formatted"; }
   fi
   setsid "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.Kafka "$DATA/server.properties" >>"$LOG" 2>&1 </dev/null &
-  echo $! >"$PID_FILE"
+  local pid=$! deadline=$((SECONDS + READY_SECONDS_MAX))
+  echo "$pid" >"$PID_FILE"
   if [ -n "${KAFKA_OWNER:-}" ]; then watch_owner </dev/null >/dev/null 2>&1 & fi
-  local deadline=$((SECONDS + READY_SECONDS_MAX))
-  until answers; do
-    [ -d "/proc/$(cat "$PID_FILE")" ] || { tail -n 20 "$LOG" >&2; fail "the broker ended while it started"; }
+  until listens "$pid"; do
+    [ -d "/proc/$pid" ] || ended_early
     [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$LOG" >&2; fail "the broker did not answer within $READY_SECONDS_MAX s"; }
     sleep 0.1
   done
+}
+
+ended_early() {
+  tail -n 20 "$LOG" >&2
+  answers "$PORT" && taken "$PORT" KAFKA_PORT
+  answers "$CONTROLLER_PORT" && taken "$CONTROLLER_PORT" KAFKA_CONTROLLER_PORT
+  fail "the broker ended while it started"
 }
 
 # One for a folder, however often its broker is started.

@@ -135,7 +135,7 @@ pub fn run(settings: &Settings) -> Result<Figures> {
 
 fn with_kafka(inputs: &Inputs, settings: &Settings, written: &[OutputRecords]) -> Result<Costs> {
     let folder = tempfile::tempdir()?;
-    let broker = Broker::start(&settings.root, folder.path().join("kafka"))?;
+    let broker = Broker::start(&folder.path().join("kafka"))?;
     kafka::fill(inputs, &broker)?;
     let mut best = kafka::run(inputs, &broker, written)?;
     for _ in 1..settings.repeats {

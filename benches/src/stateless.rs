@@ -61,7 +61,7 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     let tidemill = work.path().join("tidemill");
     std::fs::copy(&settings.tidemill, &tidemill).context("cannot copy the 'tidemill' binary")?;
     say("starting Kafka");
-    let broker = Broker::start(&settings.root, work.path().join("kafka"))?;
+    let broker = Broker::start(&work.path().join("kafka"))?;
     say(&format!("writing {} events", settings.events));
     let written = payments::write(
         &broker.bootstrap(),

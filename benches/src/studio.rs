@@ -76,7 +76,7 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
         .tempdir()?;
     let binaries = settings.binaries.copied_to(work.path())?;
     say("starting Kafka");
-    let broker = Broker::start(&settings.root, work.path().join("kafka"))?;
+    let broker = Broker::start(&work.path().join("kafka"))?;
     let launch = Launch {
         binaries,
         root: settings.root.clone(),

@@ -55,7 +55,7 @@ fn run(turn: &mut Turn, settings: &Settings, say: &mut dyn FnMut(&str)) -> Resul
     let work = tempfile::Builder::new()
         .prefix("tidemill-bench.")
         .tempdir()?;
-    let broker = Broker::start(&settings.root, work.path().join("kafka"))?;
+    let broker = Broker::start(&work.path().join("kafka"))?;
     let bootstrap = broker.bootstrap();
     generate(settings, work.path(), &bootstrap)?;
     let spec = |name| TopicSpec {

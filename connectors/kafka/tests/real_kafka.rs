@@ -8,7 +8,6 @@
 mod broker;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -607,7 +606,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
     committer.fence().unwrap();
     committer.commit(&[epoch(1, 1, 0..10)]).unwrap();
 
-    broker.script("kill");
+    broker.script("kill").unwrap();
     let mut batches = Vec::new();
     source
         .poll(Duration::from_millis(100), MEGABYTE, &mut batches)
@@ -638,7 +637,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
             settle(&mut *committer);
             committer.read_journal(Epoch(0)).unwrap().len()
         });
-        broker.script("start");
+        broker.script("start").unwrap();
         assert_eq!(commit.join().unwrap(), 2);
     });
     assert_eq!(epochs(&broker, "out"), [1, 2]);
@@ -650,7 +649,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_nothing_but_time() {
         read_until(&mut *source, &[(0, 1)]),
         [(0, 0, b"after".to_vec())]
     );
-    broker.script("stop");
+    broker.script("stop").unwrap();
 }
 
 #[test]
@@ -669,13 +668,13 @@ fn a_commit_that_was_answered_is_there_once_although_the_broker_dies_before_its_
         let mut owner = committer(&broker, "markers", &sinks, &[]);
         owner.fence().unwrap();
         owner.commit(&[epoch(before, 3, 0..200)]).unwrap();
-        let process = fs::read_to_string(broker.data.join("broker.pid")).unwrap();
+        let process = broker.process().unwrap().to_string();
         owner.commit(&[epoch(last, 3, 0..200)]).unwrap();
         // Within a millisecond or two; the script takes longer.
-        let killed = Command::new("kill").args(["-9", process.trim()]).status();
+        let killed = Command::new("kill").args(["-9", &process]).status();
         assert!(killed.unwrap().success());
-        broker.script("stop");
-        broker.script("start");
+        broker.script("stop").unwrap();
+        broker.script("start").unwrap();
         if owner_dies {
             owner = committer(&broker, "markers", &sinks, &[]);
             while let Err(error) = owner.fence() {

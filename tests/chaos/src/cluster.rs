@@ -5,12 +5,13 @@
 //! brokers through the proxies alone. All brokers are killed when the value goes; should this process be killed, the
 //! script's own watch does it.
 
-use std::fs::{self, File};
-use std::net::TcpListener;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+use tidemill_tests_broker::ports::{Start, on_free_ports};
+use tidemill_tests_broker::{Error, script};
 
 /// How many brokers there are.
 pub const NODES: usize = 3;
@@ -28,7 +29,6 @@ struct Node {
 
 /// The brokers.
 pub struct Cluster {
-    script: PathBuf,
     nodes: Vec<Node>,
 }
 
@@ -38,8 +38,18 @@ impl Cluster {
     ///
     /// # Errors
     /// If one does not start; the script's words are in the message.
-    pub fn start(root: &Path, folder: &Path, advertised: [u16; NODES]) -> Result<Self> {
-        let ports = free_ports(3 * NODES)?;
+    pub fn start(folder: &Path, advertised: [u16; NODES]) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let started = on_free_ports(3 * NODES, |ports| {
+            let cluster = Self::configure(folder, advertised, ports);
+            let cluster = cluster.map_err(|error| Start::Failed(Error::from(error)))?;
+            cluster.start_all()?;
+            Ok(cluster)
+        });
+        Ok(started?)
+    }
+
+    fn configure(folder: &Path, advertised: [u16; NODES], ports: &[u16]) -> io::Result<Self> {
         let mut nodes = Vec::new();
         for (number, ports) in (1..=NODES).zip(ports.chunks(3)) {
             nodes.push(Node {
@@ -50,28 +60,29 @@ impl Cluster {
                 controller_port: ports[2],
             });
         }
-        fs::create_dir_all(folder)?;
         for (number, (node, advertised)) in nodes.iter().zip(advertised).enumerate() {
             let text = properties(number + 1, &nodes, node, advertised);
             fs::write(&node.properties, text)?;
         }
-        let cluster = Self {
-            script: root.join("scripts/kafka.sh"),
-            nodes,
-        };
-        // None of them answers before most of them are there.
+        Ok(Self { nodes })
+    }
+
+    /// All at once: none of them answers before most of them are there.
+    fn start_all(&self) -> Result<(), Start<Error>> {
         std::thread::scope(|scope| {
             let starts: Vec<_> = (0..NODES)
-                .map(|node| {
-                    let cluster = &cluster;
-                    scope.spawn(move || cluster.run(node, "start"))
-                })
+                .map(|node| scope.spawn(move || self.run(node, "start")))
                 .collect();
-            starts
+            let outcomes: Vec<_> = starts
                 .into_iter()
-                .try_for_each(|start| start.join().expect("running a script does not panic"))
-        })?;
-        Ok(cluster)
+                .map(|start| start.join().expect("running a script does not panic"))
+                .collect();
+            // One that has no port keeps the others waiting until they give up.
+            let (taken, others): (Vec<_>, Vec<_>) = outcomes
+                .into_iter()
+                .partition(|outcome| matches!(outcome, Err(Start::PortTaken(_))));
+            taken.into_iter().chain(others).collect()
+        })
     }
 
     /// Where the tools find it, past the proxies.
@@ -96,7 +107,7 @@ impl Cluster {
     /// # Errors
     /// If it did not run.
     pub fn kill(&self, node: usize) -> Result<()> {
-        self.run(node, "kill")
+        self.told(node, "kill")
     }
 
     /// Starts a broker that was killed; returns when it answers.
@@ -104,7 +115,7 @@ impl Cluster {
     /// # Errors
     /// If it does not.
     pub fn restart(&self, node: usize) -> Result<()> {
-        self.run(node, "start")
+        self.told(node, "start")
     }
 
     /// Copies the brokers' logs, which go with their data.
@@ -116,32 +127,24 @@ impl Cluster {
         }
     }
 
-    fn run(&self, node: usize, command: &str) -> Result<()> {
+    fn told(&self, node: usize, command: &str) -> Result<()> {
+        Ok(self.run(node, command).map_err(Start::into_error)?)
+    }
+
+    fn run(&self, node: usize, command: &str) -> Result<(), Start<Error>> {
         let node = &self.nodes[node];
-        let log = node.properties.with_extension(format!("{command}.log"));
-        // Not a pipe: the script's watch outlives it, and would keep a pipe open.
-        let output = File::create(&log)?;
-        let status = Command::new(&self.script)
-            .arg(command)
-            .env("KAFKA_DATA", &node.data)
-            .env("KAFKA_PORT", node.port.to_string())
-            .env("KAFKA_CONTROLLER_PORT", node.controller_port.to_string())
-            .env("KAFKA_PROPERTIES", &node.properties)
-            .env("KAFKA_CLUSTER_ID", "TidemillChaosCluster0w")
-            .env("KAFKA_OWNER", std::process::id().to_string())
-            .env("KAFKA_HEAP", "256m")
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .status()
-            .with_context(|| format!("cannot run '{}'", self.script.display()))?;
-        ensure!(
-            status.success(),
-            "'{} {command}' failed: {}",
-            self.script.display(),
-            fs::read_to_string(&log).unwrap_or_default()
-        );
-        Ok(())
+        let variables = [
+            ("KAFKA_DATA", node.data.clone().into()),
+            ("KAFKA_PORT", node.port.to_string().into()),
+            (
+                "KAFKA_CONTROLLER_PORT",
+                node.controller_port.to_string().into(),
+            ),
+            ("KAFKA_PROPERTIES", node.properties.clone().into()),
+            ("KAFKA_CLUSTER_ID", "TidemillChaosCluster0w".into()),
+            ("KAFKA_HEAP", "256m".into()),
+        ];
+        script(command, &variables)
     }
 }
 
@@ -152,17 +155,6 @@ impl Drop for Cluster {
             drop(self.kill(node));
         }
     }
-}
-
-/// Ports that nobody listens on, all different: each is held until all are chosen.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let listeners: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()?;
-    let ports = listeners
-        .iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()));
-    Ok(ports.collect::<Result<_, _>>()?)
 }
 
 /// What a broker of three has otherwise than one alone.

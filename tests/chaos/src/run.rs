@@ -96,7 +96,7 @@ fn build(settings: &Settings, folder: PathBuf, disks: &mut Disks) -> Result<Worl
     news.say("three brokers start");
     let proxies: Vec<_> = (0..NODES).map(|_| Proxy::bind()).collect::<Result<_>>()?;
     let advertised = [proxies[0].port(), proxies[1].port(), proxies[2].port()];
-    let cluster = Cluster::start(&settings.root, &folder.join("kafka"), advertised)?;
+    let cluster = Cluster::start(&folder.join("kafka"), advertised)?;
     let scissors = Arc::new(Scissors::default());
     for (node, proxy) in proxies.into_iter().enumerate() {
         proxy.forward(cluster.client_port(node), &scissors);

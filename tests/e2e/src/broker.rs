@@ -1,6 +1,5 @@
-//! A real broker of a test, started by `scripts/kafka.sh`, which also ends it when the test process is gone.
+//! A real broker of a test, with what jobs read and write there. It is ended when the test process is gone.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,10 +11,7 @@ use crate::binaries::{in_clone, scratch};
 const LARGE: (&str, &str) = ("max.message.bytes", "16842752");
 
 /// A broker with its own data and ports.
-pub struct Broker {
-    data: PathBuf,
-    ports: [u16; 2],
-}
+pub struct Broker(tidemill_tests_broker::Broker);
 
 /// A committed record: key, value (none is a tombstone), and the epoch that wrote it.
 pub type Record = (String, Option<String>, u64);
@@ -25,36 +21,17 @@ impl Broker {
     pub fn start(name: &str) -> Self {
         require("kafka-*/complete", "kafka");
         let data = scratch().join(format!("{name}-{}", std::process::id()));
-        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let ports = listeners
-            .each_ref()
-            .map(|listener| listener.local_addr().unwrap().port());
-        drop(listeners);
-        let broker = Self { data, ports };
-        broker.script("start");
-        broker
+        Self(tidemill_tests_broker::Broker::start(&data, &[]).unwrap())
     }
 
     /// Runs `scripts/kafka.sh` for this broker.
     pub fn script(&self, command: &str) {
-        let output = Command::new(in_clone("scripts/kafka.sh"))
-            .arg(command)
-            .env("KAFKA_DATA", &self.data)
-            .env("KAFKA_PORT", self.ports[0].to_string())
-            .env("KAFKA_CONTROLLER_PORT", self.ports[1].to_string())
-            .env("KAFKA_OWNER", std::process::id().to_string())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        self.0.script(command).unwrap();
     }
 
     /// Where clients find it.
     pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.ports[0])
+        self.0.bootstrap()
     }
 
     /// Creates a topic that takes records of 10 MB.

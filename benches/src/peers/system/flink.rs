@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tidemill_tests_broker::ports::free_ports;
 
-use super::{Place, Process, System, free_ports};
+use super::{Place, Process, System};
 
 /// How long the job manager may take to answer a question.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -23,7 +24,8 @@ pub struct Flink {
 
 impl Flink {
     pub fn start(place: &Place, state: &'static str) -> Result<Self> {
-        let ports = free_ports::<2>()?;
+        let ports = free_ports(2)?;
+        let ports = [ports[0], ports[1]];
         let mut job_manager = launch(place, state, ports, "jobmanager")?;
         place.wait_for("Flink's job manager answered", || {
             job_manager.check()?;

@@ -1,0 +1,116 @@
+//! Real brokers for tests and benches: `scripts/kafka.sh` run with free ports, and with other ones where somebody was quicker.
+//!
+//! *Promises* that a start fails only for a reason that other ports would not mend. *Does not* know Kafka's protocol, nor any connector: those
+//! that test one use it.
+
+pub mod ports;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ports::{Start, on_free_ports};
+
+/// The script's exit code where somebody else listens on a port that the broker was to have.
+const EXIT_PORT_TAKEN: i32 = 3;
+
+/// Why the script did not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be run, or there was no port.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Its own words.
+    #[error("'kafka.sh {command}' failed: {words}")]
+    Script {
+        /// What it was told to do.
+        command: String,
+        /// What it said.
+        words: String,
+    },
+}
+
+/// Runs `scripts/kafka.sh` with variables of its environment. All that it says stands in the error.
+///
+/// # Errors
+/// If it fails; [`Start::PortTaken`] if somebody else has a port.
+pub fn script(command: &str, variables: &[(&str, OsString)]) -> Result<(), Start<Error>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/kafka.sh");
+    let output = Command::new(path)
+        .arg(command)
+        .env("KAFKA_OWNER", std::process::id().to_string())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Start::Failed(error.into()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let error = Error::Script {
+        command: command.to_owned(),
+        words: String::from_utf8_lossy(&output.stderr).into_owned(),
+    };
+    Err(match output.status.code() {
+        Some(EXIT_PORT_TAKEN) => Start::PortTaken(error),
+        _ => Start::Failed(error),
+    })
+}
+
+/// One broker with its own data and ports. The script ends it when this process is gone.
+#[derive(Debug)]
+pub struct Broker {
+    data: PathBuf,
+    variables: Vec<(&'static str, OsString)>,
+    port: u16,
+}
+
+impl Broker {
+    /// Starts a broker whose data lies in `data`; returns when it answers. `variables` are the script's: see there.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(data: &Path, variables: &[(&'static str, &str)]) -> Result<Self, Error> {
+        on_free_ports(2, |ports| {
+            let mut variables: Vec<(&str, OsString)> = variables
+                .iter()
+                .map(|&(name, value)| (name, value.into()))
+                .collect();
+            variables.extend([
+                ("KAFKA_DATA", data.into()),
+                ("KAFKA_PORT", ports[0].to_string().into()),
+                ("KAFKA_CONTROLLER_PORT", ports[1].to_string().into()),
+            ]);
+            script("start", &variables)?;
+            Ok(Self {
+                data: data.to_owned(),
+                variables,
+                port: ports[0],
+            })
+        })
+    }
+
+    /// Runs the script for this broker.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn script(&self, command: &str) -> Result<(), Error> {
+        script(command, &self.variables).map_err(Start::into_error)
+    }
+
+    /// Where clients find it.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its process.
+    ///
+    /// # Errors
+    /// If it was ended by the script.
+    pub fn process(&self) -> Result<u32, Error> {
+        let text = std::fs::read_to_string(self.data.join("broker.pid"))?;
+        let parsed = text.trim().parse();
+        Ok(parsed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?)
+    }
+}
