@@ -24,8 +24,7 @@ pub const SUPPORTED: &str = "one of BOOLEAN, an integer, REAL, DOUBLE, DECIMAL(p
 
 /// A column of a batch.
 pub struct Cells<'a> {
-    /// Typed.
-    pub values: Values<'a>,
+    values: Values<'a>,
     nulls: Option<&'a NullBuffer>,
 }
 
@@ -131,12 +130,6 @@ impl<'a> Cells<'a> {
             }
         }
         true
-    }
-
-    /// True if the row has no value.
-    #[inline]
-    pub fn is_null(&self, row: usize) -> bool {
-        matches!(self.values, Values::Null) || self.nulls.is_some_and(|nulls| nulls.is_null(row))
     }
 
     /// Appends the value of a row as JSON.

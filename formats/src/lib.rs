@@ -45,7 +45,7 @@ pub fn all() -> Formats {
         Arc::new(Json),
         Arc::new(Csv),
         Arc::new(Avro),
-        Arc::new(Raw),
         Arc::new(Protobuf),
+        Arc::new(Raw),
     ])
 }

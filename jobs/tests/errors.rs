@@ -344,7 +344,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', format = 'xml', envelope = 'crud')",
-        "1:51: unknown format 'xml'; there are 'json', 'csv', 'avro', 'raw', 'protobuf'",
+        "1:51: unknown format 'xml'; there are 'json', 'csv', 'avro', 'protobuf', 'raw'",
     ),
     (
         "CREATE SOURCE s (a BIGINT, WATERMARK FOR a AS a - INTERVAL '5' SECOND) WITH (connector = 'x', envelope = 'crud')",
@@ -447,7 +447,7 @@ const SINKS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', format = 'xml') AS SELECT id FROM orders",
-        "q:54: unknown format 'xml'; there are 'json', 'csv', 'avro', 'raw'",
+        "q:54: unknown format 'xml'; there are 'json', 'csv', 'avro', 'protobuf', 'raw'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', watermark.idle-timeout = '1 s') AS SELECT id FROM orders",

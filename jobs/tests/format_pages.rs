@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_cast::display::array_value_to_string;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tidemill_jobs::Profile;
 use tidemill_types::RawRecords;
 use tidemill_types::format::{Clocks, Decoded};
@@ -63,6 +65,12 @@ fn examples() -> Vec<Example> {
     examples
 }
 
+/// What is no text, and so on no page: the descriptor set of the corpus.
+fn descriptors(name: &str) -> Vec<u8> {
+    let corpus = folder().join("../../formats/tests/corpus/protobuf");
+    std::fs::read(corpus.join(name)).expect("a file of the corpus")
+}
+
 /// The bytes of a text; of `hex: 0a ff` those that it names.
 fn bytes(text: &str) -> Vec<u8> {
     let Some(hex) = text.strip_prefix("hex:") else {
@@ -101,7 +109,11 @@ fn decode(example: &Example) -> Decoded {
         "{};\nCREATE STREAM every_event FROM {name};\nCREATE SINK o WITH (connector = 'files', topic = 'o') AS SELECT * FROM every_event;",
         example.source
     );
-    let environment = |name: &str| example.file.clone().filter(|_| name.starts_with("file:"));
+    let environment = |name: &str| match name.split_once(':')? {
+        ("file", _) => example.file.clone(),
+        ("base64", name) => Some(STANDARD.encode(descriptors(name))),
+        _ => None,
+    };
     let plan = common::plan("job", &sql, &Profile::default(), &environment);
     let plan = plan.unwrap_or_else(|error| panic!("{}: {error}\n{sql}", example.page));
     let source = &plan.sources[0];

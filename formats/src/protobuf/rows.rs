@@ -336,7 +336,7 @@ fn write_number(number: u32, value: i64, out: &mut Vec<u8>) {
 
 /// Appends a text, or whatever is a text without its quotes.
 fn write_text(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
-    match &cells.values {
+    match cells.values() {
         Values::Text(values) => out.extend_from_slice(values.value(row).as_bytes()),
         Values::LargeText(values) => out.extend_from_slice(values.value(row).as_bytes()),
         Values::TextView(values) => out.extend_from_slice(values.value(row).as_bytes()),
@@ -347,7 +347,7 @@ fn write_text(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
 }
 
 fn write_bytes(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
-    match &cells.values {
+    match cells.values() {
         Values::Bytes(values) => out.extend_from_slice(values.value(row)),
         Values::Uuid(values) => out.extend_from_slice(values.value(row)),
         _ => write_text(cells, row, out),
@@ -356,7 +356,7 @@ fn write_bytes(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
 
 /// Appends a date; nothing if it is beyond the calendar, as in every format.
 fn write_day(number: u32, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
-    let Values::Date(values) = &cells.values else {
+    let Values::Date(values) = cells.values() else {
         return;
     };
     if let Some(date) = NaiveDate::from_epoch_days(values.value(row)) {
@@ -372,7 +372,7 @@ fn write_day(number: u32, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
 /// Every whole number; one of 64 bits without sign by its bits.
 #[inline]
 fn integer(cells: &Cells<'_>, row: usize) -> i64 {
-    match &cells.values {
+    match cells.values() {
         Values::Boolean(values) => i64::from(values.value(row)),
         Values::Int8(values) => i64::from(values.value(row)),
         Values::Int16(values) => i64::from(values.value(row)),
@@ -388,14 +388,14 @@ fn integer(cells: &Cells<'_>, row: usize) -> i64 {
 }
 
 fn float(cells: &Cells<'_>, row: usize) -> f32 {
-    match &cells.values {
+    match cells.values() {
         Values::Float32(values) => values.value(row),
         _ => 0.0,
     }
 }
 
 fn double(cells: &Cells<'_>, row: usize) -> f64 {
-    match &cells.values {
+    match cells.values() {
         Values::Float64(values) => values.value(row),
         Values::Float32(values) => f64::from(values.value(row)),
         _ => 0.0,

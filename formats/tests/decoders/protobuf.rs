@@ -2,7 +2,6 @@
 
 mod corpus;
 mod events;
-mod page;
 mod random;
 mod writing;
 
