@@ -12,6 +12,7 @@
 
 pub mod journals;
 pub mod owners;
+pub mod registries;
 pub mod sources;
 mod steps;
 

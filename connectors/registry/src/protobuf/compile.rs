@@ -1,0 +1,95 @@
+//! Texts to descriptors.
+
+use prost_reflect::FileDescriptor;
+use protox::Compiler;
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use tidemill_connectors_api::Error;
+
+use crate::{Whole, invalid};
+
+/// What the schema's own text is called: nothing can import it.
+const MAIN: &str = "tidemill.main.proto";
+/// How deep a text may nest: the compiler goes as deep.
+const NESTED_MAX: usize = 64;
+/// A file that Confluent's registries have built in, in the part that schemas use: options of fields and messages.
+const CONFLUENT_META: &str = r#"
+syntax = "proto3";
+package confluent;
+import "google/protobuf/descriptor.proto";
+message Meta { string doc = 1; map<string, string> params = 2; repeated string tags = 3; }
+extend google.protobuf.FileOptions { Meta file_meta = 1088; }
+extend google.protobuf.MessageOptions { Meta message_meta = 1088; }
+extend google.protobuf.FieldOptions { Meta field_meta = 1088; }
+extend google.protobuf.EnumOptions { Meta enum_meta = 1088; }
+extend google.protobuf.EnumValueOptions { Meta enum_value_meta = 1088; }
+"#;
+/// Another one.
+const CONFLUENT_DECIMAL: &str = r#"
+syntax = "proto3";
+package confluent.type;
+message Decimal { bytes value = 1; uint32 precision = 2; int32 scale = 3; }
+"#;
+
+/// Compiles the schema's text.
+pub fn file(whole: &Whole) -> Result<FileDescriptor, Error> {
+    let no_schema = |why: String| invalid(format!("the text is no Protobuf schema: {why}"));
+    for text in texts(whole) {
+        check_nesting(text).map_err(no_schema)?;
+    }
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(Texts(whole.clone()));
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true);
+    let compiled = compiler
+        .open_file(MAIN)
+        .map(|compiler| compiler.descriptor_pool().get_file_by_name(MAIN))
+        .map_err(|error| no_schema(said(&error)))?;
+    compiled.ok_or_else(|| no_schema("it declares nothing".to_owned()))
+}
+
+/// What the compiler says, in one line, and without the name that only we gave the file.
+fn said(error: &protox::Error) -> String {
+    let said = error.to_string().replace(MAIN, "it");
+    said.lines().collect::<Vec<_>>().join("; ")
+}
+
+fn texts(whole: &Whole) -> impl Iterator<Item = &str> {
+    let references = whole.references.iter().map(|named| &*named.schema.text);
+    [&*whole.schema.text].into_iter().chain(references)
+}
+
+/// Refuses what is nested so deep that the compiler could run out of its stack.
+fn check_nesting(text: &str) -> Result<(), String> {
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > NESTED_MAX {
+            return Err(format!("it is nested over {NESTED_MAX} deep"));
+        }
+    }
+    Ok(())
+}
+
+/// The texts of a schema and of its references, by the names that they are imported by.
+struct Texts(Whole);
+
+impl FileResolver for Texts {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        let references = &self.0.references;
+        let text = match name {
+            MAIN => &*self.0.schema.text,
+            _ => match references.iter().find(|named| named.name == name) {
+                Some(named) => &*named.schema.text,
+                None if name == "confluent/meta.proto" => CONFLUENT_META,
+                None if name == "confluent/type/decimal.proto" => CONFLUENT_DECIMAL,
+                None => return Err(protox::Error::file_not_found(name)),
+            },
+        };
+        File::from_source(name, text)
+    }
+}
