@@ -6,6 +6,9 @@
 //! Does not promise to check JSON Schemas for compatibility: only a registry does.
 
 pub mod compatibility;
+pub mod confluent;
+pub mod guard;
+pub mod options;
 
 mod avro;
 mod disk;
@@ -17,6 +20,7 @@ use tidemill_connectors_api::registry::{NamedSchema, Registry, Schema, with_refe
 use tidemill_types::ErrorKind;
 
 pub use compatibility::diff;
+pub use confluent::Confluent;
 pub use folder::Folder;
 
 /// A schema with all that it refers to, which is what it takes to understand it.
