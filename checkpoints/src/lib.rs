@@ -16,7 +16,7 @@ pub mod recovery;
 pub mod state_dir;
 pub mod store;
 
-pub use dead_letter_file::DeadLetterFile;
+pub use dead_letter_file::{DeadLetterFile, Kept, Missing};
 pub use error::Error;
 pub use journal::{Claim, DataTimes, Incarnations, Journal, Positions, Record};
 pub use manifest::{FileEntry, Manifest};

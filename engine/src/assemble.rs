@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use tidemill_connectors_api::SourceOffset;
-use tidemill_types::{DeadLetter, OutputRecords};
+use tidemill_types::OutputRecords;
 
 use crate::committing::{CompleteEpoch, SinkOutput};
 
 /// An admitted epoch.
 struct Pending {
     outputs: Vec<SinkOutput>,
-    dead_letters: Vec<DeadLetter>,
+    dead_letters: Vec<RecordBatch>,
     decoded: Vec<(i64, u64)>,
     journal: Vec<u8>,
     source_offsets: Vec<SourceOffset>,
@@ -74,9 +75,9 @@ impl InFlight {
     }
 
     /// A worker has dead letters to keep.
-    pub fn dead_letters(&mut self, epoch: u64, letters: Vec<DeadLetter>) {
+    pub fn dead_letters(&mut self, epoch: u64, rows: RecordBatch) {
         if let Some(pending) = self.pending.get_mut(&epoch) {
-            pending.dead_letters.extend(letters);
+            pending.dead_letters.push(rows);
         }
     }
 

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arrow_array::RecordBatch;
 use tidemill_checkpoints::{DeadLetterFile, Journal, ownership};
 use tidemill_connectors_api::{Committer, EpochOutput, SourceOffset};
-use tidemill_types::{DeadLetter, Epoch, ErrorKind, OutputRecords};
+use tidemill_operators::ledger::ledger_letters;
+use tidemill_types::{Epoch, ErrorKind, OutputRecords};
 
 use crate::{Clock, Error, Status};
 
@@ -28,8 +30,8 @@ pub struct CompleteEpoch {
     pub epoch: u64,
     /// Per sink, what the workers wrote.
     pub outputs: Vec<SinkOutput>,
-    /// What is to be kept beside the state, a line of JSON each.
-    pub dead_letters: Vec<DeadLetter>,
+    /// What is to be kept beside the state, as rows of the ledger.
+    pub dead_letters: Vec<RecordBatch>,
     /// Per sink, whether records have keys (their order is by key, else by value).
     pub keyed: Arc<Vec<bool>>,
     /// The journal record.
@@ -224,23 +226,15 @@ impl Commits {
             return None;
         }
         let count = self.waiting.len().min(GROUP_MAX);
-        self.waiting
-            .range(..count)
-            .for_each(|epoch| self.keep_dead_letters(epoch));
+        for epoch in self.waiting.range(..count) {
+            keep_dead_letters(&mut self.dead_letters, epoch);
+        }
         let epochs = self.waiting.drain(..count);
         Some(Group::new(
             epochs,
             self.status.sinks.len(),
             self.clock.now(),
         ))
-    }
-
-    /// Before the commit: should the process die in between, they stand there although their epoch comes once more.
-    fn keep_dead_letters(&self, epoch: &CompleteEpoch) {
-        let letters = &epoch.dead_letters;
-        if let Err(error) = self.dead_letters.append(Epoch(epoch.epoch), letters) {
-            tracing::error!(epoch = epoch.epoch, %error, "dead letters could not be kept beside the state; they are only counted");
-        }
     }
 
     /// Tells the committer that nothing before the oldest checkpoint is needed. Right after a commit, which proves that this run is the owner:
@@ -344,6 +338,14 @@ impl Commits {
         }
         self.status.epoch.store(group.newest, Ordering::Relaxed);
         Step::Committed(group.newest)
+    }
+}
+
+/// Before the commit: should the process die in between, they stand there although their epoch comes once more.
+fn keep_dead_letters(file: &mut DeadLetterFile, epoch: &CompleteEpoch) {
+    let letters = epoch.dead_letters.iter().filter_map(ledger_letters);
+    if let Err(error) = file.append(Epoch(epoch.epoch), letters.flatten()) {
+        tracing::error!(epoch = epoch.epoch, %error, "dead letters could not be kept beside the state; they are only counted");
     }
 }
 

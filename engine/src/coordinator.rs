@@ -167,7 +167,7 @@ impl Coordinator {
                 partition,
                 records,
             } => self.admission.output(epoch, sink, partition, records),
-            Event::DeadLetters { epoch, letters } => self.admission.dead_letters(epoch, letters),
+            Event::DeadLetters { epoch, rows } => self.admission.dead_letters(epoch, rows),
             Event::Decoded {
                 epoch,
                 time_ms,

@@ -1,8 +1,9 @@
 //! What the threads of a run tell the coordinator, and what it tells the workers.
 
+use arrow_array::RecordBatch;
 use tidemill_operators::Tick;
 use tidemill_operators::decode::RawBatch;
-use tidemill_types::{DeadLetter, OutputRecords};
+use tidemill_types::OutputRecords;
 
 use crate::Error;
 
@@ -45,8 +46,8 @@ pub enum Event {
     DeadLetters {
         /// The epoch.
         epoch: u64,
-        /// They.
-        letters: Vec<DeadLetter>,
+        /// They, as rows of the ledger: as letters they would take several times the memory.
+        rows: RecordBatch,
     },
     /// Some of an epoch's events, for freshness: middle of the range of their own times, and how many.
     Decoded {

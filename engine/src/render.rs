@@ -16,9 +16,10 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use crossbeam_channel::Sender;
 use datafusion_expr::Expr;
-use tidemill_jobs::plan::{self, FormatPlan, JobPlan, Node, NodeId, NodeOp};
+use tidemill_jobs::plan::{FormatPlan, JobPlan, Node, NodeId, NodeOp};
 use tidemill_operators::arrange::Arrangement;
 use tidemill_operators::decode::RawBatch;
+use tidemill_operators::ledger::Ledger;
 use tidemill_operators::stateless::{Computed, stateless};
 use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::{
@@ -80,7 +81,7 @@ pub fn render<'scope>(scope: Scope<'scope, u64>, context: &Context<'_>) -> Resul
         context,
         scope,
         ticks,
-        ledger: plan::ledger_schema(),
+        ledger: Ledger::of(&context.plan.hash()),
         watermarks: HashMap::new(),
         streams: HashMap::new(),
         late: HashMap::new(),
@@ -132,7 +133,7 @@ struct Renderer<'a, 'scope> {
     context: &'a Context<'a>,
     scope: Scope<'scope, u64>,
     ticks: Ticks<'scope>,
-    ledger: SchemaRef,
+    ledger: Ledger,
     /// Ticks with the watermark, by source.
     watermarks: HashMap<usize, Ticks<'scope>>,
     streams: HashMap<NodeId, Changes<'scope>>,
@@ -333,12 +334,10 @@ impl<'scope> Renderer<'_, 'scope> {
     where
         F: FnMut(&arrow_array::RecordBatch) -> Result<Computed, arrow_schema::ArrowError> + 'static,
     {
-        let context = self.context;
         let (output, dead) = stateless(
             self.streams[&input].clone(),
             &node.name,
             self.uncomputed(),
-            context.failure.clone(),
             compute,
         );
         self.dead.push(dead);

@@ -277,7 +277,8 @@ fn sources(
                 job: &plan.name,
                 name: &source.name,
                 options: &source.options,
-                headers: source.reads_headers,
+                // A dead letter has them, whoever reads them besides.
+                headers: true,
             })?)
         })
         .collect()

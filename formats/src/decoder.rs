@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
+use tidemill_types::dead_letter::{Header, Stage};
 use tidemill_types::format::{self, Clocks, ColumnOrigin, Decoded, Error, SourceSpec};
 use tidemill_types::system_columns::{self, OP_DELETE};
 use tidemill_types::{DeadLetter, RawRecord, RawRecords};
@@ -179,6 +180,26 @@ impl<E: Encoding> Decoder<E> {
     }
 }
 
+/// The record with all that it had; by which plan and source it was read the decoder does not know.
+fn letter(topic: &str, partition: u32, record: &RawRecord<'_>, reason: String) -> DeadLetter {
+    let header = |(name, value): (&[u8], Option<&[u8]>)| Header {
+        name: String::from_utf8_lossy(name).into_owned(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    DeadLetter {
+        stage: Stage::Decode,
+        topic: topic.to_owned(),
+        partition,
+        offset: record.offset,
+        reason,
+        timestamp_ms: record.timestamp_ms,
+        key: record.key.map(<[u8]>::to_vec),
+        headers: record.headers.into_iter().map(header).collect(),
+        bytes: record.value.map(<[u8]>::to_vec),
+        ..DeadLetter::default()
+    }
+}
+
 impl<E: Encoding> format::Decoder for Decoder<E> {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -202,13 +223,9 @@ impl<E: Encoding> format::Decoder for Decoder<E> {
             match self.decode_record(&schema, record, position, &mut values, &mut keys) {
                 Ok(true) => {}
                 Ok(false) => ignored += 1,
-                Err(reason) => dead_letters.push(DeadLetter {
-                    topic: self.topic.clone(),
-                    partition: records.partition,
-                    offset: record.offset,
-                    reason,
-                    bytes: record.value.unwrap_or_default().to_vec(),
-                }),
+                Err(reason) => {
+                    dead_letters.push(letter(&self.topic, records.partition, &record, reason));
+                }
             }
         }
         let (time_max, event_time) = (self.rows.time_max, self.rows.event_time);

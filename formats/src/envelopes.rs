@@ -24,7 +24,6 @@ pub static PLAIN: Envelope = Envelope {
     deletes: Deletes::Never,
     contents: Contents::Rows,
     needs_key: false,
-    reads_headers: false,
 };
 
 /// Every record is the state of its key; one without a value deletes it.
@@ -35,7 +34,6 @@ pub static UPSERT: Envelope = Envelope {
     deletes: Deletes::With(&[]),
     contents: Contents::States,
     needs_key: true,
-    reads_headers: false,
 };
 
 /// What a record does.

@@ -41,8 +41,6 @@ pub struct SourcePlan {
     /// Whether the record's time travels along (`__time`), for deduplication and for tables without a version, and its bytes (`__bytes`), for
     /// the late ledger or the dead letters.
     pub kept: Kept,
-    /// True if a column or the envelope reads the records' headers.
-    pub reads_headers: bool,
     /// The watermark, if declared.
     pub watermark: Option<WatermarkPlan>,
     /// The connector's options, a profile's overrides applied.
@@ -369,17 +367,4 @@ pub struct SinkPlan {
     pub shares_keys: bool,
     /// The connector's options, a profile's overrides applied.
     pub options: Options,
-}
-
-/// The columns of the dead letters and of the late ledger: `topic`, `partition`, `offset`, `reason`, `bytes`.
-#[must_use]
-pub fn ledger_schema() -> SchemaRef {
-    use arrow_schema::Field;
-    std::sync::Arc::new(Schema::new(vec![
-        Field::new("topic", DataType::Utf8, false),
-        Field::new("partition", DataType::UInt32, false),
-        Field::new("offset", DataType::Int64, false),
-        Field::new("reason", DataType::Utf8, false),
-        Field::new("bytes", DataType::Binary, false),
-    ]))
 }

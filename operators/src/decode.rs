@@ -2,7 +2,6 @@
 //!
 //! Every record ends as exactly one of: a row, a record that changes nothing (counted), a dead letter.
 
-use arrow_schema::SchemaRef;
 use tidemill_types::format::{self, Clocks, Decoder, TimeRange};
 use tidemill_types::{ChangeBatch, RawRecords};
 use timely::container::CapacityContainerBuilder;
@@ -10,12 +9,11 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use crate::error::Context;
-use crate::ledger::ledger_rows;
+use crate::ledger::Ledger;
 use crate::packet::Origin;
 use crate::shell::Batches;
 use crate::watermark::Fact;
-use crate::{Changes, Counter, Failure, Packet};
+use crate::{Changes, Counter, Packet};
 
 /// Raw records of one partition in one epoch.
 #[derive(Debug, Clone, Default)]
@@ -86,8 +84,8 @@ pub struct Settings {
     pub name: String,
     /// Bytes to columns.
     pub decoder: Box<dyn Decoder>,
-    /// Columns of the dead letters.
-    pub ledger: SchemaRef,
+    /// What the dead letters have in common.
+    pub ledger: Ledger,
     /// What is counted.
     pub counters: DecodeCounters,
     /// Who is told.
@@ -105,11 +103,7 @@ pub struct Decoded<'scope> {
 }
 
 /// Decodes every batch as it comes; an epoch's records need no order here.
-pub fn decode<'scope>(
-    input: Batches<'scope, RawBatch>,
-    settings: Settings,
-    failure: Failure,
-) -> Decoded<'scope> {
+pub fn decode<'scope>(input: Batches<'scope, RawBatch>, settings: Settings) -> Decoded<'scope> {
     let Settings {
         name,
         mut decoder,
@@ -134,7 +128,7 @@ pub fn decode<'scope>(
                     if let Some(fact) = raw.fact() {
                         facts.session(&capability).give(fact);
                     }
-                    let decoded = decoder.decode(&raw.records, raw.clocks);
+                    let mut decoded = decoder.decode(&raw.records, raw.clocks);
                     counters.count(&decoded);
                     if let Some(range) = decoded.event_time {
                         let epoch = *capability.least().expect("a message carries its epoch");
@@ -148,12 +142,11 @@ pub fn decode<'scope>(
                         });
                     }
                     if !decoded.dead_letters.is_empty() {
-                        match ledger_rows(&ledger, &decoded.dead_letters).of(&name) {
-                            Ok(batch) => dead
-                                .session(&capability)
-                                .give(Packet::from(ChangeBatch::inserts(batch))),
-                            Err(error) => failure.report(error),
+                        for letter in &mut decoded.dead_letters {
+                            letter.source.clone_from(&name);
                         }
+                        let letters = ChangeBatch::inserts(ledger.rows(&decoded.dead_letters));
+                        dead.session(&capability).give(Packet::from(letters));
                     }
                     if let Some(time_max_ms) = decoded.time_max {
                         facts.session(&capability).give(Fact::Time {

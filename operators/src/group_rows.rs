@@ -104,7 +104,7 @@ impl GroupRows {
         debug_assert_eq!(rows.num_rows() + beyond.len(), fits.len(), "no row twice");
         Ok((
             ChangeBatch::new(rows, diffs),
-            self.uncomputed.rows(&letters)?,
+            self.uncomputed.rows(&letters),
         ))
     }
 }

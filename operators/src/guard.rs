@@ -12,10 +12,11 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
+use tidemill_types::dead_letter::Stage;
 use tidemill_types::{ChangeBatch, DeadLetter, system_columns};
 
 use crate::error::Context;
-use crate::ledger::ledger_rows;
+use crate::ledger::Ledger;
 use crate::uncomputed::in_words;
 use crate::{Counter, Error, columns};
 
@@ -32,8 +33,8 @@ pub struct Settings {
     pub key: Vec<String>,
     /// The version column, if a delete may lack it.
     pub version: Option<String>,
-    /// Columns of the dead letters.
-    pub ledger: SchemaRef,
+    /// What the dead letters have in common.
+    pub ledger: Ledger,
 }
 
 /// The logic of one worker's part of a guard.
@@ -101,8 +102,7 @@ impl Guard {
             return Ok(ChangeBatch::inserts(kept));
         }
         self.dead_letters.add(letters.len() as u64);
-        let letters = ledger_rows(&self.settings.ledger, &letters).of(name)?;
-        dead.push(ChangeBatch::inserts(letters));
+        dead.push(ChangeBatch::inserts(self.settings.ledger.rows(&letters)));
         let passes = reasons.iter().map(|reason| Some(reason.is_none()));
         let passed = filter_record_batch(&kept, &passes.collect::<BooleanArray>()).of(name)?;
         Ok(ChangeBatch::inserts(passed))
@@ -138,11 +138,14 @@ impl Guard {
             .bytes
             .map(|column| rows.column(column).as_binary::<i32>().value(row).to_vec());
         DeadLetter {
+            stage: Stage::Table,
+            source: self.settings.table.clone(),
             topic: self.settings.topic.clone(),
             partition: columns::partitions(rows.column(self.partition))[row],
             offset: columns::offsets(rows.column(self.offset))[row],
             reason,
-            bytes: record.unwrap_or_else(|| in_words(rows, row).into_bytes()),
+            bytes: Some(record.unwrap_or_else(|| in_words(rows, row).into_bytes())),
+            ..DeadLetter::default()
         }
     }
 }

@@ -12,11 +12,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::SchemaRef;
 use tidemill_state::Change;
+use tidemill_types::dead_letter::Stage;
 use tidemill_types::{ChangeBatch, DeadLetter, Row, key_group, system_columns};
 
 use crate::error::Context;
 use crate::keyed::{BATCH_ROWS, KeyedLayout, RowBuffer};
-use crate::ledger::ledger_rows;
+use crate::ledger::Ledger;
 use crate::{Counter, Error, Tick, columns};
 
 /// Settings of a resequencer.
@@ -46,7 +47,7 @@ pub struct Resequence {
     /// Which columns of the input are kept: all but the record's bytes, which only a late event needs.
     kept: Vec<usize>,
     layout: KeyedLayout,
-    ledger: SchemaRef,
+    ledger: Ledger,
     by: usize,
     partition: usize,
     offset: usize,
@@ -65,7 +66,7 @@ impl Resequence {
     pub fn new(
         settings: Settings,
         [schema, output]: [&SchemaRef; 2],
-        ledger: SchemaRef,
+        ledger: Ledger,
         mut state: tidemill_state::Table,
         late: Counter,
     ) -> Result<Self, Error> {
@@ -155,9 +156,7 @@ impl Resequence {
         }
         if !letters.is_empty() {
             self.late.add(letters.len() as u64);
-            late.push(ChangeBatch::inserts(
-                ledger_rows(&self.ledger, &letters).of(name)?,
-            ));
+            late.push(ChangeBatch::inserts(self.ledger.rows(&letters)));
         }
         Ok(())
     }
@@ -182,15 +181,17 @@ impl Resequence {
             .bytes
             .map(|column| rows.column(column).as_binary::<i32>())
             .filter(|bytes| bytes.is_valid(row));
-        let bytes = bytes
-            .map(|bytes| bytes.value(row).to_vec())
-            .unwrap_or_default();
+        let bytes = bytes.map(|bytes| bytes.value(row).to_vec());
+        let stream = self.settings.name.split('/').next();
         DeadLetter {
+            stage: Stage::Late,
+            source: stream.unwrap_or_default().to_owned(),
             topic: self.settings.topic.clone(),
             partition,
             offset,
             reason,
             bytes,
+            ..DeadLetter::default()
         }
     }
 

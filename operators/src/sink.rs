@@ -15,6 +15,7 @@
 mod kept;
 
 use arrow_schema::SchemaRef;
+use tidemill_types::dead_letter::Stage;
 use tidemill_types::format::{self, Change, Encoder};
 use tidemill_types::row::EncodedRows;
 use tidemill_types::{ChangeBatch, DeadLetter, OutputRecords};
@@ -224,11 +225,14 @@ impl Sink {
             written.records.push(&key, None);
         }
         written.oversized.push(DeadLetter {
+            stage: Stage::Sink,
+            source: self.name.clone(),
             topic: self.name.clone(),
             partition: 0,
             offset: -1,
             reason,
-            bytes: value.unwrap_or(key),
+            bytes: Some(value.unwrap_or(key)),
+            ..DeadLetter::default()
         });
     }
 

@@ -17,9 +17,8 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Map;
 
-use crate::error::Context;
 use crate::uncomputed::{Uncomputed, letter, reason};
-use crate::{Changes, Failure, Packet, columns};
+use crate::{Changes, Packet, columns};
 
 /// What a stage computes from a batch of rows: the rows that remain, and which ones (`None`: all, in order).
 pub struct Computed {
@@ -34,7 +33,6 @@ pub fn stateless<'scope, F>(
     input: Changes<'scope>,
     name: &str,
     uncomputed: Uncomputed,
-    failure: Failure,
     mut compute: F,
 ) -> (Changes<'scope>, Changes<'scope>)
 where
@@ -59,10 +57,8 @@ where
                         .into_iter()
                         .filter(|changes| !changes.is_empty())
                         .for_each(|changes| session.give(packet.derived(changes)));
-                    match uncomputed.rows(&letters).of(&stage) {
-                        Ok(None) => {}
-                        Ok(Some(rows)) => dead.session(&capability).give(Packet::from(rows)),
-                        Err(error) => failure.report(error),
+                    if let Some(rows) = uncomputed.rows(&letters) {
+                        dead.session(&capability).give(Packet::from(rows));
                     }
                 }
             });

@@ -8,32 +8,31 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt32Type};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::display::array_value_to_string;
-use arrow_schema::{ArrowError, DataType, FieldRef, SchemaRef, TimeUnit};
+use arrow_schema::{ArrowError, DataType, FieldRef, TimeUnit};
+use tidemill_types::dead_letter::Stage;
 use tidemill_types::{ChangeBatch, DeadLetter, system_columns};
 
 use crate::Counter;
-use crate::ledger::ledger_rows;
+use crate::ledger::Ledger;
 
 /// Where the rows go that a stage cannot compute.
 #[derive(Debug, Clone)]
 pub struct Uncomputed {
-    /// Columns of the dead letters.
-    pub ledger: SchemaRef,
+    /// What the dead letters have in common.
+    pub ledger: Ledger,
     /// Counts them.
     pub failed: Counter,
 }
 
 impl Uncomputed {
     /// The dead letters as rows of the ledger, counted; none if there are none.
-    ///
-    /// # Errors
-    /// If the schema is not the ledger's.
-    pub fn rows(&self, letters: &[DeadLetter]) -> Result<Option<ChangeBatch>, ArrowError> {
+    #[must_use]
+    pub fn rows(&self, letters: &[DeadLetter]) -> Option<ChangeBatch> {
         if letters.is_empty() {
-            return Ok(None);
+            return None;
         }
         self.failed.add(letters.len() as u64);
-        ledger_rows(&self.ledger, letters).map(|rows| Some(ChangeBatch::inserts(rows)))
+        Some(ChangeBatch::inserts(self.ledger.rows(letters)))
     }
 }
 
@@ -47,11 +46,14 @@ pub fn letter(stage: &str, rows: &RecordBatch, row: usize, reason: String) -> De
         .column_by_name(system_columns::OFFSET)
         .and_then(|column| column.as_primitive_opt::<Int64Type>());
     DeadLetter {
+        stage: Stage::Row,
+        source: stage.split('/').next().unwrap_or_default().to_owned(),
         topic: stage.to_owned(),
         partition: partition.map_or(0, |column| column.value(row)),
         offset: offset.map_or(-1, |column| column.value(row)),
         reason,
-        bytes: in_words(rows, row).into_bytes(),
+        bytes: Some(in_words(rows, row).into_bytes()),
+        ..DeadLetter::default()
     }
 }
 

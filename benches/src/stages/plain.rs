@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use arrow_schema::SchemaRef;
 use tidemill_jobs::plan::{self, NodeId, NodeOp};
+use tidemill_operators::ledger::Ledger;
 use tidemill_operators::watermark::{self, Fact, Watermark};
 use tidemill_operators::{Counter, Tick, dedup, resequence, table, window};
 use tidemill_state::Store;
@@ -235,7 +236,7 @@ impl Stages<'_> {
         let mut operator = resequence::Resequence::new(
             settings,
             [self.schema(input), self.schema(id)],
-            plan::ledger_schema(),
+            Ledger::of("plan"),
             state,
             Counter::default(),
         )?;

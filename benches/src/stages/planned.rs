@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 use arrow_schema::SchemaRef;
-use tidemill_jobs::plan::{Aggregate, AggregateFunction, SourcePlan, ledger_schema};
+use tidemill_jobs::plan::{Aggregate, AggregateFunction, SourcePlan};
 use tidemill_operators::accumulators::{AggregateSpec, Function};
+use tidemill_operators::ledger::Ledger;
 use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::{Counter, resequence};
 use tidemill_types::format::Decoder;
@@ -75,7 +76,7 @@ pub fn specs(schema: &SchemaRef, aggregates: &[Aggregate]) -> Result<Vec<Aggrega
 /// Where rows go that cannot be computed: there are none.
 pub fn uncomputed() -> Uncomputed {
     Uncomputed {
-        ledger: ledger_schema(),
+        ledger: Ledger::of("plan"),
         failed: Counter::default(),
     }
 }

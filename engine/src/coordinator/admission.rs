@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use arrow_array::RecordBatch;
 use tidemill_checkpoints::Positions;
 use tidemill_connectors_api::SourceOffset;
-use tidemill_types::{DeadLetter, OutputRecords};
+use tidemill_types::OutputRecords;
 
 use crate::Settings;
 use crate::assemble::InFlight;
@@ -173,8 +174,8 @@ impl Admission {
     }
 
     /// A worker has dead letters to keep.
-    pub fn dead_letters(&mut self, epoch: u64, letters: Vec<DeadLetter>) {
-        self.in_flight.dead_letters(epoch, letters);
+    pub fn dead_letters(&mut self, epoch: u64, rows: RecordBatch) {
+        self.in_flight.dead_letters(epoch, rows);
     }
 
     /// Some events of an epoch were decoded.

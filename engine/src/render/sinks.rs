@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion_expr::Expr;
 use tidemill_checkpoints::DeadLetterFile;
 use tidemill_jobs::plan::{Contents, NodeId, NodeOp, SinkPlan};
-use tidemill_operators::ledger::{ledger_letters, ledger_rows};
+use tidemill_operators::ledger::ledger_letters;
 use tidemill_operators::shell::epoch_operator;
 use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::{self as operators, Packet, route, sink};
@@ -44,7 +44,7 @@ impl Renderer<'_, '_> {
             (self.context.events.clone(), self.context.suppress_through);
         let limits = Arc::clone(self.context.limits);
         let letters_needed = self.dead_letters_needed() > Needed::Uncommitted;
-        let (name, uncomputed) = (plan.name.clone(), self.uncomputed());
+        let uncomputed = self.uncomputed();
         // What stays in its source's order stays on its worker, too.
         let here = self.scope.index() as u64;
         let pact = Exchange::new(move |packet: &Packet| if stays { here } else { packet.worker });
@@ -68,7 +68,7 @@ impl Renderer<'_, '_> {
                 for (partition, changes) in parts(input, stays) {
                     let sink::Written { records, oversized } = sink.on_epoch(&changes, closing)?;
                     if !oversized.is_empty() {
-                        let (told, whole) = letters(&name, &oversized, &uncomputed)?;
+                        let (told, whole) = letters(&oversized, &uncomputed);
                         dead.extend(told);
                         kept.push(whole);
                     }
@@ -142,14 +142,16 @@ impl Renderer<'_, '_> {
             let Ok((stamp, packets)) = event else { return };
             let epoch = *stamp.least().expect("a message carries its epoch");
             for packet in packets.iter().filter(|_| epoch > suppress_through) {
-                match ledger_letters(&packet.changes.rows) {
-                    // Nobody listens any more only if the run is over.
-                    Some(letters) => drop(events.send(Event::DeadLetters { epoch, letters })),
-                    None => failure.report(operators::Error::Plan {
+                let rows = packet.changes.rows.clone();
+                if ledger_letters(&rows).is_none() {
+                    failure.report(operators::Error::Plan {
                         operator: "dead letters".to_owned(),
                         reason: "they have other columns than a ledger".to_owned(),
-                    }),
+                    });
+                    return;
                 }
+                // Nobody listens any more only if the run is over.
+                let _ = events.send(Event::DeadLetters { epoch, rows });
             }
         };
         self.concat(kept).inspect_core(keep).probe_with(probe);
@@ -189,32 +191,25 @@ impl Renderer<'_, '_> {
 const BEGINNING_BYTES: usize = 1_024;
 
 /// What is too large for a sink as rows of the ledger: their beginnings, counted, and all of them.
-fn letters(
-    sink: &str,
-    oversized: &[DeadLetter],
-    uncomputed: &Uncomputed,
-) -> Result<(Option<Packet>, Packet), operators::Error> {
-    let error = |source| operators::Error::Columns {
-        operator: sink.to_owned(),
-        source,
-    };
+fn letters(oversized: &[DeadLetter], uncomputed: &Uncomputed) -> (Option<Packet>, Packet) {
     let told: Vec<_> = oversized.iter().map(beginning).collect();
-    let told = uncomputed.rows(&told).map_err(error)?;
-    let whole = ledger_rows(&uncomputed.ledger, oversized).map_err(error)?;
-    let whole = Packet::from(ChangeBatch::inserts(whole));
-    Ok((told.map(Packet::from), whole))
+    let told = uncomputed.rows(&told);
+    let whole = ChangeBatch::inserts(uncomputed.ledger.rows(oversized));
+    (told.map(Packet::from), Packet::from(whole))
 }
 
 /// A dead letter of a record that is too large, small enough for a sink itself.
 fn beginning(letter: &DeadLetter) -> DeadLetter {
-    let end = letter.bytes.len().min(BEGINNING_BYTES);
+    let bytes = letter.bytes.as_deref().unwrap_or_default();
+    let end = bytes.len().min(BEGINNING_BYTES);
     DeadLetter {
         reason: format!(
             "{}; the first {end} bytes of it are here, all of them in '{}' of the state directory",
             letter.reason,
             DeadLetterFile::NEWEST
         ),
-        bytes: letter.bytes[..end].to_vec(),
+        bytes: Some(bytes[..end].to_vec()),
+        truncated: end < bytes.len(),
         ..letter.clone()
     }
 }
@@ -240,11 +235,11 @@ fn parts(mut packets: Vec<Packet>, by_origin: bool) -> BTreeMap<Option<u32>, Vec
 mod tests {
     use super::{ChangeBatch, Packet, parts};
     use arrow_array::RecordBatch;
-    use tidemill_jobs::plan;
     use tidemill_operators::Origin;
+    use tidemill_types::dead_letter::ledger_schema;
 
     fn packet(partition: u32, offset: i64) -> Packet {
-        let rows = RecordBatch::new_empty(plan::ledger_schema());
+        let rows = RecordBatch::new_empty(ledger_schema());
         let changes = ChangeBatch::inserts(rows);
         Packet {
             worker: 0,

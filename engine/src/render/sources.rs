@@ -34,7 +34,7 @@ impl<'scope> Renderer<'_, 'scope> {
                 counters,
                 observer: self.observer(),
             };
-            let decoded = decode::decode(raw, settings, self.context.failure.clone());
+            let decoded = decode::decode(raw, settings);
             self.dead.push(decoded.dead_letters);
             if let Some(watermark) = &source.watermark {
                 let ticks = self.watermark(index, source, watermark, decoded.facts)?;

@@ -28,7 +28,6 @@ pub static CLOUDEVENTS: Envelope = Envelope {
     deletes: Deletes::Never,
     contents: Contents::Rows,
     needs_key: false,
-    reads_headers: true,
 };
 
 const DATA: &str = "data";

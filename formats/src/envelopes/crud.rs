@@ -33,7 +33,6 @@ pub static CRUD: Envelope = Envelope {
     deletes: Deletes::With(&[ID]),
     contents: Contents::Rows,
     needs_key: false,
-    reads_headers: false,
 };
 
 /// The option that says which entity every event must be of.

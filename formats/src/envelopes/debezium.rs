@@ -27,7 +27,6 @@ pub static DEBEZIUM: Envelope = Envelope {
     deletes: Deletes::With(&[]),
     contents: Contents::Changes,
     needs_key: false,
-    reads_headers: false,
 };
 
 const AFTER: &str = "after";

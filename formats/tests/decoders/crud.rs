@@ -53,7 +53,7 @@ pub fn reason(columns: Vec<Column>, record: &[u8]) -> String {
         (letter.topic.as_str(), letter.partition, letter.offset),
         ("studio.payment", 3, 100)
     );
-    assert_eq!(letter.bytes, record);
+    assert_eq!(letter.bytes.as_deref(), Some(record));
     letter.reason.clone()
 }
 

@@ -317,7 +317,7 @@ fn assert_each_record_once(decoded: &Decoded, records: &[Vec<u8>]) -> Result<(),
         decoded
             .dead_letters
             .iter()
-            .map(|letter| (letter.offset, letter.bytes.clone())),
+            .map(|letter| (letter.offset, letter.bytes.clone().unwrap_or_default())),
     );
     seen.sort();
     seen.dedup();

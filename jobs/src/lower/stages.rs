@@ -7,12 +7,13 @@ use std::sync::Arc;
 use arrow_schema::{Schema, SchemaRef};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::LogicalPlan;
+use tidemill_types::dead_letter::ledger_schema;
 use tidemill_types::system_columns::{self, Kept};
 
 use super::graph::Graph;
 use crate::catalog::{Catalog, DEAD_LETTERS, Deduplication, LATE, event_fields, table_schema};
 use crate::error::{Error, Location};
-use crate::plan::{Column, NodeId, NodeOp, SourcePlan, ledger_schema};
+use crate::plan::{Column, NodeId, NodeOp, SourcePlan};
 use crate::query::relation::{Origin, Relation};
 
 /// What the queries of a job read.
@@ -273,9 +274,7 @@ fn source(catalog: &Catalog, index: usize, used: &BTreeSet<String>, kept: Kept) 
     let source = &catalog.sources[index];
     let used = |column: &&Column| used.contains(&column.name);
     let columns: Vec<_> = source.columns.iter().filter(used).cloned().collect();
-    let in_headers = |column| source.envelope.is_in_headers(column);
     SourcePlan {
-        reads_headers: columns.iter().any(in_headers),
         name: source.name.text.clone(),
         connector: source.connector.clone(),
         format: source.format.clone(),

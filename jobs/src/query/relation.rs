@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion_expr::{LogicalPlan, TableSource};
+use tidemill_types::dead_letter::ledger_schema;
 
 use crate::catalog::{self, Catalog, Object, TIMESTAMP};
 use crate::dialect::tumble::TumbleText;
 use crate::error::Error;
-use crate::plan::ledger_schema;
 
 /// Column with the first instant of a window.
 pub const WINDOW_START: &str = "window_start";

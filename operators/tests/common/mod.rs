@@ -22,6 +22,7 @@ use proptest::sample::Index;
 use tempfile::TempDir;
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::columns::batch;
+use tidemill_operators::ledger::Ledger;
 use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::{Counter, Tick};
 use tidemill_state::{Settings, Store};
@@ -40,6 +41,7 @@ pub enum Value {
     Text(String),
     Bytes(Vec<u8>),
     Float(i64),
+    Bool(bool),
 }
 
 impl Value {
@@ -210,6 +212,7 @@ fn value(column: &ArrayRef, row: usize) -> Value {
         }
         DataType::Decimal128(..) => Value::Int(column.as_primitive::<Decimal128Type>().value(row)),
         DataType::Float64 => Value::float(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Boolean => Value::Bool(column.as_boolean().value(row)),
         DataType::Utf8 => Value::text(column.as_string::<i32>().value(row)),
         DataType::Binary => Value::Bytes(column.as_binary::<i32>().value(row).to_vec()),
         DataType::FixedSizeBinary(_) => {
@@ -496,15 +499,8 @@ pub fn spec(
 
 /// Where rows go that cannot be computed.
 pub fn uncomputed() -> Uncomputed {
-    let field = |name, data_type| Field::new(name, data_type, false);
     Uncomputed {
-        ledger: Arc::new(Schema::new(vec![
-            field("topic", DataType::Utf8),
-            field("partition", DataType::UInt32),
-            field("offset", DataType::Int64),
-            field("reason", DataType::Utf8),
-            field("bytes", DataType::Binary),
-        ])),
+        ledger: Ledger::of("plan"),
         failed: Counter::default(),
     }
 }

@@ -201,7 +201,7 @@ fn a_window_beyond_its_type_has_no_row_until_it_fits_again() {
 fn reason(letters: &ChangeBatch) -> String {
     letters
         .rows
-        .column(3)
+        .column(6)
         .as_string::<i32>()
         .value(0)
         .to_owned()

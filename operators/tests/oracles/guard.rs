@@ -4,16 +4,21 @@
 //! its bytes; an update that is taken for a delete. Cannot catch: a plan that does not guard a column that events may
 //! lack.
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
-use std::sync::Arc;
 use tidemill_operators::Counter;
 use tidemill_operators::guard::{Guard, Settings};
+use tidemill_operators::ledger::Ledger;
 use tidemill_types::ChangeBatch;
 use tidemill_types::system_columns::Kept;
 use tidemill_types::system_columns::{OP_CREATE, OP_DELETE, OP_UPDATE};
 
 use crate::common::{Value, Values, insert_batches, rows_of, schema, with_system_columns};
+
+/// Places of columns in the ledger.
+const PARTITION: usize = 4;
+const OFFSET: usize = 5;
+const BYTES: usize = 10;
 
 fn columns(with_bytes: bool) -> SchemaRef {
     let declared = schema(&[
@@ -28,17 +33,6 @@ fn columns(with_bytes: bool) -> SchemaRef {
     with_system_columns(&declared, kept)
 }
 
-fn ledger() -> SchemaRef {
-    let field = |name, data_type| Field::new(name, data_type, false);
-    Arc::new(Schema::new(vec![
-        field("topic", DataType::Utf8),
-        field("partition", DataType::UInt32),
-        field("offset", DataType::Int64),
-        field("reason", DataType::Utf8),
-        field("bytes", DataType::Binary),
-    ]))
-}
-
 fn guard(schema: &SchemaRef, dead_letters: &Counter) -> Guard {
     let settings = Settings {
         name: "product/table".to_owned(),
@@ -46,7 +40,7 @@ fn guard(schema: &SchemaRef, dead_letters: &Counter) -> Guard {
         topic: "products".to_owned(),
         key: vec!["code".to_owned()],
         version: Some("rev".to_owned()),
-        ledger: ledger(),
+        ledger: Ledger::of("plan"),
     };
     Guard::new(settings, schema, dead_letters.clone()).expect("the schema has the columns")
 }
@@ -98,7 +92,7 @@ proptest! {
         let [passed, dead] = run(&columns(false), &events, batch_rows, &counted);
         assert_eq!(passed.iter().collect::<Vec<_>>(), good);
         let place = |partition: &Value, offset: &Value| (partition.clone(), offset.clone());
-        let places: Vec<_> = dead.iter().map(|letter| place(&letter[1], &letter[2])).collect();
+        let places: Vec<_> = dead.iter().map(|letter| place(&letter[PARTITION], &letter[OFFSET])).collect();
         assert_eq!(places, bad.iter().map(|event| place(&event[4], &event[5])).collect::<Vec<_>>());
         assert_eq!(counted.get(), dead.len() as u64);
     }
@@ -125,16 +119,23 @@ fn a_dead_letter_says_what_was_missing_and_has_the_record() {
     ];
     for (letter, (reason, offset)) in dead.iter().zip(reasons.into_iter().zip(7_i64..)) {
         let expected = [
+            Value::text("plan"),
+            Value::text("table"),
+            Value::text("product"),
             Value::text("products"),
             Value::int(2),
             Value::int(offset),
             Value::text(reason),
+            Value::Null,
+            Value::Null,
+            Value::Null,
             Value::Bytes(b"{}".to_vec()),
+            Value::Bool(false),
         ];
         assert_eq!(*letter, expected);
     }
     let [_, dead] = run(&columns(false), &events, 8, &counted);
     let text = "code = A, region = , rev = , __op = 2, __partition = 2, __offset = 9";
-    assert_eq!(dead[2][4], Value::Bytes(text.as_bytes().to_vec()));
+    assert_eq!(dead[2][BYTES], Value::Bytes(text.as_bytes().to_vec()));
     assert_eq!(counted.get(), 6);
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
 use tidemill_operators::Counter;
+use tidemill_operators::ledger::Ledger;
 use tidemill_operators::resequence::{Resequence, Settings};
 use tidemill_types::ChangeBatch;
 use tidemill_types::system_columns::Kept;
@@ -26,6 +27,13 @@ const AT: usize = 1;
 const PARTITION: usize = 4;
 const OFFSET: usize = 5;
 const BYTES: usize = 6;
+
+/// Places of columns in the ledger.
+const LEDGER_TOPIC: usize = 3;
+const LEDGER_PARTITION: usize = 4;
+const LEDGER_OFFSET: usize = 5;
+const LEDGER_REASON: usize = 6;
+const LEDGER_BYTES: usize = 10;
 
 #[derive(Debug, Clone)]
 struct Step {
@@ -86,16 +94,6 @@ fn output_schema() -> SchemaRef {
     std::sync::Arc::new(schema.expect("these are the columns"))
 }
 
-fn ledger_schema() -> SchemaRef {
-    schema(&[
-        ("topic", DataType::Utf8),
-        ("partition", DataType::UInt32),
-        ("offset", DataType::Int64),
-        ("reason", DataType::Utf8),
-        ("bytes", DataType::Binary),
-    ])
-}
-
 fn event(id: i64, at: Option<i64>, partition: u32, offset: i64) -> Values {
     let bytes = format!("record {partition}/{offset}").into_bytes();
     vec![
@@ -147,7 +145,7 @@ impl Subject {
         Resequence::new(
             settings,
             [&input_schema(), &output_schema()],
-            ledger_schema(),
+            Ledger::of("plan"),
             disk.table(),
             late.clone(),
         )
@@ -267,7 +265,12 @@ impl Model {
         let expected: BTreeSet<_> = events.iter().filter(is_late).map(position).collect();
         let found: BTreeSet<_> = late
             .iter()
-            .map(|letter| (letter[1].clone(), letter[2].clone()))
+            .map(|letter| {
+                (
+                    letter[LEDGER_PARTITION].clone(),
+                    letter[LEDGER_OFFSET].clone(),
+                )
+            })
             .collect();
         assert_eq!(
             (found.len(), &found),
@@ -275,12 +278,15 @@ impl Model {
             "late is what came from below the horizon before"
         );
         for letter in late {
-            let event = &self.input[&(letter[1].clone(), letter[2].clone())];
+            let event = &self.input[&(
+                letter[LEDGER_PARTITION].clone(),
+                letter[LEDGER_OFFSET].clone(),
+            )];
             assert_eq!(
-                (&letter[0], &letter[4]),
+                (&letter[LEDGER_TOPIC], &letter[LEDGER_BYTES]),
                 (&Value::text("studio.payment"), &event[BYTES])
             );
-            let Value::Text(reason) = &letter[3] else {
+            let Value::Text(reason) = &letter[LEDGER_REASON] else {
                 panic!("a reason is text")
             };
             assert!(reason.contains("'at'"), "{reason}");
@@ -367,5 +373,8 @@ fn june_that_arrives_between_july_and_july_leaves_in_its_place() {
         (0, 1, 1),
         "behind the horizon is late"
     );
-    assert_eq!(late[0][4], too_late[BYTES], "the ledger has the bytes");
+    assert_eq!(
+        late[0][LEDGER_BYTES], too_late[BYTES],
+        "the ledger has the bytes"
+    );
 }

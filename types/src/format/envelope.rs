@@ -19,8 +19,6 @@ pub struct Envelope {
     pub contents: Contents,
     /// True if a source must say, by the option `key`, which columns the record's key has.
     pub needs_key: bool,
-    /// True if some of it stands in the records' headers.
-    pub reads_headers: bool,
 }
 
 /// What the deletes of an envelope carry beside the record's key and the metadata.
@@ -118,13 +116,6 @@ impl Envelope {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&MetadataField> {
         self.fields().find(|field| field.is_named(name))
-    }
-
-    /// True if the headers of records are needed for the column.
-    #[must_use]
-    pub fn is_in_headers(&self, column: &Column) -> bool {
-        self.reads_headers
-            || matches!(&column.origin, ColumnOrigin::Metadata(name) if name.starts_with("headers."))
     }
 
     /// True if every event has a value for the column, also a delete that has nothing but what it must.
