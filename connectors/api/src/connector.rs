@@ -2,7 +2,9 @@
 
 pub use tidemill_types::options::{ConnectorOptions, Options};
 
-use crate::{Committer, Error, SinkSpec, Source};
+use tidemill_types::ErrorKind;
+
+use crate::{Committer, Error, Replay, SinkSpec, Source};
 
 /// A kind of system that jobs read from and write to, by the name that stands in `connector = '…'`.
 pub trait Connector: Send + Sync {
@@ -20,6 +22,19 @@ pub trait Connector: Send + Sync {
     /// # Errors
     /// As [`Connector::source`], and where the sinks cannot be committed together.
     fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error>;
+
+    /// Builds what puts records of a source back into its topic. Does not connect yet.
+    ///
+    /// # Errors
+    /// As [`Connector::source`], and where the connector cannot write to what it reads.
+    fn replay(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Replay>, Error> {
+        let name = self.options().name;
+        let message = format!(
+            "source '{}' is read by connector '{name}', which cannot put records back; export them, and write them there by other means",
+            spec.name
+        );
+        Err(Error::new(ErrorKind::Invalid, message))
+    }
 }
 
 /// One source as its reader sees it.

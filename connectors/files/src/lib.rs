@@ -12,10 +12,11 @@ mod committer;
 mod disk;
 mod options;
 mod reader;
+mod replay;
 mod source;
 
 use tidemill_connectors_api::{
-    Committer, Connector, ConnectorOptions, Error, SinkSpec, Source, SourceSpec,
+    Committer, Connector, ConnectorOptions, Error, Replay, SinkSpec, Source, SourceSpec,
 };
 
 pub use reader::read_committed;
@@ -40,5 +41,10 @@ impl Connector for Files {
     fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error> {
         let options = options::CommitterOptions::parse(sinks)?;
         Ok(Box::new(committer::FilesCommitter::new(job, options)))
+    }
+
+    fn replay(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Replay>, Error> {
+        let options = options::SourceOptions::parse(spec.name, spec.options)?;
+        Ok(Box::new(replay::FilesReplay::new(options)))
     }
 }

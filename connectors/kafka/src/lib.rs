@@ -18,13 +18,14 @@ mod limits;
 mod native;
 mod options;
 mod producer;
+mod replay;
 mod source;
 pub mod tools;
 mod topics;
 mod wire;
 
 use tidemill_connectors_api::{
-    Committer, Connector, ConnectorOptions, Error, SinkSpec, Source, SourceSpec,
+    Committer, Connector, ConnectorOptions, Error, Replay, SinkSpec, Source, SourceSpec,
 };
 
 /// The connector `kafka`.
@@ -44,5 +45,9 @@ impl Connector for Kafka {
     fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error> {
         let options = options::CommitterOptions::parse(job, sinks)?;
         Ok(Box::new(committer::KafkaCommitter::new(options)))
+    }
+
+    fn replay(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Replay>, Error> {
+        Ok(Box::new(replay::KafkaReplay::new(spec)?))
     }
 }
