@@ -6,6 +6,7 @@
 mod attempt;
 mod checkpoints;
 mod config;
+mod dead_letters;
 mod job;
 mod memory;
 mod parse;
@@ -51,6 +52,7 @@ enum Command {
     Try(attempt::Arguments),
     Plan(plan::Arguments),
     Checkpoints(checkpoints::Arguments),
+    DeadLetters(dead_letters::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Try(arguments) => arguments.execute(),
         Command::Plan(arguments) => arguments.execute(),
         Command::Checkpoints(arguments) => arguments.execute(),
+        Command::DeadLetters(arguments) => arguments.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
