@@ -174,11 +174,17 @@ await_end() {
   return 1
 }
 
+# Whether a process is on its way out: it has no command line any more, and still its ports.
+is_ending() { [ -d "/proc/$1" ] && ! grep -qz . "/proc/$1/cmdline" 2>/dev/null; }
+
 stop() {
   local pid
   if pid=$(broker_pid); then
     kill "$pid" 2>/dev/null || true
     await_end "$pid" || kill -9 "$pid" 2>/dev/null || true
+  elif pid=$(cat "$PID_FILE" 2>/dev/null) && is_ending "$pid"; then
+    # Somebody killed it just now.
+    await_end "$pid" || fail "process $pid does not end"
   fi
   rm -f "$PID_FILE"
 }
