@@ -8,6 +8,7 @@
 #   KAFKA_PORT   port of the brokers' listener (9092); KAFKA_CONTROLLER_PORT that of the controller (KAFKA_PORT + 1)
 #   KAFKA_OWNER  process id: when that process is gone, the broker is killed and KAFKA_DATA deleted
 #   KAFKA_PROPERTIES  file of broker settings that are added to its own, or replace them; nodes of one cluster share a KAFKA_CLUSTER_ID
+#   KAFKA_SCRAM  users that it knows from its first start on, as 'SCRAM-SHA-256=[name=…,password=…]', with spaces between them
 #   KAFKA_C2=1   all of Java's compiler: slower to start, what to measure throughput with;  KAFKA_HEAP (512m)
 # Exit code 3: somebody else has one of the ports. Everything binds to 127.0.0.1. Only the process in the pid file is ever ended.
 set -euo pipefail
@@ -135,8 +136,10 @@ start() {
   mkdir -p "$DATA"
   broker_properties >"$DATA/server.properties"
   if [ ! -f "$DATA/logs/meta.properties" ]; then
+    local users=() user
+    for user in ${KAFKA_SCRAM:-}; do users+=(--add-scram "$user"); done
     "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.tools.StorageTool format --cluster-id "${KAFKA_CLUSTER_ID:-$(random_cluster_id)}" \
-      --config "$DATA/server.properties" >"$LOG" 2>&1 || { cat "$LOG" >&2; fail "the storage could not be formatted"; }
+      --config "$DATA/server.properties" "${users[@]}" >"$LOG" 2>&1 || { cat "$LOG" >&2; fail "the storage could not be formatted"; }
   fi
   setsid "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.Kafka "$DATA/server.properties" >>"$LOG" 2>&1 </dev/null &
   local pid=$! deadline=$((SECONDS + READY_SECONDS_MAX))

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use tidemill_tests_broker::Setup;
 
 /// A running broker.
 pub struct Broker(tidemill_tests_broker::Broker);
@@ -14,8 +15,11 @@ impl Broker {
     /// # Errors
     /// If it does not start; the script's words are in the message.
     pub fn start(data: &Path) -> Result<Self> {
-        let started = tidemill_tests_broker::Broker::start(data, &[("KAFKA_C2", "1")]);
-        Ok(Self(started?))
+        let setup = Setup {
+            variables: &[("KAFKA_C2", "1")],
+            ..Setup::default()
+        };
+        Ok(Self(tidemill_tests_broker::Broker::start(data, &setup)?))
     }
 
     /// Where clients find it.

@@ -165,7 +165,7 @@ impl KafkaCommitter {
             )
         });
         for (name, partitions, settings) in sinks.chain([journal]) {
-            if topics::partitions(reader.client(), name)?.is_none() {
+            if topics::partitions(reader, name)?.is_none() {
                 missing.insert(
                     name,
                     TopicSpec {
@@ -178,7 +178,7 @@ impl KafkaCommitter {
         }
         topics::create(
             &options.admin,
-            reader.client(),
+            reader,
             &missing.into_values().collect::<Vec<_>>(),
         )
     }

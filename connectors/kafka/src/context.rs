@@ -24,11 +24,21 @@ pub struct DeliveryFailure {
     pub code: RDKafkaErrorCode,
 }
 
+/// A broker does not know the client, or the client the broker.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// [`RDKafkaErrorCode::Authentication`] or [`RDKafkaErrorCode::SSL`].
+    pub code: RDKafkaErrorCode,
+    /// librdkafka's words, in which no secret stands.
+    pub reason: String,
+}
+
 /// The context of every client: passes log lines on, and remembers the last trouble.
 #[derive(Debug, Default)]
 pub struct Context {
     problem: Mutex<Option<String>>,
     is_troubled: AtomicBool,
+    refusal: Mutex<Option<Refusal>>,
     failure: Mutex<Option<DeliveryFailure>>,
 }
 
@@ -44,7 +54,21 @@ impl Context {
     }
 
     /// An error of the whole client, such as all brokers being down.
-    pub fn on_error(&self, reason: &str) {
+    pub fn on_error(&self, code: RDKafkaErrorCode, reason: &str) {
+        // With TLS 1.3 a broker says only after the handshake that it wants another certificate: librdkafka takes that for a lost connection.
+        let is_alert = reason.contains("SSL alert number");
+        let code = if is_alert {
+            RDKafkaErrorCode::SSL
+        } else {
+            code
+        };
+        if matches!(
+            code,
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL
+        ) {
+            let reason = reason.to_owned();
+            *lock(&self.refusal) = Some(Refusal { code, reason });
+        }
         tracing::warn!(target: "librdkafka", "{reason}");
         *lock(&self.problem) = Some(reason.to_owned());
         self.is_troubled.store(true, Ordering::Relaxed);
@@ -53,6 +77,16 @@ impl Context {
     /// True if there was a client error since this was last asked.
     pub fn take_trouble(&self) -> bool {
         self.is_troubled.swap(false, Ordering::Relaxed)
+    }
+
+    /// That a broker and the client do not trust each other, if that was the last that was heard of it.
+    pub fn refusal(&self) -> Option<Refusal> {
+        lock(&self.refusal).clone()
+    }
+
+    /// There is a broker that answers.
+    pub fn forget_refusal(&self) {
+        *lock(&self.refusal) = None;
     }
 
     /// The last client error, as a part of a message.
@@ -103,7 +137,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.on_error(&format!("{error}: {reason}"));
+        let code = error.rdkafka_error_code();
+        let code = code.unwrap_or(RDKafkaErrorCode::Unknown);
+        self.on_error(code, &format!("{error}: {reason}"));
     }
 }
 

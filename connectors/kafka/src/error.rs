@@ -4,6 +4,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tidemill_connectors_api::Error;
 use tidemill_types::ErrorKind;
 
+use crate::context::Refusal;
+
 /// What a caller must do about an error code. What is not known to be final is worth another try.
 pub const fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
     use RDKafkaErrorCode as Code;
@@ -52,6 +54,25 @@ pub fn failed(action: &str, error: &KafkaError) -> Error {
     };
     let kind = code.map_or(ErrorKind::Retry, kind_of);
     Error::new(kind, format!("cannot {action}: {error}; {}", advice(kind)))
+}
+
+/// The error for an `action` of a client that the brokers do not let in, or that does not trust them: says which options to look at.
+pub fn refused(action: &str, refusal: &Refusal) -> Error {
+    let Refusal { code, reason } = refusal;
+    let has = |words: &[&str]| words.iter().any(|words| reason.contains(words));
+    let options = if *code != RDKafkaErrorCode::SSL {
+        "'sasl.mechanism', and 'sasl.username' and 'sasl.password' or 'sasl.oauthbearer.token'"
+    } else if has(&["verify failed", "could not be verified"]) {
+        "'ssl.ca.location' (or 'ssl.ca.pem'), and that 'bootstrap.servers' has the name that stands in the brokers' certificate"
+    } else if has(&["certificate required", "bad certificate", "unknown ca"]) {
+        "'ssl.certificate.location' and 'ssl.key.location': the brokers want a certificate that they know"
+    } else {
+        "'security.protocol', and whether 'bootstrap.servers' names a port for TLS"
+    };
+    Error::new(
+        ErrorKind::Invalid,
+        format!("cannot {action}: {reason}; check {options}"),
+    )
 }
 
 /// What to do next.

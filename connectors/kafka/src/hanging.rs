@@ -93,7 +93,7 @@ pub fn open_partitions(reader: &Fetcher, names: &[&str]) -> Result<Partitions, E
     let mut open = Partitions::new();
     let mut written = Vec::with_capacity(names.len());
     for &name in names {
-        let partitions = topics::partitions(reader.client(), name)?.unwrap_or_default();
+        let partitions = topics::partitions(reader, name)?.unwrap_or_default();
         written.push(topics::offsets(reader, name, &partitions, End::Written)?);
     }
     // Asked after the others: what was written since does not count.
@@ -184,7 +184,7 @@ pub fn finish(
 
 fn not_finished(options: &CommitterOptions, failure: &Failure) -> Error {
     let kind = match failure {
-        Failure::Security(_) => ErrorKind::Invalid,
+        Failure::Security(_) | Failure::Login(_) => ErrorKind::Invalid,
         _ => ErrorKind::Retry,
     };
     let message = format!(

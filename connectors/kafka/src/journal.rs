@@ -29,7 +29,7 @@ pub fn read(
     marks: &mut Marks,
 ) -> Result<Vec<Vec<u8>>, Error> {
     reader.drain_events();
-    if topics::partitions(reader.client(), topic)?.is_none() {
+    if topics::partitions(reader, topic)?.is_none() {
         return Ok(Vec::new());
     }
     let (low, high) = topics::watermarks(reader.client(), topic, 0)?;

@@ -15,6 +15,7 @@ mod group_offsets;
 mod hanging;
 mod journal;
 mod limits;
+mod login;
 mod native;
 mod options;
 mod producer;

@@ -1,11 +1,11 @@
 //! How large a record may be: asked once, before the first commit.
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::admin::{AdminOptions, ResourceSpecifier};
 use tidemill_connectors_api::Error;
 
-use crate::context::Context;
 use crate::error::failed;
+use crate::native::admin_client;
 use crate::options::CommitterOptions;
 use crate::topics::ANSWER_WAIT_MAX;
 
@@ -28,10 +28,7 @@ impl Limits {
     /// but by the client.
     pub fn ask(options: &CommitterOptions) -> Result<Self, Error> {
         let action = "ask for the limits of the job's topics";
-        let admin: AdminClient<Context> = options
-            .admin
-            .create_with_context(Context::default())
-            .map_err(|e| failed(action, &e))?;
+        let admin = admin_client(&options.admin).map_err(|e| failed(action, &e))?;
         let names = options.topics();
         let topics: Vec<_> = names
             .iter()

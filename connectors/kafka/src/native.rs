@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
+use rdkafka::admin::AdminClient;
 use rdkafka::bindings as ffi;
 use rdkafka::bindings::{
     rd_kafka_message_t, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_topic_t, rd_kafka_vtype_t,
@@ -21,12 +22,17 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidemill_types::Epoch;
 
 use crate::context::Context;
+use crate::login;
 use admin::{Answer, Answers, Question};
 
 /// Name of the header that carries the epoch, 8 bytes big endian.
 const EPOCH_HEADER: &CStr = c"tidemill-epoch";
 /// Lets librdkafka's partitioner choose (`RD_KAFKA_PARTITION_UA`, which the binding lacks).
 const PARTITION_BY_KEY: i32 = -1;
+/// Until when a token counts, for librdkafka: it is the brokers that know.
+const TOKEN_UNTIL_MS: i64 = 253_402_300_799_000;
+/// Room for what librdkafka says of an error.
+const ERROR_BYTES_MAX: usize = 512;
 /// How many messages are taken from librdkafka in one call at most.
 pub const FETCH_MESSAGES_MAX: usize = 10_000;
 
@@ -59,6 +65,7 @@ impl Fetcher {
             RDKafkaType::RD_KAFKA_CONSUMER,
             Context::default(),
         )?;
+        show_token(&client, config)?;
         // SAFETY: the client is alive; both calls return a new reference to a queue that `Queue` gives back.
         let (messages_queue, events_queue) = unsafe {
             (
@@ -193,7 +200,8 @@ impl Fetcher {
                         }
                     }
                     ffi::RD_KAFKA_EVENT_ERROR => {
-                        context.on_error(&text(ffi::rd_kafka_event_error_string(event)))
+                        let code = ffi::rd_kafka_event_error(event).into();
+                        context.on_error(code, &text(ffi::rd_kafka_event_error_string(event)));
                     }
                     _ => {}
                 }
@@ -201,6 +209,44 @@ impl Fetcher {
             }
         }
     }
+}
+
+/// Gives a client the token that its settings have, if it logs in with one.
+pub fn show_token(client: &Client<Context>, config: &ClientConfig) -> KafkaResult<()> {
+    if login::mechanism(config) != login::OAUTHBEARER {
+        return Ok(());
+    }
+    let unusable = |reason: &str| KafkaError::ClientCreation(reason.to_owned());
+    let token = login::token(config).unwrap_or_default();
+    let token = CString::new(token).map_err(|_| unusable("the token is none"))?;
+    let mut reason = [0; ERROR_BYTES_MAX];
+    // SAFETY: the client is alive, and copies token and principal; what went wrong is written with its end into room of the size that is told.
+    let code = unsafe {
+        ffi::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            token.as_ptr(),
+            TOKEN_UNTIL_MS,
+            c"tidemill".as_ptr(),
+            ptr::null_mut(),
+            0,
+            reason.as_mut_ptr(),
+            reason.len(),
+        )
+    };
+    match code {
+        rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        // What librdkafka says may repeat the token.
+        _ => Err(unusable(
+            "'sasl.oauthbearer.token' is no token: it is made of letters, digits and '-._~+/='",
+        )),
+    }
+}
+
+/// A client for what only the administration of a cluster can.
+pub fn admin_client(config: &ClientConfig) -> KafkaResult<AdminClient<Context>> {
+    let admin: AdminClient<Context> = config.create_with_context(Context::default())?;
+    show_token(admin.inner(), config)?;
+    Ok(admin)
 }
 
 /// A partition number as Kafka's protocol has it.

@@ -1,7 +1,7 @@
 //! The `WITH` options that this connector knows: its own, and librdkafka's by their own names from a closed list.
 //!
 //! The list has nothing that loads code, runs a command or calls out (`plugin.library.paths`, `sasl.kerberos.kinit.cmd`,
-//! `ssl.engine.location`, OAUTHBEARER), and nothing that a promise of this crate rests on (`isolation.level`, `enable.idempotence`, `acks`).
+//! `ssl.engine.location`, the endpoints of OAUTHBEARER), and nothing that a promise of this crate rests on (`isolation.level`, `enable.idempotence`, `acks`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkSpec, SourceSpec};
 use tidemill_types::ErrorKind;
+
+use crate::login;
 
 /// Largest record that is written, and that topics made here accept. Larger ones written by others are read up to librdkafka's 100 MB.
 const MESSAGE_BYTES_MAX: &str = "16842752";
@@ -21,6 +23,9 @@ const SINK: [&str; 2] = ["topic", "partitions"];
 const SINKS: [&str; 3] = ["bootstrap.servers", "journal.topic", "group.id"];
 /// How long a transaction may take, unless `transaction.timeout.ms` says otherwise.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// This connector's own options of every client.
+const LOGIN: [&str; 1] = [login::TOKEN_OPTION];
 
 /// librdkafka's options for every client.
 const CONNECTION: [&str; 45] = [
@@ -112,8 +117,8 @@ const PRODUCER: [&str; 17] = [
 pub fn known() -> ConnectorOptions {
     ConnectorOptions {
         name: "kafka",
-        source: [&SOURCE[..], &CONNECTION, &CONSUMER].concat(),
-        sink: [&SINK[..], &SINKS, &CONNECTION, &PRODUCER].concat(),
+        source: [&SOURCE[..], &LOGIN, &CONNECTION, &CONSUMER].concat(),
+        sink: [&SINK[..], &SINKS, &LOGIN, &CONNECTION, &PRODUCER].concat(),
     }
 }
 
@@ -184,6 +189,7 @@ impl SourceOptions {
             .set("queued.min.messages", "1000000")
             .set("queued.max.messages.kbytes", "8192");
         copy(options, &[&CONNECTION, &CONSUMER], &mut client);
+        login::configure(&what, options, &mut client)?;
         Ok(Self {
             topic: topic(&what, "topic", required(&what, options, "topic")?)?,
             bootstrap: bootstrap.to_owned(),
@@ -254,6 +260,7 @@ impl CommitterOptions {
         for config in [&mut admin, &mut reader, &mut producer] {
             config.set("client.id", &client_id);
             copy(&shared, &[&CONNECTION], config);
+            login::configure(&what, &shared, config)?;
         }
         copy(&shared, &[&PRODUCER], &mut producer);
         let bootstrap = bootstrap.clone();
@@ -298,7 +305,10 @@ fn shared_options(specs: &[SinkSpec]) -> Result<Options, Error> {
 
 /// An option's value for a message: never a secret.
 fn shown<'a>(name: &str, value: &'a str) -> &'a str {
-    if name.contains("password") || name.contains("pem") {
+    if ["password", "pem", "token"]
+        .iter()
+        .any(|secret| name.contains(secret))
+    {
         "…"
     } else {
         value
@@ -384,7 +394,8 @@ pub fn topic_settings(compacted: bool) -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-fn invalid(message: String) -> Error {
+/// An error of the options.
+pub fn invalid(message: String) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 

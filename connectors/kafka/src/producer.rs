@@ -47,6 +47,7 @@ impl TopicProducer {
     /// A producer with these settings.
     pub fn new(config: &ClientConfig) -> KafkaResult<Self> {
         let client: BaseProducer<Context> = config.create_with_context(Context::default())?;
+        native::show_token(client.client(), config)?;
         Ok(Self {
             topics: Vec::new(),
             ids: BTreeMap::new(),

@@ -79,7 +79,7 @@ impl Source for KafkaSource {
         let fetcher = self.fetcher()?;
         fetcher.drain_events();
         Ok(Described {
-            partitions: topics::required_partitions(fetcher.client(), &topic, wait)?,
+            partitions: topics::required_partitions(fetcher, &topic, wait)?,
             incarnation: topics::id(fetcher, &topic)?,
         })
     }
@@ -88,7 +88,7 @@ impl Source for KafkaSource {
         let (topic, wait) = (self.options.topic.clone(), self.options.topic_wait);
         let fetcher = self.fetcher()?;
         fetcher.drain_events();
-        let partitions = topics::required_partitions(fetcher.client(), &topic, wait)?;
+        let partitions = topics::required_partitions(fetcher, &topic, wait)?;
         topics::offsets(fetcher, &topic, &partitions, End::Newest)
     }
 

@@ -11,7 +11,7 @@ use tidemill_types::{Epoch, ErrorKind};
 use crate::context::Context;
 use crate::error::{advice, failed, kind_of};
 use crate::native::admin::{Answer, Question};
-use crate::native::{FETCH_MESSAGES_MAX, FetchedMessage, Fetcher, ProducedRecord};
+use crate::native::{FETCH_MESSAGES_MAX, FetchedMessage, Fetcher, ProducedRecord, admin_client};
 use crate::options::{client_config, consumer_config, producer_config};
 use crate::producer::{SendError, TopicProducer};
 use crate::topics;
@@ -42,7 +42,7 @@ pub struct TopicRecord<'a> {
 /// `Invalid` if the brokers refuse, `Retry` if they don't answer.
 pub fn create_topics(bootstrap: &str, specs: &[TopicSpec<'_>]) -> Result<(), Error> {
     let reader = reader(bootstrap, true)?;
-    topics::create(&client_config(bootstrap), reader.client(), specs)
+    topics::create(&client_config(bootstrap), &reader, specs)
 }
 
 /// Deletes a topic, and returns when no broker knows it any more.
@@ -57,7 +57,7 @@ pub fn delete_topic(bootstrap: &str, topic: &str) -> Result<(), Error> {
     told(&action, results)?;
     let reader = reader(bootstrap, true)?;
     let since = Instant::now();
-    while topics::partitions(reader.client(), topic)?.is_some() {
+    while topics::partitions(&reader, topic)?.is_some() {
         if since.elapsed() > PROGRESS_WAIT_MAX {
             return Err(Error::new(
                 ErrorKind::Retry,
@@ -82,7 +82,7 @@ pub fn add_partitions(bootstrap: &str, topic: &str, partitions: u32) -> Result<(
     let reader = reader(bootstrap, true)?;
     let since = Instant::now();
     let known = || {
-        let found = topics::partitions(reader.client(), topic)?;
+        let found = topics::partitions(&reader, topic)?;
         Ok::<_, Error>(found.map_or(0, |found| found.len()))
     };
     while known()? < partitions as usize && since.elapsed() < PROGRESS_WAIT_MAX {}
@@ -114,9 +114,7 @@ pub fn delete_before(
 }
 
 fn admin(bootstrap: &str, action: &str) -> Result<AdminClient<Context>, Error> {
-    client_config(bootstrap)
-        .create_with_context(Context::default())
-        .map_err(|e| failed(action, &e))
+    admin_client(&client_config(bootstrap)).map_err(|e| failed(action, &e))
 }
 
 fn told(
@@ -139,7 +137,7 @@ fn told(
 /// `Invalid` if the topic doesn't exist, `Retry` if the brokers don't answer.
 pub fn end_offsets(bootstrap: &str, topic: &str) -> Result<Vec<(u32, i64)>, Error> {
     let reader = reader(bootstrap, true)?;
-    let partitions = topics::required_partitions(reader.client(), topic, Duration::ZERO)?;
+    let partitions = topics::required_partitions(&reader, topic, Duration::ZERO)?;
     partitions
         .into_iter()
         .map(|partition| {
@@ -166,7 +164,7 @@ impl Ends {
         let reader = reader(bootstrap, true)?;
         let mut partitions = Vec::new();
         for &topic in topics {
-            let of_topic = topics::required_partitions(reader.client(), topic, Duration::ZERO)?;
+            let of_topic = topics::required_partitions(&reader, topic, Duration::ZERO)?;
             partitions.extend(
                 of_topic
                     .into_iter()
@@ -221,7 +219,7 @@ impl Tail {
     pub fn open(bootstrap: &str, topic: &str) -> Result<Self, Error> {
         let reader = reader(bootstrap, true)?;
         let mut positions = Vec::new();
-        for partition in topics::required_partitions(reader.client(), topic, Duration::ZERO)? {
+        for partition in topics::required_partitions(&reader, topic, Duration::ZERO)? {
             let (_, end) = topics::watermarks(reader.client(), topic, partition)?;
             positions.push((partition, end));
         }
@@ -299,7 +297,7 @@ fn read_to_end(
     topic: &str,
     on_record: impl FnMut(TopicRecord<'_>),
 ) -> Result<(), Error> {
-    let partitions = topics::required_partitions(reader.client(), topic, Duration::ZERO)?;
+    let partitions = topics::required_partitions(reader, topic, Duration::ZERO)?;
     let mut ranges = Vec::with_capacity(partitions.len());
     for partition in partitions {
         let (low, high) = topics::watermarks(reader.client(), topic, partition)?;

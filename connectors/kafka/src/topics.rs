@@ -3,20 +3,23 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::bindings::rd_kafka_resp_err_t;
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use tidemill_connectors_api::Error;
 use tidemill_types::ErrorKind;
 
 use crate::context::Context;
-use crate::error::{advice, failed, kind_of};
+use crate::error::{advice, failed, kind_of, refused};
 use crate::native::admin::{Answer, End, Question};
-use crate::native::{Fetcher, wire_partition};
+use crate::native::{Fetcher, admin_client, wire_partition};
 
 /// How long a broker may take to answer a question.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long is waited for the very first answer before is looked whether there will be none.
+const FIRST_ANSWER_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long the brokers may take until all of them know a new topic.
 const CREATED_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often is looked for a topic that isn't there yet.
@@ -38,11 +41,12 @@ pub struct TopicSpec<'a> {
 /// The partitions of a topic; `None` if it doesn't exist.
 ///
 /// The client must be a consumer's: a producer's question can create the topic.
-pub fn partitions(client: &Client<Context>, topic: &str) -> Result<Option<Vec<u32>>, Error> {
-    let action = || format!("look up topic '{topic}'{}", client.context().problem());
-    let metadata = client
-        .fetch_metadata(Some(topic), ANSWER_WAIT_MAX)
-        .map_err(|e| failed(&action(), &e))?;
+pub fn partitions(reader: &Fetcher, topic: &str) -> Result<Option<Vec<u32>>, Error> {
+    let action = || {
+        let problem = reader.client().context().problem();
+        format!("look up topic '{topic}'{problem}")
+    };
+    let metadata = metadata(reader, topic, action)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
         return Ok(None);
     };
@@ -64,15 +68,36 @@ pub fn partitions(client: &Client<Context>, topic: &str) -> Result<Option<Vec<u3
     })
 }
 
+/// What the brokers tell of a topic. Where they and the client do not trust each other this is the first to hear of it, and does not wait
+/// for as long as it would for brokers that are away.
+fn metadata(reader: &Fetcher, topic: &str, action: impl Fn() -> String) -> Result<Metadata, Error> {
+    let context = reader.client().context();
+    let mut outcome = Err(KafkaError::MetadataFetch(
+        RDKafkaErrorCode::OperationTimedOut,
+    ));
+    for patience in [FIRST_ANSWER_WAIT_MAX, ANSWER_WAIT_MAX] {
+        outcome = reader.client().fetch_metadata(Some(topic), patience);
+        if outcome.is_ok() {
+            context.forget_refusal();
+            break;
+        }
+        reader.drain_events();
+        if let Some(refusal) = context.refusal() {
+            return Err(refused(&action(), &refusal));
+        }
+    }
+    outcome.map_err(|e| failed(&action(), &e))
+}
+
 /// The partitions of a topic that must exist, or come to exist within `wait`.
 pub fn required_partitions(
-    client: &Client<Context>,
+    reader: &Fetcher,
     topic: &str,
     wait: Duration,
 ) -> Result<Vec<u32>, Error> {
     let since = Instant::now();
     loop {
-        if let Some(partitions) = partitions(client, topic)? {
+        if let Some(partitions) = partitions(reader, topic)? {
             return Ok(partitions);
         }
         if since.elapsed() >= wait {
@@ -199,7 +224,7 @@ fn no_answer(reader: &Fetcher, action: &str, code: RDKafkaErrorCode, text: &str)
 /// Creates topics, and waits until the brokers know them. One that exists already is fine as it is.
 pub fn create(
     admin: &ClientConfig,
-    client: &Client<Context>,
+    reader: &Fetcher,
     specs: &[TopicSpec<'_>],
 ) -> Result<(), Error> {
     if specs.is_empty() {
@@ -211,9 +236,7 @@ pub fn create(
         .collect::<Vec<_>>()
         .join("', '");
     let action = format!("create topic '{names}'");
-    let admin: AdminClient<Context> = admin
-        .create_with_context(Context::default())
-        .map_err(|e| failed(&action, &e))?;
+    let admin = admin_client(admin).map_err(|e| failed(&action, &e))?;
     let topics: Vec<NewTopic<'_>> = specs
         .iter()
         .map(|spec| NewTopic {
@@ -242,7 +265,7 @@ pub fn create(
         }
     }
     for spec in specs {
-        required_partitions(client, spec.name, CREATED_WAIT_MAX)?;
+        required_partitions(reader, spec.name, CREATED_WAIT_MAX)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 pub mod ports;
 
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -57,35 +58,61 @@ pub fn script(command: &str, variables: &[(&str, OsString)]) -> Result<(), Start
     })
 }
 
+/// What a broker has otherwise than by default.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// Variables of the script: see there.
+    pub variables: &'a [(&'static str, &'a str)],
+    /// How many ports it has beside the plain one and the controller's.
+    pub doors: usize,
+    /// Its settings, from its ports: the plain one, the controller's, those of the doors.
+    pub properties: &'a dyn Fn(&[u16]) -> String,
+}
+
+impl Default for Setup<'_> {
+    fn default() -> Self {
+        Self {
+            variables: &[],
+            doors: 0,
+            properties: &|_| String::new(),
+        }
+    }
+}
+
 /// One broker with its own data and ports. The script ends it when this process is gone.
 #[derive(Debug)]
 pub struct Broker {
     data: PathBuf,
     variables: Vec<(&'static str, OsString)>,
-    port: u16,
+    ports: Vec<u16>,
 }
 
 impl Broker {
-    /// Starts a broker whose data lies in `data`; returns when it answers. `variables` are the script's: see there.
+    /// Starts a broker whose data lies in `data`; returns when it answers.
     ///
     /// # Errors
     /// If it does not start.
-    pub fn start(data: &Path, variables: &[(&'static str, &str)]) -> Result<Self, Error> {
-        on_free_ports(2, |ports| {
-            let mut variables: Vec<(&str, OsString)> = variables
-                .iter()
-                .map(|&(name, value)| (name, value.into()))
-                .collect();
+    pub fn start(data: &Path, setup: &Setup<'_>) -> Result<Self, Error> {
+        let properties = data.with_extension("properties");
+        on_free_ports(2 + setup.doors, |ports| {
+            let text = (setup.properties)(ports);
+            let written = data.parent().map_or(Ok(()), fs::create_dir_all);
+            let written = written.and_then(|()| fs::write(&properties, text));
+            written.map_err(|error| Start::Failed(error.into()))?;
+            let given = setup.variables.iter();
+            let mut variables: Vec<(&str, OsString)> =
+                given.map(|&(name, value)| (name, value.into())).collect();
             variables.extend([
                 ("KAFKA_DATA", data.into()),
                 ("KAFKA_PORT", ports[0].to_string().into()),
                 ("KAFKA_CONTROLLER_PORT", ports[1].to_string().into()),
+                ("KAFKA_PROPERTIES", properties.clone().into()),
             ]);
             script("start", &variables)?;
             Ok(Self {
                 data: data.to_owned(),
                 variables,
-                port: ports[0],
+                ports: ports.to_vec(),
             })
         })
     }
@@ -101,7 +128,16 @@ impl Broker {
     /// Where clients find it.
     #[must_use]
     pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Where clients find one of its other doors.
+    ///
+    /// # Panics
+    /// If it does not have so many.
+    #[must_use]
+    pub fn door(&self, number: usize) -> String {
+        format!("localhost:{}", self.ports[2 + number])
     }
 
     /// Its process.
@@ -109,7 +145,7 @@ impl Broker {
     /// # Errors
     /// If it was ended by the script.
     pub fn process(&self) -> Result<u32, Error> {
-        let text = std::fs::read_to_string(self.data.join("broker.pid"))?;
+        let text = fs::read_to_string(self.data.join("broker.pid"))?;
         let parsed = text.trim().parse();
         Ok(parsed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?)
     }

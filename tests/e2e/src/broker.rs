@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tidemill_connectors_kafka::tools::{Bulk, TopicSpec, create_topics, end_offsets, read_topic};
+use tidemill_tests_broker::Setup;
 
 use crate::binaries::{in_clone, scratch};
 
@@ -21,7 +22,7 @@ impl Broker {
     pub fn start(name: &str) -> Self {
         require("kafka-*/complete", "kafka");
         let data = scratch().join(format!("{name}-{}", std::process::id()));
-        Self(tidemill_tests_broker::Broker::start(&data, &[]).unwrap())
+        Self(tidemill_tests_broker::Broker::start(&data, &Setup::default()).unwrap())
     }
 
     /// Runs `scripts/kafka.sh` for this broker.

@@ -164,3 +164,52 @@ fn librdkafka_knows_every_option_of_the_lists() {
         );
     }
 }
+
+#[test]
+fn what_cannot_work_or_would_send_less_securely_than_it_looks_is_refused() {
+    let said = |more: &[(&str, &str)]| {
+        let options = options(&[&BASE[..], more].concat());
+        message(SourceOptions::parse(&SourceSpec::new("job", "s", &options)))
+    };
+    for (more, hint) in [
+        (&[("sasl.password", "secret")][..], "set it to 'sasl_ssl'"),
+        (&[("ssl.ca.location", "ca.pem")], "set it to 'ssl'"),
+        (&[("security.protocol", "tls")], "it is one of 'plaintext'"),
+        (&[("security.protocol", "sasl_ssl")], "'SCRAM-SHA-512'"),
+        (
+            &[
+                ("security.protocol", "sasl_ssl"),
+                ("sasl.mechanism", "GSSAPI"),
+            ],
+            "'SCRAM-SHA-512'",
+        ),
+        (
+            &[
+                ("security.protocol", "sasl_ssl"),
+                ("sasl.mechanism", "PLAIN"),
+                ("sasl.username", "job"),
+            ],
+            "lacks 'sasl.password'",
+        ),
+        (
+            &[
+                ("security.protocol", "sasl_ssl"),
+                ("sasl.mechanism", "oauthbearer"),
+            ],
+            "lacks 'sasl.oauthbearer.token'",
+        ),
+        (
+            &[
+                ("security.protocol", "sasl_plaintext"),
+                ("sasl.mechanism", "PLAIN"),
+                ("sasl.username", "job"),
+                ("sasl.password", "secret"),
+                ("ssl.ca.location", "ca.pem"),
+            ],
+            "'ssl.ca.location' but security.protocol = 'sasl_plaintext'",
+        ),
+    ] {
+        let said = said(more);
+        assert!(said.contains(hint) && !said.contains("secret"), "{said}");
+    }
+}

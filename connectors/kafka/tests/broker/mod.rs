@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tidemill_connectors_kafka::tools::{TopicSpec, create_topics};
+use tidemill_tests_broker::Setup;
 
 /// A broker with its own data and ports.
 pub struct Broker(tidemill_tests_broker::Broker);
@@ -12,7 +13,7 @@ pub struct Broker(tidemill_tests_broker::Broker);
 impl Broker {
     /// Starts a broker.
     pub fn start(name: &str) -> Self {
-        Self(tidemill_tests_broker::Broker::start(&data(name), &[]).unwrap())
+        Self(tidemill_tests_broker::Broker::start(&data(name), &Setup::default()).unwrap())
     }
 
     /// Creates a topic.
