@@ -89,6 +89,7 @@ fn measured(formats: &Formats, sample: &Sample) -> Result<Figure> {
         columns: &columns,
         kept: Kept::default(),
         time_limit: None,
+        contracts: None,
         options: &options,
     })?;
     let decoded = decoder.decode(&sample.records, Clocks::default());

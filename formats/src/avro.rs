@@ -1,20 +1,26 @@
 //! Avro (`format = 'avro'`): records in Avro's binary encoding, read by the schema that their writer had.
 //!
-//! The schema of a source is the text of the option `avro.schema`; what stands in front of a record's Avro says the option `avro.framing`.
-//! The schema of a sink is derived from its columns: [`Avro::schema_of`].
+//! The schema of a source is the text of the option `avro.schema`, or a registry has those that the records name; what stands in front of a
+//! record's Avro says the option `avro.framing`. The schema of a sink is derived from its columns, and told to the registry that it has.
 
+mod class;
+mod contract;
 mod derived;
 mod json;
 mod program;
+mod programs;
 mod rows;
 mod schema;
 mod value;
 mod wire;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use tidemill_types::RawRecords;
 use tidemill_types::format::{
-    ColumnOrigin, Decoder, Encoder, Envelope, Error, Format, Options, SinkSpec, SourceSpec,
+    Column, ColumnOrigin, Contract, Decoder, Encoder, Envelope, Error, Format, Options, SinkSpec,
+    SourceSpec, framed_schema,
 };
 
 use crate::decoder;
@@ -24,6 +30,7 @@ use crate::key::KEY_FORMAT;
 use crate::options::{DATES, TIMESTAMPS};
 use crate::reason;
 use program::Program;
+use programs::{ColumnPaths, Programs, Registered};
 use rows::AvroRows;
 use schema::Schema;
 use value::AvroValue;
@@ -48,16 +55,6 @@ static WRITTEN: [&Envelope; 3] = [&PLAIN, &UPSERT, &DEBEZIUM];
 /// The format `avro`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Avro;
-
-impl Avro {
-    /// The schema that the records of a sink are written by, in JSON: what a registry is told, and what its readers need.
-    ///
-    /// # Errors
-    /// `Invalid` if a column's type or name has no form in Avro, or there is no such envelope, or the option `avro.name` is no name.
-    pub fn schema_of(spec: &SinkSpec<'_>) -> Result<String, Error> {
-        derived::schema(spec)
-    }
-}
 
 impl Format for Avro {
     fn name(&self) -> &'static str {
@@ -88,14 +85,31 @@ impl Format for Avro {
     }
 
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
-        match Framing::of(spec.options)? {
-            Framing::None => Ok(Box::new(AvroRows::new(spec)?)),
-            Framing::Confluent => Err(Error::OptionValue {
+        let usual = match spec.schema_id {
+            Some(_) => Framing::Confluent,
+            None => Framing::None,
+        };
+        match (Framing::of(spec.options, usual)?, spec.schema_id) {
+            (Framing::None, _) => Ok(Box::new(AvroRows::new(&SinkSpec {
+                schema_id: None,
+                ..spec.clone()
+            })?)),
+            (Framing::Confluent, Some(_)) => Ok(Box::new(AvroRows::new(spec)?)),
+            (Framing::Confluent, None) => Err(Error::OptionValue {
                 option: FRAMING.to_owned(),
                 value: spec.options[FRAMING].clone(),
-                expected: "'none' for a sink: a schema's number comes from a registry".to_owned(),
+                expected: "'none' for a sink without schema.registry.url: a schema's number comes from a registry"
+                    .to_owned(),
             }),
         }
+    }
+
+    fn contract_columns(&self, contract: &Contract, envelope: &str) -> Result<Vec<Column>, Error> {
+        contract::columns(contract, envelope)
+    }
+
+    fn contract_schema(&self, spec: &SinkSpec<'_>) -> Result<String, Error> {
+        derived::schema(spec)
     }
 }
 
@@ -109,11 +123,13 @@ enum Framing {
 }
 
 impl Framing {
-    fn of(options: &Options) -> Result<Self, Error> {
-        match options.get(FRAMING).map_or("none", String::as_str) {
-            "none" => Ok(Self::None),
-            "confluent" => Ok(Self::Confluent),
-            other => Err(Error::OptionValue {
+    /// The framing that the options say, or else the usual one.
+    fn of(options: &Options, usual: Self) -> Result<Self, Error> {
+        match options.get(FRAMING).map(String::as_str) {
+            None => Ok(usual),
+            Some("none") => Ok(Self::None),
+            Some("confluent") => Ok(Self::Confluent),
+            Some(other) => Err(Error::OptionValue {
                 option: FRAMING.to_owned(),
                 value: other.to_owned(),
                 expected: "'none' or 'confluent'".to_owned(),
@@ -126,8 +142,8 @@ impl Framing {
     fn split(self, record: &[u8]) -> Result<(Option<u32>, usize), String> {
         match (self, record) {
             (Self::None, _) => Ok((None, 0)),
-            (Self::Confluent, &[0, a, b, c, d, ..]) => {
-                Ok((Some(u32::from_be_bytes([a, b, c, d])), 5))
+            (Self::Confluent, record) if framed_schema(record).is_some() => {
+                Ok((framed_schema(record), 5))
             }
             (Self::Confluent, &[0, ..] | &[]) => Err(format!(
                 "truncated: expected a zero byte and the schema's number in four bytes, found {} bytes",
@@ -140,36 +156,59 @@ impl Framing {
     }
 }
 
-/// The schemas that records may have, each with what is wanted of it.
-#[derive(Debug)]
-struct Schemas {
-    one: Program,
-}
-
-impl Schemas {
-    /// How the records of a schema are read. There is one schema, and all numbers are taken for its own.
-    #[inline]
-    const fn of(&self, _number: Option<u32>) -> &Program {
-        &self.one
-    }
-}
-
 /// Finds values in Avro.
 #[derive(Debug)]
 struct AvroReader {
     framing: Framing,
-    schemas: Arc<Schemas>,
+    programs: Arc<Programs>,
+    /// Present if a registry has the schemas.
+    registered: Option<Registered>,
 }
 
 impl AvroReader {
     fn new(spec: &SourceSpec<'_>, wanted: &Wanted, reading: &Reading) -> Result<Self, Error> {
-        let schema = parse(spec.options)?;
-        check_columns(spec, &schema, reading)?;
+        let Some(contracts) = spec.contracts else {
+            let schema = parse(spec.options)?;
+            check_columns(&column_paths(spec, reading), &schema, SCHEMA)?;
+            return Ok(Self {
+                framing: Framing::of(spec.options, Framing::None)?,
+                programs: Arc::new(Programs::One(Program::new(schema, wanted))),
+                registered: None,
+            });
+        };
+        if spec.options.contains_key(SCHEMA) {
+            return Err(Error::OptionValue {
+                option: SCHEMA.to_owned(),
+                value: "a schema".to_owned(),
+                expected: "no such option beside a registry, which has the schemas".to_owned(),
+            });
+        }
+        let columns = column_paths(spec, reading);
+        let mut contract = None;
+        if let Some(pinned) = contracts.pinned {
+            let schema = contract::schema(pinned)?;
+            check_columns(&columns, &schema, &pinned.to_string())?;
+            contract = Some((pinned.clone(), schema));
+        }
+        let schemas = Arc::clone(contracts.schemas);
+        let framing = Framing::of(spec.options, Framing::Confluent)?;
+        if framing == Framing::None {
+            // Nothing in front of a record says which schema it has: it is the contract's.
+            let (_, schema) = contract.ok_or_else(|| Error::OptionValue {
+                option: FRAMING.to_owned(),
+                value: "none".to_owned(),
+                expected: "'confluent', as the subject has no version yet".to_owned(),
+            })?;
+            return Ok(Self {
+                framing,
+                programs: Arc::new(Programs::One(Program::new(schema, wanted))),
+                registered: None,
+            });
+        }
         Ok(Self {
-            framing: Framing::of(spec.options)?,
-            schemas: Arc::new(Schemas {
-                one: Program::new(schema, wanted),
-            }),
+            framing,
+            programs: Arc::new(Programs::Named(HashMap::new())),
+            registered: Some(Registered::new(schemas, contract, wanted.clone(), columns)),
         })
     }
 }
@@ -196,23 +235,34 @@ fn parse(options: &Options) -> Result<Schema, Error> {
     }
 }
 
-/// Refuses columns whose field no record has. What the envelope wants beside them and is in no record, it judges itself.
-fn check_columns(spec: &SourceSpec<'_>, schema: &Schema, reading: &Reading) -> Result<(), Error> {
-    for column in spec.columns {
-        let mut of_column = Wanted::default();
+/// The columns that fields of the state are read into, and those fields.
+fn column_paths(spec: &SourceSpec<'_>, reading: &Reading) -> Vec<ColumnPaths> {
+    let of_column = |column: &Column| {
+        let mut wanted = Wanted::default();
         let ColumnOrigin::Data(path) = &column.origin else {
-            continue;
+            return None;
         };
         // The envelope's own member may stand in for the state's.
-        if let Place::StateOr(..) = reading.data(path, &mut of_column) {
-            continue;
+        if let Place::StateOr(..) = reading.data(path, &mut wanted) {
+            return None;
         }
-        let mut paths = of_column.values().iter();
+        Some(ColumnPaths {
+            column: column.name.clone(),
+            paths: wanted.values().to_vec(),
+        })
+    };
+    spec.columns.iter().filter_map(of_column).collect()
+}
+
+/// Refuses columns whose field no record has. What the envelope wants beside them and is in no record, it judges itself.
+fn check_columns(columns: &[ColumnPaths], schema: &Schema, called: &str) -> Result<(), Error> {
+    for of in columns {
+        let mut paths = of.paths.iter();
         if let Some(path) = paths.find(|path| !schema.has(schema.root(), path)) {
             return Err(Error::NoField {
-                column: column.name.clone(),
+                column: of.column.clone(),
                 field: path.join("."),
-                schema: SCHEMA.to_owned(),
+                schema: called.to_owned(),
             });
         }
     }
@@ -221,21 +271,24 @@ fn check_columns(spec: &SourceSpec<'_>, schema: &Schema, reading: &Reading) -> R
 
 impl Encoding for AvroReader {
     type Value<'a> = AvroValue<'a>;
-    type Schema = Arc<Schemas>;
+    type Schema = Arc<Programs>;
 
-    fn schema(&self) -> Arc<Schemas> {
-        Arc::clone(&self.schemas)
+    fn schema(&mut self, records: &RawRecords) -> Arc<Programs> {
+        if let Some(registered) = &self.registered {
+            registered.complete(&mut self.programs, records);
+        }
+        Arc::clone(&self.programs)
     }
 
     #[inline]
     fn read<'a>(
         &mut self,
-        schemas: &'a Arc<Schemas>,
+        programs: &'a Arc<Programs>,
         bytes: &'a [u8],
         found: &mut Found<AvroValue<'a>>,
     ) -> Result<bool, String> {
         let (number, start) = self.framing.split(bytes)?;
-        let program = schemas.of(number);
+        let program = programs.of(number)?;
         program
             .read(bytes, start, found)
             .map_err(|broken| broken.reason())

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use arrow_array::RecordBatch;
+use tidemill_types::RawRecords;
 use tidemill_types::format::{
     Change, Decoder, Encoder, Envelope, Error, Format, Options, Records, SinkSpec, SourceSpec,
 };
@@ -119,7 +120,7 @@ impl Encoding for CsvReader {
     type Value<'a> = Field<'a>;
     type Schema = ();
 
-    fn schema(&self) {}
+    fn schema(&mut self, _: &RawRecords) {}
 
     fn read<'a>(
         &mut self,

@@ -206,7 +206,7 @@ impl<E: Encoding> format::Decoder for Decoder<E> {
     }
 
     fn decode(&mut self, records: &RawRecords, clocks: Clocks) -> Decoded {
-        let schema = self.encoding.schema();
+        let schema = self.encoding.schema(records);
         let mut values = Found::new(self.wanted.values().len(), self.wanted.objects().len());
         let mut keys = self
             .keys

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use tidemill_types::RawRecords;
+
 use crate::column::ColumnBuffer;
 use crate::fault::Fault;
 
@@ -13,8 +15,8 @@ pub trait Encoding: Send {
     /// What values refer to beside the bytes of their record, such as the names in a schema; `()` if to nothing.
     type Schema;
 
-    /// What the values of the next records refer to.
-    fn schema(&self) -> Self::Schema;
+    /// What the values of these records, which are read next, refer to.
+    fn schema(&mut self, records: &RawRecords) -> Self::Schema;
 
     /// Finds the wanted values of a record; what is not in it stays as it is. False if the record is the encoding's null, which is as if it
     /// had no value.
@@ -86,7 +88,7 @@ pub enum Conversion {
 }
 
 /// What is to be found in records.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Wanted {
     values: Vec<Vec<String>>,
     objects: Vec<Vec<String>>,

@@ -6,6 +6,7 @@ mod members;
 mod rows;
 mod token;
 
+use tidemill_types::RawRecords;
 use tidemill_types::format::{Decoder, Encoder, Envelope, Error, Format, SinkSpec, SourceSpec};
 
 use crate::decoder;
@@ -109,7 +110,7 @@ impl Encoding for JsonReader {
     type Value<'a> = Token<'a>;
     type Schema = ();
 
-    fn schema(&self) {}
+    fn schema(&mut self, _: &RawRecords) {}
 
     fn read<'a>(
         &mut self,

@@ -15,6 +15,7 @@ mod schema;
 mod wire;
 
 use prost_reflect::MessageDescriptor;
+use tidemill_types::RawRecords;
 use tidemill_types::format::{
     Column, ColumnOrigin, Decoder, Encoder, Envelope, Error, Format, SinkSpec, SourceSpec,
 };
@@ -159,7 +160,7 @@ impl Encoding for ProtobufReader {
     type Value<'a> = Datum<'a>;
     type Schema = ();
 
-    fn schema(&self) {}
+    fn schema(&mut self, _: &RawRecords) {}
 
     #[inline]
     fn read<'a>(

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use arrow_array::RecordBatch;
+use tidemill_types::RawRecords;
 use tidemill_types::format::{
     Change, Decoder, Encoder, Envelope, Error, Format, Records, SinkSpec, SourceSpec,
 };
@@ -89,7 +90,7 @@ impl Encoding for RawReader {
     type Value<'a> = Text<'a>;
     type Schema = ();
 
-    fn schema(&self) {}
+    fn schema(&mut self, _: &RawRecords) {}
 
     fn read<'a>(
         &mut self,

@@ -215,6 +215,7 @@ fn decode(database: &str, variant: &Variant, columns: &[(&str, DataType)]) -> De
         columns: &columns,
         kept: Kept::default(),
         time_limit: None,
+        contracts: None,
         options: &options,
     };
     let mut decoder = format.decoder(&spec).unwrap();

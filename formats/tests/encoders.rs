@@ -32,6 +32,7 @@ fn encoder(envelope: &str, schema: &Schema, key: &[&str]) -> Result<Box<dyn Enco
         envelope,
         schema,
         key: &key,
+        schema_id: None,
         options: &Options::new(),
     })
 }

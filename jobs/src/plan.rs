@@ -66,6 +66,7 @@ impl SourcePlan {
                 column: watermark.column.clone(),
                 max_future_ms: watermark.max_future_ms,
             }),
+            contracts: None,
             options: &self.format.options,
         }
     }
@@ -85,6 +86,7 @@ impl SinkPlan {
             envelope: &self.format.envelope,
             schema,
             key: &self.key,
+            schema_id: None,
             options: &self.format.options,
         }
     }

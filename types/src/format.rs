@@ -7,6 +7,7 @@
 //! never panics over bytes. Does not promise to look at what no column uses.
 
 mod column;
+mod contract;
 mod envelope;
 mod error;
 
@@ -19,6 +20,10 @@ pub use crate::options::Options;
 use crate::system_columns::Kept;
 use crate::{DeadLetter, RawRecords};
 pub use column::{Column, ColumnOrigin, Path};
+pub use contract::{
+    Contract, ContractBook, Contracts, NoContracts, SchemaText, Schemas, WriterSchema,
+    framed_schema,
+};
 pub use envelope::{Deletes, Envelope, MetadataField, POSITION};
 pub use error::Error;
 
@@ -61,6 +66,26 @@ pub trait Format: Send + Sync {
     /// # Errors
     /// `Invalid` if a column has a type that cannot be written.
     fn encoder(&self, spec: &SinkSpec) -> Result<Box<dyn Encoder>, Error>;
+
+    /// The columns that a contract has, of the rows that an envelope carries.
+    ///
+    /// # Errors
+    /// `Invalid` if the format has no contracts, or the schema is none of it, or carries no row.
+    fn contract_columns(&self, _: &Contract, _envelope: &str) -> Result<Vec<Column>, Error> {
+        Err(Error::NoContracts {
+            format: self.name(),
+        })
+    }
+
+    /// The schema of a sink's records, for its contract. The same columns and options give the same text.
+    ///
+    /// # Errors
+    /// `Invalid` if the format has no contracts, or a column no form in it.
+    fn contract_schema(&self, _: &SinkSpec) -> Result<String, Error> {
+        Err(Error::NoContracts {
+            format: self.name(),
+        })
+    }
 }
 
 /// The formats that there are.
@@ -100,6 +125,8 @@ pub struct SourceSpec<'a> {
     pub kept: Kept,
     /// The time column and how far ahead of its record's time it may be.
     pub time_limit: Option<TimeLimit>,
+    /// The contracts, if a registry has the schemas of the records.
+    pub contracts: Option<Contracts<'a>>,
     /// The options of format and envelope.
     pub options: &'a Options,
 }
@@ -123,6 +150,8 @@ pub struct SinkSpec<'a> {
     pub schema: &'a Schema,
     /// Those of them that make the key, in order; none if records have no key.
     pub key: &'a [String],
+    /// The number of their schema, if a registry has it: it stands in front of each record.
+    pub schema_id: Option<u32>,
     /// The options of the format.
     pub options: &'a Options,
 }

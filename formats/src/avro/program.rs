@@ -1,6 +1,7 @@
 //! A schema with what is wanted of it: a walk through a record, once and from front to back, which takes the wanted values and steps over
 //! the others.
 
+use super::class::Preset;
 use super::schema::{Scalar, Schema, Type, TypeId};
 use super::value::{AvroValue, Nested};
 use super::wire::{Broken, Cursor, Result};
@@ -11,6 +12,8 @@ use crate::encoding::{Found, Object, Wanted};
 pub struct Program {
     schema: Schema,
     root: Node,
+    /// By slot, what stands for a field that is not in the schema.
+    presets: Vec<(usize, Preset)>,
 }
 
 /// What becomes of a value.
@@ -61,7 +64,16 @@ impl Program {
             objects: objects.zip(0..).collect(),
         };
         let root = node(&schema, schema.root(), &wants);
-        Self { schema, root }
+        Self {
+            schema,
+            root,
+            presets: Vec::new(),
+        }
+    }
+
+    /// With what stands for fields that are not in the schema, by slot.
+    pub fn with_presets(self, presets: Vec<(usize, Preset)>) -> Self {
+        Self { presets, ..self }
     }
 
     /// Takes the wanted values of a record whose Avro begins at a byte. False if it is null.
@@ -75,6 +87,9 @@ impl Program {
         let mut cursor = Cursor::new(record, start);
         let is_there = self.root.read(&self.schema, &mut cursor, found)?;
         cursor.end()?;
+        for (slot, preset) in &self.presets {
+            found.values[*slot] = Some(preset.value());
+        }
         Ok(is_there)
     }
 }
@@ -230,11 +245,11 @@ pub fn scalar_value<'a>(
             (AvroValue::Double(double), NUMBER)
         }
         Scalar::Bytes => (AvroValue::Bytes(cursor.bytes()?), BYTES),
-        Scalar::Decimal(scale) => (AvroValue::Decimal(cursor.bytes()?, scale), NUMBER),
+        Scalar::Decimal(digits) => (AvroValue::Decimal(cursor.bytes()?, digits.scale), NUMBER),
         Scalar::Text => (AvroValue::Text(cursor.text()?), STRING),
         Scalar::Fixed(size) => (AvroValue::Bytes(cursor.take(size)?), BYTES),
-        Scalar::FixedDecimal(size, scale) => {
-            (AvroValue::Decimal(cursor.take(size)?, scale), NUMBER)
+        Scalar::FixedDecimal(size, digits) => {
+            (AvroValue::Decimal(cursor.take(size)?, digits.scale), NUMBER)
         }
         Scalar::Uuid => (AvroValue::Uuid(cursor.array()?), STRING),
         Scalar::VariableDecimal => {

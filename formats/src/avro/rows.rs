@@ -23,6 +23,8 @@ pub struct AvroRows {
     /// Per column, whether it may be null.
     nullable: Vec<bool>,
     key: KeyWriter,
+    /// What stands in front of each record: a zero byte and the number of the schema, or nothing.
+    frame: Vec<u8>,
 }
 
 impl AvroRows {
@@ -38,6 +40,9 @@ impl AvroRows {
             columns: Columns::new(spec, "avro")?,
             nullable: fields.map(|field| derived::is_union(field)).collect(),
             key: KeyWriter::new(spec)?,
+            frame: spec
+                .schema_id
+                .map_or_else(Vec::new, |id| [&[0], &id.to_be_bytes()[..]].concat()),
         })
     }
 }
@@ -88,10 +93,13 @@ impl Records for Bound<'_> {
 
     #[inline]
     fn write_value(&self, change: Change, out: &mut Vec<u8>) -> bool {
-        match (self.rows.envelope, change) {
-            (Envelope::Debezium, _) => self.write_change(change, out),
-            (Envelope::Upsert, Change::Delete(_)) => return false,
-            (Envelope::Plain | Envelope::Upsert, _) => self.write_row(change.row(), out),
+        if let (Envelope::Upsert, Change::Delete(_)) = (self.rows.envelope, change) {
+            return false;
+        }
+        out.extend_from_slice(&self.rows.frame);
+        match self.rows.envelope {
+            Envelope::Debezium => self.write_change(change, out),
+            Envelope::Plain | Envelope::Upsert => self.write_row(change.row(), out),
         }
         true
     }

@@ -1,7 +1,7 @@
 //! Schemas as their JSON says: types by number, so that a type can lie within itself, and what Kafka Connect adds to them.
 //!
 //! No library's: `apache-avro` drops the attributes of types that have no name, and by these (`connect.name`) Debezium says what its numbers
-//! count; `arrow-avro` keeps its parser to itself. Defaults, aliases and documentation are not looked at: a record is read by its own schema.
+//! count; `arrow-avro` keeps its parser to itself. Aliases and documentation are not looked at: a record is read by its own schema.
 //!
 //! Source: the Avro specification, "Schema declaration"; the names of Kafka's `org.apache.kafka.connect.data` and of Debezium.
 
@@ -44,6 +44,8 @@ pub struct Field {
     pub name: String,
     /// The type of its values.
     pub kind: TypeId,
+    /// What a reader takes where a writer had no such field.
+    pub default: Option<Value>,
 }
 
 /// A type of values without others in them.
@@ -63,18 +65,27 @@ pub enum Scalar {
     Double,
     /// Bytes with their length.
     Bytes,
-    /// Bytes with their length, which are a number of which so many digits are behind the point.
-    Decimal(i8),
+    /// Bytes with their length, which are a number.
+    Decimal(Digits),
     /// A text.
     Text,
     /// So many bytes.
     Fixed(usize),
-    /// So many bytes, which are a number of which so many digits are behind the point.
-    FixedDecimal(usize, i8),
+    /// So many bytes, which are a number.
+    FixedDecimal(usize, Digits),
     /// The sixteen bytes of a UUID.
     Uuid,
     /// How many digits are behind the point, then the bytes of the number (`io.debezium.data.VariableScaleDecimal`).
     VariableDecimal,
+}
+
+/// The digits of a decimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digits {
+    /// How many there are at most.
+    pub precision: u8,
+    /// How many of them are behind the point.
+    pub scale: i8,
 }
 
 /// What a number counts.
@@ -88,15 +99,32 @@ pub enum Counts {
     Time(u32),
 }
 
+/// The most digits that a DECIMAL has.
+const PRECISION_MAX: u8 = 38;
+
 impl Schema {
     /// Reads a schema.
     ///
     /// # Errors
     /// What is wrong with it, in words.
     pub fn parse(json: &str) -> Result<Self, String> {
-        let json: Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        Self::parse_with(&[], json)
+    }
+
+    /// Reads a schema that refers to others, which are named and in an order in which they can be read.
+    ///
+    /// # Errors
+    /// What is wrong with it, or with one of them, in words.
+    pub fn parse_with(references: &[(String, String)], json: &str) -> Result<Self, String> {
+        let read = |text: &str| -> Result<Value, String> {
+            serde_json::from_str(text).map_err(|error| error.to_string())
+        };
         let mut parser = Parser::default();
-        let root = parser.parse(&json, "")?;
+        for (name, text) in references {
+            let parsed = read(text).and_then(|json| parser.parse(&json, ""));
+            parsed.map_err(|why| format!("in '{name}', which it refers to: {why}"))?;
+        }
+        let root = parser.parse(&read(json)?, "")?;
         let types = parser.types.into_iter();
         let types = types.map(|of| of.expect("every type is there once all are parsed"));
         Ok(Self {
@@ -241,7 +269,12 @@ impl Parser {
             let kind = field.get("type");
             let kind = kind.ok_or_else(|| format!("a field '{name}' without 'type'"))?;
             let kind = self.parse(kind, &namespace)?;
-            parsed.push(Field { name, kind });
+            let default = field.get("default").cloned();
+            parsed.push(Field {
+                name,
+                kind,
+                default,
+            });
         }
         let of = if self.is_variable_decimal(object, &parsed) {
             Type::Scalar(Scalar::VariableDecimal)
@@ -307,7 +340,7 @@ fn scalar(name: &str, object: &Map<String, Value>) -> Option<Scalar> {
         "long" => Scalar::Long(counts(object)),
         "float" => Scalar::Float,
         "double" => Scalar::Double,
-        "bytes" => scale(object).map_or(Scalar::Bytes, Scalar::Decimal),
+        "bytes" => digits(object).map_or(Scalar::Bytes, Scalar::Decimal),
         // A UUID as a text is a text: the column's type says that it is one.
         "string" => Scalar::Text,
         _ => return None,
@@ -316,8 +349,8 @@ fn scalar(name: &str, object: &Map<String, Value>) -> Option<Scalar> {
 
 fn fixed(object: &Map<String, Value>) -> Option<Scalar> {
     let size = usize::try_from(object.get("size")?.as_u64()?).ok()?;
-    Some(match (scale(object), logical_type(object)) {
-        (Some(scale), _) => Scalar::FixedDecimal(size, scale),
+    Some(match (digits(object), logical_type(object)) {
+        (Some(digits), _) => Scalar::FixedDecimal(size, digits),
         (None, "uuid") if size == 16 => Scalar::Uuid,
         (None, _) => Scalar::Fixed(size),
     })
@@ -340,19 +373,26 @@ fn counts(object: &Map<String, Value>) -> Counts {
     }
 }
 
-/// How many digits of a decimal are behind the point; none if it is no decimal.
-fn scale(object: &Map<String, Value>) -> Option<i8> {
+/// The digits of a decimal; none if it is none.
+fn digits(object: &Map<String, Value>) -> Option<Digits> {
     let is_decimal = logical_type(object) == "decimal"
         || connect_name(object) == "org.apache.kafka.connect.data.Decimal";
     if !is_decimal {
         return None;
     }
     let told = object.get("scale").and_then(Value::as_i64);
-    let of_connect = || {
-        let scale = object.get("connect.parameters")?.get("scale")?;
-        scale.as_str()?.parse().ok()
+    let of_connect = |name: &str| {
+        let number = object.get("connect.parameters")?.get(name)?;
+        number.as_str()?.parse::<i64>().ok()
     };
-    i8::try_from(told.or_else(of_connect).unwrap_or(0)).ok()
+    let scale = told.or_else(|| of_connect("scale")).unwrap_or(0);
+    let told = object.get("precision").and_then(Value::as_i64);
+    let precision = told.or_else(|| of_connect("connect.decimal.precision"));
+    let precision = precision.and_then(|digits| u8::try_from(digits).ok());
+    Some(Digits {
+        precision: precision.map_or(PRECISION_MAX, |digits| digits.clamp(1, PRECISION_MAX)),
+        scale: i8::try_from(scale).ok()?,
+    })
 }
 
 fn logical_type(object: &Map<String, Value>) -> &str {

@@ -3,6 +3,7 @@
 //! Catches: a value read as another one, a value taken for another field's, a record that is refused without reason or read in spite of
 //! one, a panic. Cannot catch: a misreading of the specification that Confluent's serializer, fastavro and apache-avro share.
 
+mod contracts;
 mod corpus;
 mod page;
 mod random;

@@ -1,11 +1,14 @@
 //! Decodes records as a source does, and shows what came of them.
 
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{DataType, TimeUnit};
 use tidemill_types::RawRecords;
 use tidemill_types::format::{
-    Clocks, Column, ColumnOrigin, Decoded, Decoder, Error, Options, Path, SourceSpec, TimeLimit,
+    Clocks, Column, ColumnOrigin, Contract, Contracts, Decoded, Decoder, Error, Options, Path,
+    Schemas, SourceSpec, TimeLimit,
 };
 use tidemill_types::system_columns::{self, Kept};
 
@@ -30,6 +33,7 @@ pub struct Spec {
     pub columns: Vec<Column>,
     pub kept: Kept,
     pub time_limit: Option<TimeLimit>,
+    pub contracts: Option<(Option<Contract>, Arc<dyn Schemas>)>,
     pub options: Options,
 }
 
@@ -42,6 +46,7 @@ impl Spec {
             columns,
             kept: Kept::default(),
             time_limit: None,
+            contracts: None,
             options: Options::new(),
         }
     }
@@ -56,6 +61,14 @@ impl Spec {
         self
     }
 
+    fn contracts(&self) -> Option<Contracts<'_>> {
+        let contracts = self.contracts.as_ref();
+        contracts.map(|(pinned, schemas)| Contracts {
+            pinned: pinned.as_ref(),
+            schemas,
+        })
+    }
+
     pub fn decoder(&self) -> Result<Box<dyn Decoder>, Error> {
         let formats = tidemill_formats::all();
         formats.named(self.format).unwrap().decoder(&SourceSpec {
@@ -64,6 +77,7 @@ impl Spec {
             columns: &self.columns,
             kept: self.kept,
             time_limit: self.time_limit.clone(),
+            contracts: self.contracts(),
             options: &self.options,
         })
     }

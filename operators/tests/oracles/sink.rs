@@ -65,6 +65,7 @@ fn encoder(envelope: &str, key: &[String]) -> Box<dyn Encoder> {
         envelope,
         schema: &columns(),
         key,
+        schema_id: None,
         options: &Options::new(),
     };
     Json.encoder(&spec).expect("JSON has all types")

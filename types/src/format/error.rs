@@ -122,6 +122,30 @@ pub enum Error {
         /// What the column can be.
         expected: &'static str,
     },
+    /// A registry was named, and the format has no schemas.
+    #[error(
+        "format '{format}' has no contracts; leave the options 'schema.…' out, or choose 'avro'"
+    )]
+    NoContracts {
+        /// The format.
+        format: &'static str,
+    },
+    /// The schema of a contract cannot be used.
+    #[error("contract {contract}: {reason}")]
+    Contract {
+        /// Subject and version.
+        contract: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The registry refuses, or does not answer.
+    #[error("{message}")]
+    Registry {
+        /// What to do about it.
+        kind: ErrorKind,
+        /// What it says.
+        message: String,
+    },
     /// The rows to encode are not those that the encoder was built for.
     #[error(
         "column '{column}' should be {expected} in the rows to encode, and is {found}; this is a defect, please report it"
@@ -142,6 +166,7 @@ impl Error {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Rows { .. } => ErrorKind::Bug,
+            Self::Registry { kind, .. } => *kind,
             Self::UnsupportedType { .. }
             | Self::ColumnName { .. }
             | Self::UnknownMetadata { .. }
@@ -152,6 +177,8 @@ impl Error {
             | Self::OneColumn { .. }
             | Self::NoField { .. }
             | Self::FieldType { .. }
+            | Self::NoContracts { .. }
+            | Self::Contract { .. }
             | Self::OptionValue { .. } => ErrorKind::Invalid,
         }
     }

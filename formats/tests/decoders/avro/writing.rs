@@ -45,12 +45,13 @@ impl Sink {
             envelope: self.envelope,
             schema: &self.schema,
             key: &[],
+            schema_id: None,
             options: &self.options,
         }
     }
 
     fn schema(&self) -> Result<String, Error> {
-        Format::schema_of(&self.spec())
+        Format.contract_schema(&self.spec())
     }
 
     /// The value of a change; none is a tombstone.
@@ -252,7 +253,7 @@ fn what_cannot_be_written_is_refused_while_planning() {
     );
     assert_eq!(
         error("x", DataType::Date32, ("avro.framing", "confluent")),
-        "option 'avro.framing' is 'confluent'; expected 'none' for a sink: a schema's number comes from a registry"
+        "option 'avro.framing' is 'confluent'; expected 'none' for a sink without schema.registry.url: a schema's number comes from a registry"
     );
     let nulls = batch(vec![("x", Arc::new(Int64Array::from(vec![None])), true)]);
     let schema = Schema::new(vec![Field::new("x", DataType::Int64, false)]);
