@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use arrow_schema::SchemaRef;
-use tidemill_jobs::plan::{self, NodeId, NodeOp};
+use tidemill_jobs::plan::{NodeId, NodeOp};
 use tidemill_operators::ledger::Ledger;
 use tidemill_operators::watermark::{self, Fact, Watermark};
 use tidemill_operators::{Counter, Tick, dedup, resequence, table, window};

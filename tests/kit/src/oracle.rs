@@ -65,11 +65,13 @@ pub enum Expected {
 /// A letter of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Letter {
+    stage: &'static str,
     origin: String,
     partition: u32,
     offset: i64,
     reason: String,
-    bytes: Vec<u8>,
+    key: Option<Vec<u8>>,
+    bytes: Option<Vec<u8>>,
 }
 
 /// The oracle of a run of a job from its beginning.

@@ -9,4 +9,4 @@ CREATE STREAM payment_changes FROM payment_events DEDUPLICATE BY uuid WITHIN INT
 CREATE SINK changes WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'changes', format = 'json', key = 'id', envelope = 'plain') AS
 SELECT id, change_type, amount, uuid FROM payment_changes;
 CREATE SINK dead_letters WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'dead_letters', format = 'json') AS
-SELECT * FROM tidemill_dead_letters;
+SELECT stage, source, topic, partition, "offset", reason, "key", headers, bytes, truncated FROM tidemill_dead_letters;

@@ -21,4 +21,4 @@ SELECT id, code, price FROM by_rev;
 CREATE SINK by_both_sink WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'by_both', format = 'json', key = 'id, code') AS
 SELECT id, code, price FROM by_both;
 CREATE SINK dead WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'dead', format = 'json') AS
-SELECT * FROM tidemill_dead_letters;
+SELECT stage, source, topic, partition, "offset", reason, "key", headers, bytes, truncated FROM tidemill_dead_letters;

@@ -13,4 +13,4 @@ CREATE STREAM payment_changes FROM payment_events DEDUPLICATE BY uuid WITHIN INT
 CREATE SINK audit WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'audit', format = 'json', key = 'payment_id', envelope = 'plain') AS
 SELECT id AS payment_id, change_type, ts AS changed_at, amount, status, uuid AS event FROM payment_changes;
 CREATE SINK late WITH (connector = 'files', path = '${TIDEMILL_DATA}', topic = 'late', format = 'json') AS
-SELECT * FROM tidemill_late;
+SELECT stage, source, topic, partition, "offset", reason, "key", headers, bytes, truncated FROM tidemill_late;

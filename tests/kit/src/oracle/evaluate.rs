@@ -42,13 +42,9 @@ impl Oracle<'_> {
                     .dead
                     .iter()
                     .filter(|letter| *rows || letter.offset >= 0);
-                counted(letters.map(|letter| {
-                    let mut row = of_letter(letter);
-                    row.truncate(3);
-                    (row, 1)
-                }))
+                counted(letters.map(|letter| (of_dead_letter(letter), 1)))
             }
-            Op::Late => counted(self.late.iter().map(|letter| (of_letter(letter), 1))),
+            Op::Late => counted(self.late.iter().map(|letter| (of_late(letter), 1))),
             Op::Tumble {
                 input,
                 time,
@@ -103,11 +99,13 @@ impl Oracle<'_> {
             let new = count - before[input].get(row).copied().unwrap_or_default();
             if new > 0 && computed(columns, row).is_none() {
                 let letter = Letter {
+                    stage: "row",
                     origin: "row".to_owned(),
                     partition: 0,
                     offset: -1,
                     reason: String::new(),
-                    bytes: Vec::new(),
+                    key: None,
+                    bytes: None,
                 };
                 self.dead.extend((0..new).map(|_| letter.clone()));
             }
@@ -298,14 +296,29 @@ fn chosen(row: &[Value], columns: &[usize]) -> Row {
     columns.iter().map(|&index| row[index].clone()).collect()
 }
 
-fn of_letter(letter: &Letter) -> Row {
+fn of_dead_letter(letter: &Letter) -> Row {
+    vec![
+        Value::Text(letter.origin.clone()),
+        Value::Int(i64::from(letter.partition)),
+        Value::Int(letter.offset),
+        Value::Text(letter.stage.to_owned()),
+        bytes(letter.key.as_ref()),
+        bytes(letter.bytes.as_ref()),
+    ]
+}
+
+fn of_late(letter: &Letter) -> Row {
     vec![
         Value::Text(letter.origin.clone()),
         Value::Int(i64::from(letter.partition)),
         Value::Int(letter.offset),
         Value::Text(letter.reason.clone()),
-        Value::Bytes(letter.bytes.clone()),
+        bytes(letter.bytes.as_ref()),
     ]
+}
+
+fn bytes(part: Option<&Vec<u8>>) -> Value {
+    part.map_or(Value::Null, |bytes| Value::Bytes(bytes.clone()))
 }
 
 fn counted(rows: impl Iterator<Item = (Row, i64)>) -> Rows {

@@ -102,11 +102,13 @@ impl Oracle<'_> {
                 match read(spec, record) {
                     Outcome::Nothing => {}
                     Outcome::Dead => self.dead.push(Letter {
+                        stage: "decode",
                         origin: spec.topic.clone(),
                         partition,
                         offset: record.offset,
                         reason: String::new(),
-                        bytes,
+                        key: record.key.clone(),
+                        bytes: record.value.clone(),
                     }),
                     Outcome::Event(change, row) => events.push(Event {
                         partition,
@@ -240,11 +242,13 @@ impl Oracle<'_> {
                 _ => format!("no '{by}' to order by"),
             };
             self.late.push(Letter {
+                stage: "late",
                 origin: spec.topic.clone(),
                 partition: event.partition,
                 offset: event.offset,
                 reason,
-                bytes: event.bytes.clone(),
+                key: None,
+                bytes: Some(event.bytes.clone()),
             });
         }
         let passed = self.sources[source].watermark_ms;

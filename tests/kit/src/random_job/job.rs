@@ -182,7 +182,7 @@ pub enum Op {
         /// `RESEQUENCE BY` the watermark's column `PER id WITHIN` so many milliseconds.
         resequence_ms: Option<i64>,
     },
-    /// `tidemill_dead_letters`: origin, partition, offset. A row that could not be computed has the origin `row`.
+    /// `tidemill_dead_letters`: origin, partition, offset, stage, key, bytes. A row that could not be computed has the origin `row`.
     DeadLetters {
         /// False if only records are read.
         rows: bool,

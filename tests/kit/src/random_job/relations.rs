@@ -158,13 +158,16 @@ impl Draft {
             self.column(Type::Text, false),
             self.column(Type::Int, false),
             self.column(Type::Int, false),
+            self.column(Type::Text, false),
+            self.column(Type::Bytes, true),
+            self.column(Type::Bytes, true),
         ];
         self.view(plain(Op::DeadLetters { rows: true }, columns));
     }
 
     fn late(&mut self) {
         let types = [Type::Text, Type::Int, Type::Int, Type::Text, Type::Bytes];
-        let columns = types.map(|ty| self.column(ty, false)).into();
+        let columns = types.map(|ty| self.column(ty, ty == Type::Bytes)).into();
         self.view(plain(Op::Late, columns));
     }
 

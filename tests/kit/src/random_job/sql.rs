@@ -93,15 +93,14 @@ impl Job {
             Op::DeadLetters { rows } => {
                 // A row that could not be computed has its stage for a topic, and a place only if it still has that of its event.
                 let columns = [
-                    "CASE WHEN topic LIKE '%/%' THEN 'row' ELSE topic END",
-                    "CASE WHEN topic LIKE '%/%' THEN 0 ELSE CAST(partition AS BIGINT) END",
-                    "CASE WHEN topic LIKE '%/%' THEN -1 ELSE \"offset\" END",
+                    "CASE WHEN stage = 'row' THEN 'row' ELSE topic END",
+                    "CASE WHEN stage = 'row' THEN 0 ELSE CAST(partition AS BIGINT) END",
+                    "CASE WHEN stage = 'row' THEN -1 ELSE \"offset\" END",
+                    "stage",
+                    "\"key\"",
+                    "CASE WHEN stage = 'row' THEN NULL ELSE bytes END",
                 ];
-                let only = if *rows {
-                    ""
-                } else {
-                    " WHERE topic NOT LIKE '%/%'"
-                };
+                let only = if *rows { "" } else { " WHERE stage <> 'row'" };
                 let columns = listed(columns.map(str::to_owned), relation);
                 format!("SELECT {columns} FROM tidemill_dead_letters{only}")
             }
