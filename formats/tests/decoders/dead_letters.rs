@@ -1,9 +1,10 @@
 //! What is refused, and the exact reason.
 
 use arrow_schema::DataType;
+use tidemill_types::dead_letter::{Header, Stage};
 
 use super::crud::{reason, update};
-use super::kit::{TIMESTAMP, data};
+use super::kit::{Spec, TIMESTAMP, data, decode, keyed};
 
 /// Records that are no JSON object.
 #[rustfmt::skip]
@@ -48,6 +49,34 @@ const ENVELOPES: &[(&str, &str, &str)] = &[
     (r#""data": {}"#, r#""data": -1.5"#, "envelope member 'data': expected an object, found a number"),
     (r#""data": {}"#, r#""data": {}, "data": false"#, "envelope member 'data': expected an object, found a boolean"),
 ];
+
+#[test]
+fn a_dead_letter_has_all_that_its_record_had() {
+    let mut records = keyed(&[(Some(b"\xff"), Some(b"[]")), (None, None)]);
+    records.push_header(b"trace", Some(b"x"));
+    records.push_header(b"none", None);
+    records.timestamps = vec![-1, 7];
+    records.times = vec![5, 7];
+    let spec = Spec::new("plain", vec![data("x", DataType::Int64)]);
+    let decoded = decode(&mut *spec.decoder().expect("it is right"), &records);
+    let [first, second] = &decoded.dead_letters[..] else {
+        panic!("{:?}", decoded.dead_letters)
+    };
+    let bytes = |bytes: &[u8]| Some(bytes.to_vec());
+    assert_eq!((&first.key, &first.bytes), (&bytes(b"\xff"), &bytes(b"[]")));
+    assert_eq!((first.timestamp_ms, &first.headers[..]), (None, &[][..]));
+    assert_eq!((&second.key, &second.bytes), (&None, &None));
+    let header = |name: &str, value| Header {
+        name: name.to_owned(),
+        value,
+    };
+    let headers = [header("trace", bytes(b"x")), header("none", None)];
+    assert_eq!(
+        (second.timestamp_ms, &second.headers[..]),
+        (Some(7), &headers[..])
+    );
+    assert_eq!((second.stage, second.truncated), (Stage::Decode, false));
+}
 
 const MONEY: DataType = DataType::Decimal128(18, 2);
 
