@@ -116,6 +116,7 @@ fn taken_by<'a>(plan: &'a JobPlan, letter: &DeadLetter, refused: &Refused) -> Op
 struct Topic {
     replay: Box<dyn api::Replay>,
     before: BTreeSet<Spot>,
+    now: BTreeSet<Spot>,
     portion: Vec<ReplayRecord>,
     bytes: usize,
     put: u64,
@@ -175,8 +176,12 @@ impl<'a> Run<'a> {
             return Ok(());
         };
         let spot = (letter.partition, letter.offset);
-        if !topic.before.insert(spot) {
+        if topic.before.contains(&spot) {
             topic.there += 1;
+            return Ok(());
+        }
+        // Another source of the topic may have a letter of the same record.
+        if !topic.now.insert(spot) {
             return Ok(());
         }
         let record = record(letter);
@@ -204,6 +209,7 @@ impl<'a> Run<'a> {
             Topic {
                 replay,
                 before,
+                now: BTreeSet::new(),
                 portion: Vec::new(),
                 bytes: 0,
                 put: 0,
