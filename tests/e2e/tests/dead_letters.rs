@@ -239,6 +239,22 @@ fn a_mended_job_reads_its_bad_records_itself_and_nothing_is_put_back() {
     assert_eq!(verdicts(&before), [("other-plan", 3)], "{before}");
     assert!(before["topics"].as_object().unwrap().is_empty());
     assert!(!orders.job.data.join("shop.orders/_replayed").exists());
+
+    fs::remove_dir_all(&orders.job.state).unwrap();
+    for output in ["totals", "dead"] {
+        fs::remove_dir_all(orders.job.data.join(output)).unwrap();
+    }
+    fs::remove_file(orders.job.data.join("_committed")).unwrap();
+    assert_eq!(orders.catch_up()["dead_letters"], 2);
+    assert_eq!(
+        orders.totals(),
+        (3, "20.00".to_owned()),
+        "what it can read now, once"
+    );
+    let after = orders.letters("replay", &["--json"]).last();
+    let mut after = verdicts(&after);
+    after.sort_unstable();
+    assert_eq!(after, [("refused-again", 1), ("refused-again", 1)]);
 }
 
 #[test]
