@@ -5,6 +5,7 @@
 //! the options is in a message or in `Debug`; no URL leads to where the [policy](guard::Policy) does not allow, nor does what answers there.
 //! Does not promise to check JSON Schemas for compatibility: only a registry does.
 
+pub mod cache;
 pub mod compatibility;
 pub mod confluent;
 pub mod guard;
@@ -19,6 +20,7 @@ use tidemill_connectors_api::Error;
 use tidemill_connectors_api::registry::{NamedSchema, Registry, Schema, with_references};
 use tidemill_types::ErrorKind;
 
+pub use cache::Cached;
 pub use compatibility::diff;
 pub use confluent::Confluent;
 pub use folder::Folder;

@@ -10,5 +10,6 @@ pub mod disk;
 pub mod history;
 pub mod kafka;
 pub mod process;
+pub mod registry;
 pub mod scenario;
 pub mod world;
