@@ -11,6 +11,7 @@ use tidemill_connectors_api::Error;
 use tidemill_connectors_api::registry::SchemaId;
 use tidemill_types::ErrorKind;
 
+use super::layout::missing;
 use crate::disk::{self, io_error};
 use crate::invalid;
 
@@ -43,7 +44,9 @@ impl Ids {
     pub fn read(root: &Path) -> Result<Self, Error> {
         match disk::read(&root.join(NAME), BYTES_MAX)? {
             Some(text) => Self::parse(&text),
-            None => Ok(Self::default()),
+            None if root.is_dir() => Ok(Self::default()),
+            // A folder that is away must not be taken for one that has given out no ids.
+            None => Err(missing(root)),
         }
     }
 

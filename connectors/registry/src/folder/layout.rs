@@ -185,7 +185,8 @@ pub fn check_length(schema: &Schema) -> Result<(), Error> {
     Ok(())
 }
 
-fn missing(root: &Path) -> Error {
+/// The error of a folder that is not there.
+pub fn missing(root: &Path) -> Error {
     invalid(format!(
         "there is no folder '{}', where the registry should be; make it, or mend 'schema.registry.folder'",
         root.display()
