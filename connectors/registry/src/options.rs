@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_connectors_api::{Error, Options, Registry};
@@ -167,14 +168,14 @@ impl RegistryOptions {
         })))
     }
 
-    /// The registry. A server is not asked yet.
+    /// The registry, for all who ask it. A server is not asked yet.
     ///
     /// # Errors
     /// `Invalid` if a file that an option names cannot be read, or is not what it should be.
-    pub fn open(&self, policy: Policy) -> Result<Box<dyn Registry>, Error> {
+    pub fn open(&self, policy: Policy) -> Result<Arc<dyn Registry>, Error> {
         Ok(match self {
-            Self::Confluent(options) => Box::new(Confluent::new(options, policy)?),
-            Self::Folder(path) => Box::new(Folder::new(path)),
+            Self::Confluent(options) => Arc::new(Confluent::new(options, policy)?),
+            Self::Folder(path) => Arc::new(Folder::new(path)),
         })
     }
 }

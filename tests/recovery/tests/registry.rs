@@ -1,10 +1,5 @@
 //! The contracts of a registry, on the simulated one; and a job's cache over one that is mostly away.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on has failed, also in its helpers"
-)]
-
 use tidemill_connectors_api::registry::{Compatibility, Schema, SchemaKind};
 use tidemill_connectors_api::{Error, Registry};
 use tidemill_connectors_registry::Cached;
