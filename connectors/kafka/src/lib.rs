@@ -21,6 +21,7 @@ mod options;
 mod producer;
 mod replay;
 mod source;
+mod start;
 pub mod tools;
 mod topics;
 mod wire;

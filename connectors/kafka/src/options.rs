@@ -12,11 +12,12 @@ use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkSpec, Source
 use tidemill_types::ErrorKind;
 
 use crate::login;
+use crate::start::Start;
 
 /// Largest record that is written, and that topics made here accept. Larger ones written by others are read up to librdkafka's 100 MB.
 const MESSAGE_BYTES_MAX: &str = "16842752";
 /// This connector's own options of a source.
-const SOURCE: [&str; 3] = ["topic", "bootstrap.servers", "topic.wait"];
+const SOURCE: [&str; 4] = ["topic", "bootstrap.servers", "topic.wait", "start"];
 /// This connector's own options of a sink, of which each may have its own value.
 const SINK: [&str; 2] = ["topic", "partitions"];
 /// This connector's own options of a sink that hold for all sinks of a job.
@@ -131,6 +132,8 @@ pub struct SourceOptions {
     pub bootstrap: String,
     /// How long to wait for a topic that isn't there.
     pub topic_wait: Duration,
+    /// Where it begins as long as no epoch has read of it.
+    pub start: Start,
     /// The client's settings.
     pub client: ClientConfig,
 }
@@ -198,6 +201,9 @@ impl SourceOptions {
                 .map_or(Ok(Duration::ZERO), |text| {
                     duration(&what, "topic.wait", text)
                 })?,
+            start: options
+                .get("start")
+                .map_or(Ok(Start::default()), |text| Start::parse(&what, text))?,
             client,
         })
     }

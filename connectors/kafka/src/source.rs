@@ -17,6 +17,7 @@ use crate::error::{advice, failed, kind_of};
 use crate::native::admin::End;
 use crate::native::{FETCH_MESSAGES_MAX, FetchedMessage, Fetcher};
 use crate::options::SourceOptions;
+use crate::start::Start;
 use crate::topics;
 use watch::Watch;
 
@@ -97,16 +98,21 @@ impl Source for KafkaSource {
     }
 
     fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error> {
-        let topic = self.options.topic.clone();
+        let (topic, start) = (self.options.topic.clone(), self.options.start.clone());
         let fetcher = self.fetcher()?;
         let partitions: Vec<u32> = positions.iter().map(|&(partition, _)| partition).collect();
         let incarnation = topics::id(fetcher, &topic)?;
         let oldest = topics::offsets(fetcher, &topic, &partitions, End::Oldest)?;
         let newest = topics::offsets(fetcher, &topic, &partitions, End::Newest)?;
+        // Where some partitions are known, the others came later.
+        let is_first = positions.iter().all(|(_, position)| position.is_none());
+        let start = if is_first { start } else { Start::Earliest };
+        let starts = start.positions(fetcher, &topic, &oldest, &newest)?;
         let mut opened = Vec::with_capacity(positions.len());
-        for (&(partition, position), (_, low)) in positions.iter().zip(oldest) {
+        for ((&(partition, position), (_, low)), start) in positions.iter().zip(oldest).zip(starts)
+        {
             // A position above the end is left to the brokers: just after a new leader was elected, its end may lag behind.
-            let position = position.unwrap_or(low);
+            let position = position.unwrap_or(start);
             if position < low {
                 return Err(out_of_range(&topic, partition, position, low));
             }

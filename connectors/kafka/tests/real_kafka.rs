@@ -15,6 +15,7 @@ use broker::Broker;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidemill_connectors_api::{
     Committer, Connector, EpochOutput, Options, OutputRecords, SinkSpec, Source, SourceBatch,
@@ -520,6 +521,79 @@ fn a_message_of_ten_megabytes_goes_through_both_ways() {
 
 fn source_ends(broker: &Broker, topic: &str) -> Vec<(u32, i64)> {
     end_offsets(&broker.bootstrap(), topic).unwrap()
+}
+
+#[test]
+fn a_first_start_is_where_the_option_says_and_partitions_that_come_later_are_read_whole() {
+    let broker = broker::shared();
+    broker.create_topic("started", 2, &[]);
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", broker.bootstrap());
+    let producer: BaseProducer = config.create().unwrap();
+    let times = [1_000_000_000_000, 1_000_000_060_000, 1_000_000_120_000];
+    for time in times {
+        let record = BaseRecord::<(), [u8]>::to("started")
+            .partition(0)
+            .timestamp(time);
+        producer.send(record.payload(b"x")).unwrap();
+    }
+    producer.flush(Duration::from_secs(10)).unwrap();
+    let open = |start: &str, positions: &[(u32, Option<i64>)]| {
+        let options = options(broker, "started", &[("start", start)]);
+        let mut source = Kafka.source(&SourceSpec::new("starts", "s", &options))?;
+        source.open(positions)
+    };
+    let new = [(0, None), (1, None)];
+    for (start, expected) in [
+        ("earliest", [(0, 0), (1, 0)]),
+        ("latest", [(0, 3), (1, 0)]),
+        ("2001-09-09T01:47:00Z", [(0, 1), (1, 0)]),
+        ("2020-01-01T00:00:00Z", [(0, 3), (1, 0)]),
+        ("0:2", [(0, 2), (1, 0)]),
+    ] {
+        assert_eq!(open(start, &new).unwrap(), expected, "{start}");
+    }
+    // The journal knows partition 0; so partition 1 was added while the job was away.
+    let known = [(0, Some(1)), (1, None)];
+    assert_eq!(open("latest", &known).unwrap(), [(0, 1), (1, 0)]);
+    for (start, said) in [
+        ("0:4", "holds the offsets 0 to 3"),
+        ("7:0", "no partition 7"),
+    ] {
+        let error = open(start, &new).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.message.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn what_is_compressed_is_read_and_written() {
+    let broker = broker::shared();
+    let value = "the same again and again ".repeat(100);
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        let topic = format!("compressed-{codec}");
+        broker.create_topic(&topic, 1, &[("compression.type", codec)]);
+        let more = [("compression.type", codec)];
+        let mut committer = committer(broker, &topic, &[&topic], &more);
+        committer.fence().unwrap();
+        let mut output = OutputRecords::default();
+        (0..50_u32).for_each(|key| output.push(&key.to_be_bytes(), Some(value.as_bytes())));
+        let epoch = EpochOutput {
+            sinks: vec![output],
+            ..epoch(1, 0, 0..0)
+        };
+        committer.commit(&[epoch]).unwrap();
+        settle(&mut *committer);
+        let mut source = source(broker, &topic);
+        source.open(&[(0, None)]).unwrap();
+        let ends = source.end_offsets().unwrap();
+        let read = read_until(&mut *source, &ends);
+        assert_eq!(read.len(), 50, "{codec}");
+        assert!(
+            read.iter().all(|(_, _, read)| read == value.as_bytes()),
+            "{codec}"
+        );
+    }
 }
 
 #[test]

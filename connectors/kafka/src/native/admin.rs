@@ -29,6 +29,8 @@ pub enum End {
     Newest,
     /// After the newest record of all.
     Written,
+    /// The first record that is not older than a time in milliseconds since 1970 UTC; -1 where there is none.
+    Since(i64),
 }
 
 /// A question, or a wish.
@@ -93,6 +95,8 @@ impl Answers {
                 let at = match end {
                     End::Oldest => Offset::Beginning,
                     End::Newest | End::Written => Offset::End,
+                    // This question has a time in its place.
+                    End::Since(time_ms) => Offset::Offset(time_ms),
                 };
                 if end != End::Written {
                     options.read_committed();
