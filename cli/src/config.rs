@@ -1,10 +1,13 @@
-//! The configuration file: `[engine]` sets what the options of `run` set (an option wins), `[profile.NAME]` is the job's business.
+//! The configuration file: `[engine]` sets what the options of `run` set (an option wins), `[secrets]` says where
+//! secrets come from, `[profile.NAME]` is the job's business.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
 use tidemill_terminal::Failure;
+
+use crate::secrets::SecretsTable;
 
 /// Looked for beside the job's SQL.
 const DEFAULT_NAME: &str = "profiles.toml";
@@ -18,6 +21,8 @@ pub struct Config {
     pub text: String,
     /// The table `[engine]`.
     pub engine: EngineTable,
+    /// The table `[secrets]`.
+    pub secrets: SecretsTable,
 }
 
 /// The table `[engine]`: the long names of the options of `run`, with the same spelling of values.
@@ -42,11 +47,13 @@ pub struct EngineTable {
     pub metrics_port: Option<u16>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     #[serde(default)]
     engine: EngineTable,
+    #[serde(default)]
+    secrets: SecretsTable,
     #[serde(default, rename = "profile")]
     _profile: toml::Table,
 }
@@ -67,20 +74,19 @@ impl Config {
                 "cannot read '{shown}': {error}; name another file with --config"
             ))
         })?;
-        let engine = parse(&text).with_context(|| format!("'{shown}'"))?;
+        let document = parse(&text).with_context(|| format!("'{shown}'"))?;
         Ok(Self {
             path: Some(path),
             text,
-            engine,
+            engine: document.engine,
+            secrets: document.secrets,
         })
     }
 }
 
-fn parse(text: &str) -> Result<EngineTable, Failure> {
+fn parse(text: &str) -> Result<Document, Failure> {
     let wrong = |error: toml::de::Error| Failure::invalid(error.to_string().trim_end().to_owned());
-    toml::from_str::<Document>(text)
-        .map(|document| document.engine)
-        .map_err(wrong)
+    toml::from_str(text).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -90,12 +96,12 @@ mod tests {
     #[test]
     fn the_engine_table_is_read_and_profiles_are_left_alone() {
         let text = "[engine]\nworkers = 3\nepoch-interval = '50 ms'\n[profile.local.sources]\nconnector = 'files'";
-        let engine = parse(text).expect("is valid");
+        let engine = parse(text).expect("is valid").engine;
         assert_eq!(
             (engine.workers, engine.epoch_interval.as_deref()),
             (Some(3), Some("50 ms"))
         );
-        assert_eq!(parse("").expect("is valid"), EngineTable::default());
+        assert_eq!(parse("").expect("is valid").engine, EngineTable::default());
     }
 
     #[test]

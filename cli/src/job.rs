@@ -13,6 +13,10 @@ use tidemill_terminal::{Failure, environment};
 
 use crate::config::Config;
 use crate::plugins;
+use crate::secrets::Secrets;
+
+/// Stands for a secret where none is needed.
+const NOT_FETCHED: &str = "***";
 
 /// Which job, and which set of options for it.
 #[derive(Debug, Args)]
@@ -40,30 +44,44 @@ pub struct Job {
 }
 
 impl JobArguments {
-    /// Reads the files and plans the job.
+    /// Reads the files and plans the job, to run it.
     pub fn load(&self) -> anyhow::Result<Job> {
+        let config = Config::read(self.config.as_deref(), &self.sql)?;
+        let folder = config.path.as_deref().and_then(Path::parent);
+        let secrets = Secrets::new(&config.secrets, folder.unwrap_or(Path::new("")));
+        let plan = self.plan(&config, &|name| secrets.answer(name))?;
+        drop(secrets);
+        Ok(Job { plan, config })
+    }
+
+    /// Reads the files and plans the job, to look at it: no secret is fetched, since none is shown.
+    pub fn load_to_show(&self) -> anyhow::Result<JobPlan> {
+        let config = Config::read(self.config.as_deref(), &self.sql)?;
+        self.plan(&config, &|_| Ok(NOT_FETCHED.to_owned()))
+    }
+
+    fn plan(&self, config: &Config, secrets: options::Secrets<'_>) -> anyhow::Result<JobPlan> {
         let path = self.sql.display();
         let sql = std::fs::read_to_string(&self.sql).map_err(|error| {
             Failure::invalid(format!("cannot read '{path}': {error}; name a file of SQL"))
         })?;
-        let config = Config::read(self.config.as_deref(), &self.sql)?;
-        let profile = self.profile(&config)?;
+        let profile = self.profile(config)?;
         let connectors = plugins::connectors();
         let connectors: Vec<ConnectorOptions> =
             connectors.iter().map(|known| known.options()).collect();
         let context = jobs::Context {
             profile: &profile,
             environment: &|name| answer(&self.sql, name),
+            secrets,
             formats: &plugins::formats(),
             connectors: &connectors,
         };
         let plan = plan_job(&self.name()?, &sql, context);
-        let plan = plan.map_err(|error| match error.location() {
+        plan.map_err(|error| match error.location() {
             // As compilers spell it, so that editors find the place.
             Some(_) => anyhow::Error::new(Failure::new(error.kind(), format!("{path}:{error}"))),
             None => anyhow::Error::new(error).context(format!("'{path}'")),
-        })?;
-        Ok(Job { plan, config })
+        })
     }
 
     fn name(&self) -> Result<String, Failure> {

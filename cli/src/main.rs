@@ -13,6 +13,7 @@ mod parse;
 mod plan;
 mod plugins;
 mod run;
+mod secrets;
 
 use std::error::Error;
 use std::process::ExitCode;

@@ -30,7 +30,7 @@ pub struct Arguments {
 impl Arguments {
     /// Plans and prints.
     pub fn execute(&self) -> anyhow::Result<()> {
-        let plan = self.job.load()?.plan;
+        let plan = self.job.load_to_show()?;
         if !self.json {
             write!(show::stdout(), "{plan}")?;
             return Ok(());

@@ -3,7 +3,7 @@
 use tidemill_types::format::Formats;
 use tidemill_types::options::ConnectorOptions;
 
-use crate::options::Environment;
+use crate::options::{Environment, Secrets};
 use crate::profile::Profile;
 
 /// The world that a job is planned for.
@@ -13,6 +13,8 @@ pub struct Context<'a> {
     pub profile: &'a Profile,
     /// Answers `${NAME}`.
     pub environment: Environment<'a>,
+    /// Answers `secret('name')`.
+    pub secrets: Secrets<'a>,
     /// The formats that there are.
     pub formats: &'a Formats,
     /// The connectors that there are.

@@ -1,4 +1,4 @@
-//! The options of a `WITH`: `${ENV}` in values, lists, lengths of time, and which of them are secret.
+//! The options of a `WITH`: `${ENV}` and secrets in values, lists, lengths of time, and which of them are secret.
 
 use crate::dialect::duration;
 
@@ -11,6 +11,36 @@ pub const BASE64: &str = "base64:";
 
 /// Reads one variable of the environment, or a file.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Begins the name of a secret: what `secret('name')` is in a value.
+pub const SECRET: &str = "secret:";
+
+/// Fetches a secret, or says why there is none and what to do.
+pub type Secrets<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// For who has none.
+///
+/// # Errors
+/// Always.
+pub fn no_secrets(name: &str) -> Result<String, String> {
+    Err(format!(
+        "there is no secret '{name}' here; give the value itself"
+    ))
+}
+
+/// The value that stands for a secret; nothing if that is no name of one.
+#[must_use]
+pub fn secret(name: &str) -> Option<String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let is_name = !name.is_empty() && !name.starts_with('.') && name.chars().all(legal);
+    is_name.then(|| format!("${{{SECRET}{name}}}"))
+}
+
+/// True if a value has a secret in it.
+#[must_use]
+pub fn has_secret(value: &str) -> bool {
+    value.contains(&format!("${{{SECRET}"))
+}
 
 const SECRET_WORDS: [&str; 8] = [
     "password",
@@ -44,8 +74,12 @@ pub fn shown(value: &str) -> String {
 }
 
 /// Replaces `${NAME}` and `${NAME:-default}` in a value, and `${file:PATH}` and `${base64:PATH}` by what a file holds; the environment answers
-/// all of them. The error says what is wrong with the value.
-pub fn resolve(value: &str, environment: Environment<'_>) -> Result<String, String> {
+/// all of them; and `${secret:NAME}` by a secret. The error says what is wrong with the value.
+pub fn resolve(
+    value: &str,
+    environment: Environment<'_>,
+    secrets: Secrets<'_>,
+) -> Result<String, String> {
     let mut resolved = String::with_capacity(value.len());
     let mut rest = value;
     while let Some(start) = rest.find("${") {
@@ -58,6 +92,16 @@ pub fn resolve(value: &str, environment: Environment<'_>) -> Result<String, Stri
             Some((name, default)) => (name, Some(default)),
             None => (&reference[..end], None),
         };
+        if let Some(name) = reference[..end].strip_prefix(SECRET) {
+            if secret(name).is_none() {
+                return Err(format!(
+                    "'{name}' names no secret: use a-z, A-Z, 0-9, '.', '_' and '-', and no default"
+                ));
+            }
+            resolved.push_str(&secrets(name)?);
+            rest = &reference[end + 1..];
+            continue;
+        }
         match (environment(name).filter(|value| !value.is_empty()), default) {
             (Some(value), _) => resolved.push_str(&value),
             (None, Some(default)) => resolved.push_str(default),
@@ -99,7 +143,7 @@ pub fn milliseconds(name: &str, text: &str) -> Result<i64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_secret, resolve, shown};
+    use super::{has_secret, is_secret, no_secrets, resolve, secret, shown};
 
     fn environment(name: &str) -> Option<String> {
         (name == "HOST").then(|| "broker".to_owned())
@@ -107,7 +151,7 @@ mod tests {
 
     #[test]
     fn references_to_the_environment_are_replaced() {
-        let resolve = |value| resolve(value, &environment);
+        let resolve = |value| resolve(value, &environment, &no_secrets);
         assert_eq!(resolve("a-${HOST}:9092"), Ok("a-broker:9092".to_owned()));
         assert_eq!(
             resolve("${PORT:-9092}${HOST:-x}"),
@@ -123,6 +167,23 @@ mod tests {
                     .to_owned()
             )
         );
+    }
+
+    #[test]
+    fn a_secret_is_put_in_as_it_is() {
+        let vault = |name: &str| match name {
+            "a.b" => Ok("p${HOST}w".to_owned()),
+            _ => no_secrets(name),
+        };
+        let resolve = |value: &str| resolve(value, &environment, &vault);
+        let value = secret("a.b").expect("is a name");
+        assert!(has_secret(&value));
+        assert_eq!(resolve(&value), Ok("p${HOST}w".to_owned()));
+        assert!(resolve("${secret:c}").is_err_and(|said| said.contains("'c'")));
+        assert!(resolve("${secret:a.b:-x}").is_err_and(|said| said.contains("no default")));
+        for name in ["", "../a", "a}", "a b"] {
+            assert_eq!(secret(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -107,7 +107,9 @@ fn brief(value: &str) -> String {
 /// A format with its envelope, and all that is told to either: it is part of what is computed.
 fn format_text(format: &FormatPlan) -> String {
     let mut text = format!("{} {}", format.envelope, format.name);
+    // As those of a connector, what is secret is neither shown nor part of the identity: it may change.
     let options = format.options.iter();
+    let options = options.filter(|(name, _)| !is_secret(name));
     let options: Vec<_> = options
         .map(|(name, value)| format!("{name} = '{}'", brief(value)))
         .collect();

@@ -66,12 +66,16 @@ impl<'a> With<'a> {
         with.forget_connector(overrides.get("connector"));
         with.options.extend(overrides);
         for (option, value) in &mut with.options {
-            *value = options::resolve(value, context.environment).map_err(|message| {
-                Error::Environment {
-                    object: name.text.clone(),
-                    option: option.clone(),
-                    message,
-                }
+            let resolved = if options::has_secret(value) && !options::is_secret(option) {
+                let reason = "it would be shown in plans; a secret may stand in options that never are, such as 'sasl.password'";
+                Err(reason.to_owned())
+            } else {
+                options::resolve(value, context.environment, context.secrets)
+            };
+            *value = resolved.map_err(|message| Error::Environment {
+                object: name.text.clone(),
+                option: option.clone(),
+                message,
             })?;
         }
         Ok(with)

@@ -258,6 +258,37 @@ fn secrets_never_reach_the_text() {
 }
 
 #[test]
+fn a_secret_is_in_the_options_alone_and_only_where_nothing_is_shown() {
+    let plan = |option: &str, value: &str| {
+        let sql = format!(
+            "CREATE SOURCE e (id BIGINT) WITH (connector = 'kafka', topic = 't', {option} = {value});
+             CREATE STREAM s FROM e;
+             CREATE SINK o WITH (connector = 'kafka', topic = 'u') AS SELECT id FROM s;"
+        );
+        common::plan("job", &sql, &Profile::default(), &|_| None)
+    };
+    let with_secret = plan("sasl.password", "secret('kafka')").expect("valid");
+    assert_eq!(with_secret.sources[0].options["sasl.password"], "hunter2");
+    let before = plan("sasl.password", "'the one before'").expect("valid");
+    assert_eq!(with_secret.hash(), before.hash(), "a secret may change");
+    assert_eq!(with_secret.to_string(), before.to_string());
+    for (option, value, said) in [
+        ("sasl.password", "secret('db')", "no secret 'db'"),
+        ("sasl.password", "'${secret:db}'", "no secret 'db'"),
+        ("bootstrap.servers", "secret('kafka')", "shown in plans"),
+        ("topic.x", "'a-${secret:kafka}'", "shown in plans"),
+        ("sasl.password", "secret('../kafka')", "1:"),
+        ("sasl.password", "secret(kafka)", "1:"),
+    ] {
+        let error = plan(option, value).expect_err("refused").to_string();
+        assert!(
+            error.contains(said) && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn what_the_planner_reads_may_stand_in_the_environment() {
     let sql = "CREATE SOURCE e (id BIGINT METADATA FROM 'id', ts TIMESTAMP METADATA FROM 'ts', WATERMARK FOR ts AS ts)
                    WITH (envelope = 'crud', connector = 'x', topic = 't', entity = '${ENTITY}', format = '${FORMAT:-json}',

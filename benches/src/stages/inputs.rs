@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use tidemill_connectors_api::Connector;
 use tidemill_connectors_kafka::Kafka;
+use tidemill_jobs::options::no_secrets;
 use tidemill_jobs::plan::{JobPlan, Node, NodeId, SourcePlan};
 use tidemill_jobs::{self as jobs, Profile, plan_job};
 use tidemill_operators::decode::RawBatch;
@@ -40,6 +41,7 @@ impl Inputs {
         let context = jobs::Context {
             profile: &Profile::default(),
             environment: &|_| None,
+            secrets: &no_secrets,
             formats: &tidemill_formats::all(),
             connectors: &[Kafka.options()],
         };

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use arrow_cast::display::array_value_to_string;
 use tidemill_connectors_api::{ConnectorOptions, Options};
 use tidemill_formats::guess::{Proposal, ProposedColumn};
+use tidemill_jobs::options::no_secrets;
 use tidemill_jobs::{self as jobs, Profile, plan_job};
 use tidemill_types::RawRecords;
 use tidemill_types::format::Clocks;
@@ -75,6 +76,7 @@ impl Script {
         let context = jobs::Context {
             profile: &Profile::default(),
             environment: &|_| None,
+            secrets: &no_secrets,
             formats: &formats,
             connectors: &connectors,
         };

@@ -55,6 +55,38 @@ fn wrong_sql_ends_with_two_and_its_line_and_column() {
 }
 
 #[test]
+fn a_plan_fetches_no_secret_and_a_run_says_which_is_missing() {
+    let folder = TempDir::new().unwrap();
+    let job = folder.path().join("job.sql");
+    let fetched = folder.path().join("fetched");
+    let sql = "CREATE SOURCE s (id BIGINT) WITH (connector = 'kafka', topic = 's', bootstrap.servers = '127.0.0.1:1',
+                   security.protocol = 'sasl_ssl', sasl.mechanism = 'PLAIN', sasl.username = 'job', sasl.password = secret('kafka'));
+               CREATE STREAM e FROM s;
+               CREATE SINK o WITH (connector = 'files', topic = 'o', path = 'o') AS SELECT id FROM e;";
+    fs::write(&job, sql).unwrap();
+    let command = format!("touch '{}'; echo sealed >&2; exit 1", fetched.display());
+    let config = format!("[secrets]\nkafka = {{ command = ['sh', '-c', \"{command}\"] }}\n");
+    fs::write(folder.path().join("profiles.toml"), config).unwrap();
+    let plan = call(&["plan", text(&job)]).good();
+    assert!(
+        plan.contains("sasl.username = 'job'") && !plan.contains("sasl.password"),
+        "{plan}"
+    );
+    assert!(!fetched.exists(), "a plan needs no secret");
+
+    let state = folder.path().join("state");
+    let outcome = call(&["run", text(&job), "--state-dir", text(&state)]);
+    assert_eq!(outcome.code, Some(2), "{outcome:#?}");
+    let said = "option 'sasl.password' of 's': the command of the secret 'kafka' failed";
+    assert!(
+        outcome.stderr.contains(said) && outcome.stderr.contains("sealed"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(fetched.exists());
+}
+
+#[test]
 fn a_profile_that_does_not_exist_is_named_with_those_that_do() {
     let folder = TempDir::new().unwrap();
     let job = folder.path().join("job.sql");

@@ -12,6 +12,7 @@ use super::{
     ViewStatement, WatermarkStatement, tumble,
 };
 use crate::error::Error;
+use crate::options;
 
 const TYPES: &str = "BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), VARCHAR, DATE, TIMESTAMP or UUID";
 
@@ -45,7 +46,7 @@ fn statement(cursor: &mut Cursor) -> Result<Statement, Error> {
         })
     } else if cursor.takes(&["SINK"]) {
         let name = cursor.name("the sink's name")?;
-        let options = options(cursor)?;
+        let options = with_options(cursor)?;
         Statement::Sink(SinkStatement {
             name,
             options,
@@ -87,7 +88,7 @@ fn source(cursor: &mut Cursor) -> Result<SourceStatement, Error> {
         }
     }
     cursor.expect_token(&Token::RParen)?;
-    let options = options(cursor)?;
+    let options = with_options(cursor)?;
     cursor.expect_end("the end of the statement")?;
     Ok(SourceStatement {
         name,
@@ -182,7 +183,20 @@ fn watermark_clause(cursor: &mut Cursor) -> Result<WatermarkStatement, Error> {
     Ok(WatermarkStatement { column, delay_ms })
 }
 
-fn options(cursor: &mut Cursor) -> Result<Vec<OptionStatement>, Error> {
+/// `secret('name')`.
+fn secret(cursor: &mut Cursor) -> Result<String, Error> {
+    cursor.expect(&["SECRET"])?;
+    cursor.expect_token(&Token::LParen)?;
+    let name = cursor.text("the name of a secret in quotes")?;
+    let value = options::secret(&name.text).ok_or_else(|| {
+        let message = "the name of a secret has a-z, A-Z, 0-9, '.', '_' and '-'";
+        Error::syntax(name.at, message)
+    })?;
+    cursor.expect_token(&Token::RParen)?;
+    Ok(value)
+}
+
+fn with_options(cursor: &mut Cursor) -> Result<Vec<OptionStatement>, Error> {
     if !cursor.takes(&["WITH"]) {
         return Ok(Vec::new());
     }
@@ -202,6 +216,7 @@ fn options(cursor: &mut Cursor) -> Result<Vec<OptionStatement>, Error> {
             Some(Token::Number(..)) => cursor
                 .number("a whole number, or a text in quotes")?
                 .to_string(),
+            _ if cursor.sees(&["SECRET"]) => secret(cursor)?,
             _ => cursor.text("a value in quotes")?.text,
         };
         options.push(OptionStatement { name, value });

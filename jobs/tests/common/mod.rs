@@ -1,6 +1,6 @@
 //! Plans jobs for connectors that take what these tests say to them.
 
-use tidemill_jobs::options::Environment;
+use tidemill_jobs::options::{Environment, no_secrets};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_jobs::{Context, Error, Profile, plan_job};
 use tidemill_types::options::ConnectorOptions;
@@ -39,6 +39,10 @@ pub fn plan(
     let context = Context {
         profile,
         environment,
+        secrets: &|name| match name {
+            "kafka" => Ok("hunter2".to_owned()),
+            _ => no_secrets(name),
+        },
         formats: &tidemill_formats::all(),
         connectors: &connectors,
     };

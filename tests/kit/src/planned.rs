@@ -1,6 +1,7 @@
 //! Plans jobs with the product's formats.
 
 use tidemill_connectors_api::ConnectorOptions;
+use tidemill_jobs::options::no_secrets;
 use tidemill_jobs::plan::JobPlan;
 use tidemill_jobs::{Context, Profile, plan_job};
 
@@ -12,6 +13,7 @@ pub fn planned(name: &str, sql: &str, connectors: &[ConnectorOptions]) -> Result
     let context = Context {
         profile: &Profile::default(),
         environment: &|_| None,
+        secrets: &no_secrets,
         formats: &tidemill_formats::all(),
         connectors,
     };
