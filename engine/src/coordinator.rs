@@ -400,13 +400,24 @@ impl Coordinator {
             clock_ms,
             time: self.data_time.times().clone(),
             created_ms: self.run.clock.wall_ms(),
-            positions: self.positions.clone(),
+            positions: self.recorded_positions(),
             incarnations: self.incarnations.clone(),
             files: Vec::new(),
             state_bytes: 0,
         };
         self.checkpointing.begin(now, manifest);
         crew.freeze(epoch, self.data_time.times().oldest_ms);
+    }
+
+    /// Where the sources stand after the newest admitted epoch, as its record tells it: of a partition that was just added, no record does yet.
+    fn recorded_positions(&self) -> Positions {
+        let mut positions = self.positions.clone();
+        for (source, new) in &self.new_partitions {
+            if let Some(of_source) = positions.get_mut(source) {
+                of_source.retain(|partition, _| !new.contains_key(partition));
+            }
+        }
+        positions
     }
 
     fn write_checkpoint_if_ready(&mut self, crew: &mut dyn Crew) {
