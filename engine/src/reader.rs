@@ -109,6 +109,12 @@ impl Reader {
         self.source.topic()
     }
 
+    /// True if the source has partitions that the run does not read.
+    #[must_use]
+    pub fn has_grown(&self) -> bool {
+        self.source.has_grown()
+    }
+
     /// Waits up to `wait` for records.
     ///
     /// # Errors

@@ -17,8 +17,9 @@ use crate::frozen::FrozenStates;
 use crate::limits::Limits;
 use crate::reader::{Reader, Replayed};
 use crate::recovery::{Basis, RestoreFrom, Start, plan_start, state_settings};
+use crate::threads::End;
 use crate::worker::Shared;
-use crate::{Clock, Error, Settings, Status, threads};
+use crate::{Clock, Error, Phase, Settings, Status, threads};
 
 /// How long a start is tried again if the outside world does not answer, and how long to wait in between.
 const START_PATIENCE: Duration = Duration::from_secs(8);
@@ -28,6 +29,9 @@ const CLAIM_TRIES: usize = 3;
 
 /// Runs a job until it is caught up (if so set), `stop` is raised, or it fails. A run that ends without an error has committed all that it
 /// read and has checkpointed it.
+///
+/// Where a source gets more partitions, the job ends and begins again by itself, and reads them from their oldest record: the way of every
+/// other start, so that nothing has to be known of how they could enter a dataflow that runs.
 ///
 /// # Errors
 /// See [`Error::kind`]: `Fenced` if a newer process of the job took over, `Invalid` for settings, `Corrupt` and so on.
@@ -41,18 +45,31 @@ pub fn run(
 ) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let plan = Arc::new(plan);
-    let opened = loop {
-        let plan = Arc::clone(&plan);
-        match Opened::new(plan, connectors, formats, settings, status, &clock) {
-            // Just after a broker came back it knows its topics and does not lead them yet.
-            Err(error) if error.kind() == ErrorKind::Retry && clock.now() < START_PATIENCE => {
-                tracing::warn!(%error, "the job cannot start yet; trying again");
-                threads::pause(START_WAIT);
+    let mut settings = settings.clone();
+    let owner = settings.owner.clone();
+    for beginning in 1.. {
+        let since = clock.now();
+        let opened = loop {
+            let plan = Arc::clone(&plan);
+            let waited = clock.now().saturating_sub(since);
+            match Opened::new(plan, connectors, formats, &settings, status, &clock) {
+                // Just after a broker came back it knows its topics and does not lead them yet.
+                Err(error) if error.kind() == ErrorKind::Retry && waited < START_PATIENCE => {
+                    tracing::warn!(%error, "the job cannot start yet; trying again");
+                    threads::pause(START_WAIT);
+                }
+                opened => break opened?,
             }
-            opened => break opened?,
+        };
+        if threads::run(opened, &settings, stop)? == End::Done {
+            break;
         }
-    };
-    threads::run(opened, settings, stop)
+        tracing::info!("a source has more partitions; the job begins again, to read them as well");
+        status.set_phase(Phase::Recovering);
+        // Another owner as for the journal: each of them claims it once.
+        settings.owner = format!("{owner}.{beginning}");
+    }
+    Ok(())
 }
 
 /// Everything that a run is made of, opened and not yet started.

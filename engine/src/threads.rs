@@ -38,16 +38,27 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long to wait before a source that is away is asked again.
 const AWAY_WAIT: Duration = Duration::from_millis(200);
 
+/// Why a run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to, or has done all that it was started for.
+    Done,
+    /// A source has partitions that it does not read. All that it read is committed and checkpointed.
+    Grown,
+}
+
 /// Runs what was opened until it is done.
-pub fn run(opened: Opened, settings: &Settings, stop: &Arc<AtomicBool>) -> Result<(), Error> {
+pub fn run(opened: Opened, settings: &Settings, stop: &Arc<AtomicBool>) -> Result<End, Error> {
     let status = Arc::clone(&opened.shared.status);
     let over = Arc::new(AtomicBool::new(false));
+    let grown = Arc::new(AtomicBool::new(false));
     let (reports, events) = bounded(EVENTS_WAITING);
     let shared = Arc::new(opened.shared);
     let (workers, guards) = spawn_workers(&shared, settings, &reports)?;
     let (mut batches, mut threads) = (Vec::new(), Vec::new());
     for reader in opened.readers {
-        let (receiver, thread) = spawn_reader(reader, Arc::clone(&over), reports.clone())?;
+        let flags = [Arc::clone(&over), Arc::clone(&grown)];
+        let (receiver, thread) = spawn_reader(reader, flags, reports.clone())?;
         batches.push(receiver);
         threads.push(thread);
     }
@@ -66,7 +77,12 @@ pub fn run(opened: Opened, settings: &Settings, stop: &Arc<AtomicBool>) -> Resul
         reports,
         writer: None,
     };
-    let result = drive(opened.coordinator, &mut crew, &events, &batches, stop);
+    // A bounded run reads what was there when it began.
+    let ends = [
+        Some(stop.as_ref()),
+        (!settings.until_caught_up).then_some(grown.as_ref()),
+    ];
+    let result = drive(opened.coordinator, &mut crew, &events, &batches, ends);
     status.set_phase(Phase::Stopping);
     over.store(true, Ordering::Relaxed);
     crew.workers
@@ -82,19 +98,27 @@ pub fn run(opened: Opened, settings: &Settings, stop: &Arc<AtomicBool>) -> Resul
     // A worker that panicked has reported it; dropping the guards would panic here as well.
     drop(guards.join());
     drop(opened.state_dir);
-    result
+    result?;
+    let has_grown = grown.load(Ordering::Relaxed) && !settings.until_caught_up;
+    Ok(if has_grown && !stop.load(Ordering::Relaxed) {
+        End::Grown
+    } else {
+        End::Done
+    })
 }
 
-/// Feeds the coordinator until the run is over.
+/// Feeds the coordinator until the run is over: it has done what it was started for, or one of `ends` is raised.
 fn drive(
     mut coordinator: Coordinator,
     crew: &mut Threads,
     events: &Receiver<Event>,
     batches: &[Receiver<Vec<SourceBatch>>],
-    stop: &AtomicBool,
+    ends: [Option<&AtomicBool>; 2],
 ) -> Result<(), Error> {
     loop {
-        let next = coordinator.advance(stop.load(Ordering::Relaxed), crew)?;
+        let mut flags = ends.iter().flatten();
+        let ends = flags.any(|flag| flag.load(Ordering::Relaxed));
+        let next = coordinator.advance(ends, crew)?;
         let Next::Wait { wanted, at_most } = next else {
             return Ok(());
         };
@@ -239,7 +263,7 @@ fn spawn(
 
 fn spawn_reader(
     mut reader: Reader,
-    over: Arc<AtomicBool>,
+    [over, grown]: [Arc<AtomicBool>; 2],
     reports: Sender<Event>,
 ) -> Result<(Receiver<Vec<SourceBatch>>, JoinHandle<()>), Error> {
     let (sender, receiver) = bounded(POLLS_WAITING);
@@ -253,6 +277,9 @@ fn spawn_reader(
                     continue;
                 }
             };
+            if reader.has_grown() {
+                grown.store(true, Ordering::Relaxed);
+            }
             while !batches.is_empty() {
                 match sender.send_timeout(batches, LOOK_AGAIN) {
                     Ok(()) => break,

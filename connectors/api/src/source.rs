@@ -104,6 +104,12 @@ pub trait Source: Send {
     /// a partition that is away. Those that it heard nothing of are missing. Never waits.
     fn known_ends(&mut self) -> Vec<(u32, i64)>;
 
+    /// True once it is known that there are partitions which were not opened, because they were added later. Never waits. Polls bring nothing
+    /// of them: they are read after the next [`Source::open`] that names them.
+    fn has_grown(&self) -> bool {
+        false
+    }
+
     /// Opens every partition at its exact next offset; `None` is the oldest retained record. Returns where each partition was opened, in the
     /// order given: the first poll goes on exactly there. May be called again before the first poll.
     ///

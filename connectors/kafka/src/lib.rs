@@ -4,8 +4,8 @@
 //! Promises: positions are exact and only committed records are read; what is retained no longer, or is of a topic that was made again, is
 //! refused, never skipped; a commit is one Kafka transaction (outputs and journal record; the consumer group is told the source offsets
 //! besides); an owner that was replaced can commit nothing any more (KIP-98 fencing).
-//! Does not: join consumer groups, follow a topic that gets more partitions while a job runs, or resume a transaction whose outcome is
-//! unknown: the journal tells.
+//! Does not: join consumer groups, read partitions that were added since a source was opened (it tells of them), or resume a transaction whose
+//! outcome is unknown: the journal tells.
 //! All `unsafe` lies in `native`: librdkafka's batch calls, which its Rust binding doesn't offer.
 
 mod committer;

@@ -2,8 +2,8 @@
 //!
 //! A record without a value is an empty record. While no broker answers, polls find nothing; librdkafka connects again by itself.
 //! Besides, every second it is asked, without waiting for the answer, where the partitions end and whether it is still the same topic: one
-//! that was deleted and made again has other records at the same offsets. That partitions were added is told; they are read after the next
-//! open.
+//! that was deleted and made again has other records at the same offsets. That partitions were added is known from then on; they are read after
+//! the next open.
 
 mod watch;
 
@@ -95,6 +95,10 @@ impl Source for KafkaSource {
 
     fn known_ends(&mut self) -> Vec<(u32, i64)> {
         self.watch.ends()
+    }
+
+    fn has_grown(&self) -> bool {
+        self.watch.has_grown()
     }
 
     fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error> {

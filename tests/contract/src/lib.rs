@@ -27,6 +27,8 @@ pub type Written = (Epoch, Vec<u8>, Option<Vec<u8>>);
 pub struct Abilities {
     /// A second owner takes over while the first one lives; else it is refused until the first one is gone.
     pub takes_over: bool,
+    /// Its sources tell that partitions were added since they were opened.
+    pub tells_growth: bool,
     /// Old records of a topic can be deleted.
     pub retains: bool,
     /// After how many epochs, none of them needed, trimming a journal is certain to shorten it.
@@ -74,6 +76,7 @@ macro_rules! contracts {
             sources::a_source_reads_from_exactly_where_it_is_opened,
             sources::a_paused_partition_waits_and_goes_on_where_it_stopped,
             sources::a_topic_that_grows_is_the_same_log,
+            sources::a_topic_that_grows_while_it_is_read_says_so,
             sources::a_topic_made_again_is_another_log,
             sources::a_topic_made_again_while_it_is_read_is_refused,
             sources::an_offset_that_is_not_retained_is_refused,

@@ -1,9 +1,14 @@
 //! Reading: from exactly where it is opened, all that is there, and never past what is gone.
 
+use std::time::{Duration, Instant};
+
 use tidemill_types::ErrorKind;
 
 use crate::World;
 use crate::steps::{read, read_until_refused};
+
+/// How long a source may take to hear of more partitions.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A source yields every record once, from exactly where it is opened, and tells where that is.
 pub fn a_source_reads_from_exactly_where_it_is_opened(world: &mut dyn World) {
@@ -77,6 +82,34 @@ pub fn a_topic_that_grows_is_the_same_log(world: &mut dyn World) {
         .unwrap();
     assert_eq!(opened, [(0, 0), (1, 0), (2, 0)]);
     assert_eq!(read(source.as_mut(), 4).len(), 4);
+}
+
+/// A source says that partitions were added since it was opened, and goes on reading those that it has; opened again, it has them all. A world
+/// may not be able to tell; then it says nothing, and nothing is lost but time.
+pub fn a_topic_that_grows_while_it_is_read_says_so(world: &mut dyn World) {
+    if !world.abilities().tells_growth {
+        return;
+    }
+    let topic = "growing";
+    world.make_topic(topic, 1);
+    world.produce(topic, 0, &["a"]);
+    let mut source = world.source(topic);
+    source.open(&[(0, None)]).unwrap();
+    assert_eq!(read(source.as_mut(), 1).len(), 1);
+    assert!(!source.has_grown());
+    world.add_partitions(topic, 2);
+    world.produce(topic, 1, &["b"]);
+    let mut batches = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !source.has_grown() {
+        assert!(Instant::now() < deadline, "it does not notice");
+        // While brokers are away it says so.
+        drop(source.poll(Duration::from_millis(20), 1 << 20, &mut batches));
+    }
+    assert!(batches.iter().all(|batch| batch.partition() == 0));
+    source.open(&[(0, Some(1)), (1, None)]).unwrap();
+    assert!(!source.has_grown());
+    assert_eq!(read(source.as_mut(), 1), [(1, 0, "b".to_owned())]);
 }
 
 /// A topic that was deleted and made again is another log, even if it holds as much as the one before.

@@ -51,6 +51,7 @@ impl World for Folder {
         Abilities {
             takes_over: false,
             retains: false,
+            tells_growth: false,
             trims_after: 20_000,
         }
     }

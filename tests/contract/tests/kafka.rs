@@ -46,6 +46,7 @@ impl World for Real {
         Abilities {
             takes_over: true,
             retains: true,
+            tells_growth: true,
             trims_after: 3_000,
         }
     }

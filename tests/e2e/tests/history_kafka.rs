@@ -215,6 +215,26 @@ fn a_partition_that_was_added_is_read_from_its_beginning_and_nothing_twice() {
 }
 
 #[test]
+fn partitions_that_are_added_while_a_job_runs_are_read_from_their_beginning_and_nothing_twice() {
+    let job = Copy::new("growing", 1);
+    job.publish(0, 0..10);
+    let mut live = job.start(&[]);
+    live.until("its commit", || job.has_copied(10));
+    add_partitions(&job.broker.bootstrap(), &job.topic("in"), 3).unwrap();
+    job.publish(2, 10..20);
+    job.publish(0, 20..30);
+    live.until("what the new partition has", || job.has_copied(30));
+    // The journal knows it now: what comes after a kill goes on there.
+    live.kill();
+    job.publish(1, 30..40);
+    let mut live = job.start(&[]);
+    job.publish(2, 40..50);
+    live.until("all of them again", || job.has_copied(50));
+    live.stop().good();
+    assert_eq!(job.copied(), ids(50));
+}
+
+#[test]
 fn the_journal_is_trimmed_behind_the_checkpoints_and_the_job_still_restarts() {
     let job = Copy::new("trims", 1);
     let mut live = job.start(&HASTY);

@@ -31,6 +31,7 @@ impl World for Simulated {
         Abilities {
             takes_over: true,
             retains: true,
+            tells_growth: true,
             trims_after: 100,
         }
     }

@@ -22,7 +22,7 @@ pub struct Watch {
     incarnation: String,
     /// The partitions that are read.
     partitions: Vec<u32>,
-    /// How many there are.
+    /// How many there are, as far as is known.
     count: usize,
     /// Where partitions ended by answers that nobody has been told of.
     heard: BTreeMap<u32, i64>,
@@ -56,7 +56,7 @@ impl Watch {
             match answer {
                 Answer::Topic { id, partitions } => {
                     self.check(topic, &id)?;
-                    self.count(topic, partitions);
+                    self.count = self.count.max(partitions);
                 }
                 Answer::Offsets(ends) => {
                     let known = ends.into_iter();
@@ -81,16 +81,9 @@ impl Watch {
         Ok(())
     }
 
-    /// Tells, once, of partitions that were added.
-    fn count(&mut self, topic: &str, count: usize) {
-        if count > self.count {
-            let read = self.partitions.len();
-            tracing::warn!(
-                topic,
-                "the topic has {count} partitions now and {read} are read: start the job again, and it reads the new ones from their beginning"
-            );
-            self.count = count;
-        }
+    /// True once the brokers have told of more partitions than are read.
+    pub const fn has_grown(&self) -> bool {
+        self.count > self.partitions.len()
     }
 
     fn check(&self, topic: &str, now: &str) -> Result<(), Error> {

@@ -191,7 +191,12 @@ impl Process {
                 self.coordinator.take(index, polled);
             }
         }
-        match self.coordinator.advance(stop, &mut self.crew)? {
+        // Then it begins again, and reads what was added.
+        let has_grown = self.readers.iter().any(|intake| intake.reader.has_grown());
+        match self
+            .coordinator
+            .advance(stop || has_grown, &mut self.crew)?
+        {
             Next::Wait { wanted, .. } => self.wanted = wanted,
             Next::Done => self.is_done = true,
         }

@@ -77,8 +77,6 @@ pub struct World<'a> {
     turn: usize,
     starts: usize,
     refusals: usize,
-    /// A topic has partitions that the newest process does not know.
-    has_grown: bool,
     /// A topic was made again.
     is_remade: bool,
     /// A process has refused to go on for that.
@@ -133,7 +131,6 @@ impl<'a> World<'a> {
             turn: 0,
             starts: 0,
             refusals: 0,
-            has_grown: false,
             is_remade: false,
             is_refused: false,
             trace: DefaultHasher::new(),
@@ -216,11 +213,6 @@ impl<'a> World<'a> {
         let dangers = std::mem::replace(&mut self.dangers, Dangers::NONE);
         self.kafka.lock().faults = kafka::Faults::NONE;
         let mut turns = 0;
-        if self.has_grown {
-            // Only a start reads what was added.
-            self.machines.clear();
-            self.state_dir.clone_from(&self.home);
-        }
         while !self.is_refused && (self.is_remade || !self.is_settled()) {
             self.turn()?;
             turns += 1;
@@ -351,7 +343,6 @@ impl<'a> World<'a> {
         ));
         match started {
             Ok(process) => {
-                self.has_grown = false;
                 self.home.clone_from(&self.state_dir);
                 self.machines.push(Machine {
                     process,
@@ -416,6 +407,14 @@ impl<'a> World<'a> {
                 return Ok(());
             }
             return self.ended(&error);
+        }
+        if self.machines[at].process.is_done() {
+            let dir = self.machines.remove(at).state_dir;
+            self.note(format_args!(
+                "the one in {:?} ends, to begin again with new partitions",
+                dir.file_name()
+            ));
+            return Ok(());
         }
         // The worst moment to be stopped.
         if part == Part::Commits
@@ -507,7 +506,6 @@ impl<'a> World<'a> {
         let partition = brokers.partitions(&topic);
         brokers.add_partition(&topic);
         drop(brokers);
-        self.has_grown = true;
         self.note(format_args!("'{topic}' has partition {partition} now"));
         let records = &mut self.input[at].records;
         let records = records.split_off(records.len() / 2);

@@ -108,6 +108,12 @@ impl Source for SimSource {
             .collect()
     }
 
+    fn has_grown(&self) -> bool {
+        let brokers = self.kafka.lock();
+        let topic = brokers.topic(&self.topic);
+        topic.is_some_and(|topic| topic.partitions.len() > self.positions.len())
+    }
+
     fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error> {
         self.call()?;
         let brokers = self.kafka.lock();
