@@ -1,5 +1,6 @@
 //! Options that are passed on, those that are refused, and what is said then.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkSpec, SourceSpec};
@@ -212,4 +213,34 @@ fn what_cannot_work_or_would_send_less_securely_than_it_looks_is_refused() {
         let said = said(more);
         assert!(said.contains(hint) && !said.contains("secret"), "{said}");
     }
+}
+
+/// The options in the tables below the headings `Options of …` of the connector's page: those of both, of a source, of a sink.
+fn documented() -> [BTreeSet<String>; 3] {
+    let page = include_str!("../../../../docs/connectors/kafka.md");
+    let tables = ["both", "a source", "a sink"].map(|of| {
+        let (_, table) = page.split_once(&format!("\n## Options of {of}\n")).unwrap();
+        table.split("\n## ").next().unwrap()
+    });
+    tables.map(|table| {
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        let names = rows.flat_map(|row| row.split(" | ").next().unwrap().split(", "));
+        names
+            .map(|name| name.trim_matches('`').to_owned())
+            .collect()
+    })
+}
+
+#[test]
+fn the_page_of_the_connector_has_every_option_that_there_is_and_no_other() {
+    let [both, of_source, of_sink] = documented();
+    let ConnectorOptions { source, sink, .. } = known();
+    let known = |names: Vec<&str>| {
+        names
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(known(source), both.union(&of_source).cloned().collect());
+    assert_eq!(known(sink), both.union(&of_sink).cloned().collect());
 }
