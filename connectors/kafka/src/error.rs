@@ -5,6 +5,7 @@ use tidemill_connectors_api::Error;
 use tidemill_types::ErrorKind;
 
 use crate::context::Refusal;
+use crate::options::shown;
 
 /// What a caller must do about an error code. What is not known to be final is worth another try.
 pub const fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
@@ -39,7 +40,10 @@ pub fn failed(action: &str, error: &KafkaError) -> Error {
     if let KafkaError::ClientConfig(_, reason, name, value) = error {
         return Error::new(
             ErrorKind::Invalid,
-            format!("cannot {action}: option '{name}' = '{value}': {reason}; change it"),
+            format!(
+                "cannot {action}: option '{name}' = '{}': {reason}; change it",
+                shown(name, value)
+            ),
         );
     }
     if let KafkaError::ClientCreation(reason) = error {
@@ -85,6 +89,58 @@ pub const fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::Corrupt => "check the brokers' logs and disks, a record cannot be read",
         ErrorKind::Retry | ErrorKind::Data | ErrorKind::Bug => {
             "it is tried again; look at the brokers if this stays"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+    use rdkafka::types::RDKafkaConfRes;
+    use tidemill_types::ErrorKind;
+
+    use super::{failed, refused};
+    use crate::context::Refusal;
+
+    #[test]
+    fn an_option_that_librdkafka_refuses_is_named_and_a_secret_is_not_shown() {
+        let said = |name: &str| {
+            let result = RDKafkaConfRes::RD_KAFKA_CONF_INVALID;
+            let (reason, value) = ("no".to_owned(), "hunter2".to_owned());
+            let error = KafkaError::ClientConfig(result, reason, name.to_owned(), value);
+            failed("read", &error).message
+        };
+        assert!(said("client.id").contains("'client.id' = 'hunter2'"));
+        for secret in ["sasl.password", "ssl.key.pem", "sasl.oauthbearer.config"] {
+            let said = said(secret);
+            assert!(said.contains(secret) && !said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_options_that_it_is_about() {
+        for (code, reason, option) in [
+            (RDKafkaErrorCode::Authentication, "bad", "'sasl.password'"),
+            (
+                RDKafkaErrorCode::SSL,
+                "certificate verify failed",
+                "'ssl.ca.location'",
+            ),
+            (
+                RDKafkaErrorCode::SSL,
+                "alert certificate required",
+                "'ssl.key.location'",
+            ),
+            (
+                RDKafkaErrorCode::SSL,
+                "wrong version number",
+                "'security.protocol'",
+            ),
+        ] {
+            let reason = reason.to_owned();
+            let error = refused("look", &Refusal { code, reason });
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert!(error.message.contains(option), "{error}");
         }
     }
 }

@@ -310,8 +310,8 @@ fn shared_options(specs: &[SinkSpec]) -> Result<Options, Error> {
 }
 
 /// An option's value for a message: never a secret.
-fn shown<'a>(name: &str, value: &'a str) -> &'a str {
-    if ["password", "pem", "token"]
+pub fn shown<'a>(name: &str, value: &'a str) -> &'a str {
+    if ["password", "pem", "token", "oauthbearer"]
         .iter()
         .any(|secret| name.contains(secret))
     {
