@@ -115,14 +115,14 @@ impl KafkaReplay {
             self.log, self.options.bootstrap
         );
         let reader = Fetcher::new(&self.options.reader).map_err(|e| failed(&action, &e))?;
-        topics::required_partitions(reader.client(), &self.topic, Duration::ZERO)?;
+        topics::required_partitions(&reader, &self.topic, Duration::ZERO)?;
         Ok(reader)
     }
 
     /// The places that the log has of this topic.
     fn read_log(&self, reader: &mut Fetcher, incarnation: &str) -> Result<BTreeSet<Place>, Error> {
         let mut there = BTreeSet::new();
-        if topics::partitions(reader.client(), &self.log)?.is_none() {
+        if topics::partitions(&reader, &self.log)?.is_none() {
             return Ok(there);
         }
         let (low, high) = topics::watermarks(reader.client(), &self.log, 0)?;
@@ -159,13 +159,13 @@ impl KafkaReplay {
         );
         let mut reader = self.reader()?;
         let incarnation = topics::id(&reader, &self.topic)?;
-        if topics::partitions(reader.client(), &self.log)?.is_none() {
+        if topics::partitions(&reader, &self.log)?.is_none() {
             let spec = TopicSpec {
                 name: &self.log,
                 partitions: 1,
                 settings: topic_settings(true),
             };
-            topics::create(&self.options.admin, reader.client(), &[spec])?;
+            topics::create(&self.options.admin, &reader, &[spec])?;
         }
         let producer = TopicProducer::new(&self.options.producer);
         let producer = producer.map_err(|e| failed(&action, &e))?;
