@@ -27,7 +27,7 @@ test: ## Everything that must hold before a change lands: setup with Kafka, a sc
 	@scripts/test.sh
 
 sim: setup ## Jobs through a simulated world of faults: SEEDS=2000 for so many, SEED=7 for that one, TEST=name for one test
-	@$(cargo) test --release --workspace --test simulated_flagship --test simulated_golden_jobs --test simulated_oversized_records --test simulated_power_cuts --test simulated_random_jobs -- $(TEST)
+	@$(cargo) test --release --workspace --test simulated_contracts --test simulated_flagship --test simulated_golden_jobs --test simulated_oversized_records --test simulated_power_cuts --test simulated_random_jobs -- $(TEST)
 
 mutants: setup ## Brings back ten classic faults, one by one: the simulation must find each within 500 seeds
 	@scripts/mutants.sh

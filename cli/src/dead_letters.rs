@@ -13,7 +13,6 @@ mod verdict;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tidemill_engine::Settings;
 use tidemill_terminal::Failure;
 use tidemill_terminal::environment::now_ms;
 use tidemill_types::DeadLetter;
@@ -87,11 +86,8 @@ struct From {
 
 impl From {
     fn open(&self) -> anyhow::Result<(Job, Place)> {
-        let job = self.job.load()?;
-        let configured = job.config.engine.state_dir.clone();
-        let state_dir = self.state_dir.clone().or(configured);
-        let state_dir =
-            state_dir.unwrap_or_else(|| Settings::default().state_dir.join(&job.plan.name));
+        let job = self.job.load(self.state_dir.as_deref())?;
+        let state_dir = job.state_dir.clone();
         let place = match &self.from {
             Some(file) => Place::File(file.clone()),
             None if self.in_state => Place::State(state_dir),

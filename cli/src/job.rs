@@ -7,12 +7,14 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use tidemill_connectors_api::ConnectorOptions;
+use tidemill_engine::Settings;
 use tidemill_jobs::plan::JobPlan;
 use tidemill_jobs::{self as jobs, Profile, options, plan_job};
 use tidemill_terminal::{Failure, environment};
 
 use crate::config::Config;
 use crate::plugins;
+use crate::registries::Book;
 use crate::secrets::Secrets;
 
 /// Stands for a secret where none is needed.
@@ -41,26 +43,55 @@ pub struct Job {
     pub plan: JobPlan,
     /// The configuration that goes with it.
     pub config: Config,
+    /// Where its state is.
+    pub state_dir: PathBuf,
 }
 
 impl JobArguments {
     /// Reads the files and plans the job, to run it.
-    pub fn load(&self) -> anyhow::Result<Job> {
+    /// `state_dir` is where its state is, if that is not where the configuration says.
+    pub fn load(&self, state_dir: Option<&Path>) -> anyhow::Result<Job> {
         let config = Config::read(self.config.as_deref(), &self.sql)?;
         let folder = config.path.as_deref().and_then(Path::parent);
         let secrets = Secrets::new(&config.secrets, folder.unwrap_or(Path::new("")));
-        let plan = self.plan(&config, &|name| secrets.answer(name))?;
+        let state_dir = match state_dir.or(config.engine.state_dir.as_deref()) {
+            Some(named) => named.to_owned(),
+            None => Settings::default().state_dir.join(self.name()?),
+        };
+        let contracts = Book::of(&state_dir);
+        let plan = self.plan(&config, &|name| secrets.answer(name), &contracts)?;
         drop(secrets);
-        Ok(Job { plan, config })
+        Ok(Job {
+            plan,
+            config,
+            state_dir,
+        })
     }
 
     /// Reads the files and plans the job, to look at it: no secret is fetched, since none is shown.
     pub fn load_to_show(&self) -> anyhow::Result<JobPlan> {
         let config = Config::read(self.config.as_deref(), &self.sql)?;
-        self.plan(&config, &|_| Ok(NOT_FETCHED.to_owned()))
+        let contracts = Book {
+            kept: None,
+            is_offline: false,
+        };
+        self.plan(&config, &|_| Ok(NOT_FETCHED.to_owned()), &contracts)
     }
 
-    fn plan(&self, config: &Config, secrets: options::Secrets<'_>) -> anyhow::Result<JobPlan> {
+    /// Reads the files and plans the job by the contracts that there are now.
+    pub fn load_by(&self, contracts: &Book) -> anyhow::Result<JobPlan> {
+        let config = Config::read(self.config.as_deref(), &self.sql)?;
+        let folder = config.path.as_deref().and_then(Path::parent);
+        let secrets = Secrets::new(&config.secrets, folder.unwrap_or(Path::new("")));
+        self.plan(&config, &|name| secrets.answer(name), contracts)
+    }
+
+    fn plan(
+        &self,
+        config: &Config,
+        secrets: options::Secrets<'_>,
+        contracts: &Book,
+    ) -> anyhow::Result<JobPlan> {
         let path = self.sql.display();
         let sql = std::fs::read_to_string(&self.sql).map_err(|error| {
             Failure::invalid(format!("cannot read '{path}': {error}; name a file of SQL"))
@@ -75,6 +106,7 @@ impl JobArguments {
             secrets,
             formats: &plugins::formats(),
             connectors: &connectors,
+            contracts,
         };
         let plan = plan_job(&self.name()?, &sql, context);
         plan.map_err(|error| match error.location() {

@@ -6,12 +6,14 @@
 mod attempt;
 mod checkpoints;
 mod config;
+mod contracts;
 mod dead_letters;
 mod job;
 mod memory;
 mod parse;
 mod plan;
 mod plugins;
+mod registries;
 mod run;
 mod secrets;
 
@@ -54,6 +56,7 @@ enum Command {
     Plan(plan::Arguments),
     Checkpoints(checkpoints::Arguments),
     DeadLetters(dead_letters::Arguments),
+    Contracts(contracts::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Plan(arguments) => arguments.execute(),
         Command::Checkpoints(arguments) => arguments.execute(),
         Command::DeadLetters(arguments) => arguments.execute(),
+        Command::Contracts(arguments) => arguments.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 mod display;
 mod endpoint;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use tidemill_engine::{Settings, Status};
+use tidemill_engine::{Plugins, Settings, Status, ask_in_thread};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_terminal::Failure;
 
@@ -21,6 +21,7 @@ use crate::job::JobArguments;
 use crate::memory;
 use crate::parse;
 use crate::plugins;
+use crate::registries::{self, OwnRegistries};
 use display::Display;
 use endpoint::Endpoint;
 
@@ -85,8 +86,9 @@ pub struct Arguments {
 impl Arguments {
     /// Runs the job in this thread, and shows its status in another.
     pub fn execute(&self) -> anyhow::Result<()> {
-        let job = self.job.load()?;
-        let settings = self.settings(&job.config.engine, &job.plan.name)?;
+        let mut job = self.job.load(self.state_dir.as_deref())?;
+        let settings = self.settings(&job.config.engine, &job.state_dir)?;
+        registries::register(&mut job.plan, &job.state_dir)?;
         let stop = stop_on_signals()?;
         let status = Arc::new(status_of(&job.plan));
         let port = self.metrics_port.or(job.config.engine.metrics_port);
@@ -100,8 +102,13 @@ impl Arguments {
             scope.spawn(move || display.follow(&shown, &end));
             scope.spawn(|| memory::keep_while_recovering(&status, &over));
             let (connectors, formats) = (plugins::connectors(), plugins::formats());
-            let outcome =
-                tidemill_engine::run(job.plan, &connectors, &formats, &settings, &status, &stop);
+            let plugins = Plugins {
+                connectors: &connectors,
+                formats: &formats,
+                registries: &OwnRegistries,
+                asker: ask_in_thread,
+            };
+            let outcome = tidemill_engine::run(job.plan, plugins, &settings, &status, &stop);
             over.store(true, Ordering::Relaxed);
             drop(ended);
             outcome
@@ -121,7 +128,7 @@ impl Arguments {
     }
 
     /// An option wins over the configuration, and that over the default.
-    fn settings(&self, table: &EngineTable, job: &str) -> anyhow::Result<Settings> {
+    fn settings(&self, table: &EngineTable, state_dir: &Path) -> anyhow::Result<Settings> {
         let default = Settings::default();
         let workers = self.workers.or(table.workers).unwrap_or(default.workers);
         if workers == 0 {
@@ -130,7 +137,6 @@ impl Arguments {
             )
             .into());
         }
-        let state_dir = self.state_dir.clone().or_else(|| table.state_dir.clone());
         let epoch_interval = choose(
             self.epoch_interval,
             "epoch-interval",
@@ -158,7 +164,7 @@ impl Arguments {
         Ok(Settings {
             owner: uuid::Uuid::new_v4().to_string(),
             workers,
-            state_dir: state_dir.unwrap_or_else(|| default.state_dir.join(job)),
+            state_dir: state_dir.to_owned(),
             state_memory_bytes: state_memory.unwrap_or(default.state_memory_bytes),
             until_caught_up: self.until_caught_up,
             epoch_interval_ms: epoch_interval.unwrap_or(default.epoch_interval_ms),

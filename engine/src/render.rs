@@ -26,7 +26,7 @@ use tidemill_operators::{
     Changes, Failure, Packet, Tick, Ticks, image, reduce, resequence, table, window,
 };
 use tidemill_state::Store;
-use tidemill_types::format::{Format, Formats};
+use tidemill_types::format::{Format, Formats, Schemas};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle as Handle;
 use timely::dataflow::Scope;
@@ -56,6 +56,8 @@ pub struct Context<'a> {
     pub plan: &'a JobPlan,
     /// The formats that there are.
     pub formats: &'a Formats,
+    /// The schemas that the records of each source with a registry name.
+    pub schemas: &'a [Option<Arc<dyn Schemas>>],
     /// Partitions of each source.
     pub partitions: &'a [Vec<u32>],
     /// This worker's state.

@@ -8,13 +8,15 @@ use tidemill_checkpoints::{CheckpointStore, Claim, StateDir};
 use tidemill_connectors_api::{Committer, Connector, SinkSpec, Source, SourceSpec};
 use tidemill_jobs::plan::{Contents, JobPlan};
 use tidemill_types::ErrorKind;
-use tidemill_types::format::Formats;
+use tidemill_types::format::Schemas;
 
 use crate::clock::SystemClock;
 use crate::committing::Commits;
+use crate::contracts::{CONTRACTS, Gate, Known};
 use crate::coordinator::{Coordinator, Run};
 use crate::frozen::FrozenStates;
 use crate::limits::Limits;
+use crate::plugins::Plugins;
 use crate::reader::{Reader, Replayed};
 use crate::recovery::{Basis, RestoreFrom, Start, plan_start, state_settings};
 use crate::threads::End;
@@ -37,8 +39,7 @@ const CLAIM_TRIES: usize = 3;
 /// See [`Error::kind`]: `Fenced` if a newer process of the job took over, `Invalid` for settings, `Corrupt` and so on.
 pub fn run(
     plan: JobPlan,
-    connectors: &[Arc<dyn Connector>],
-    formats: &Formats,
+    plugins: Plugins<'_>,
     settings: &Settings,
     status: &Arc<Status>,
     stop: &Arc<AtomicBool>,
@@ -52,7 +53,7 @@ pub fn run(
         let opened = loop {
             let plan = Arc::clone(&plan);
             let waited = clock.now().saturating_sub(since);
-            match Opened::new(plan, connectors, formats, &settings, status, &clock) {
+            match Opened::new(plan, plugins, &settings, status, &clock) {
                 // Just after a broker came back it knows its topics and does not lead them yet.
                 Err(error) if error.kind() == ErrorKind::Retry && waited < START_PATIENCE => {
                     tracing::warn!(%error, "the job cannot start yet; trying again");
@@ -95,8 +96,7 @@ impl Opened {
     /// As [`run`].
     pub fn new(
         plan: Arc<JobPlan>,
-        connectors: &[Arc<dyn Connector>],
-        formats: &Formats,
+        plugins: Plugins<'_>,
         settings: &Settings,
         status: &Arc<Status>,
         clock: &Arc<dyn Clock>,
@@ -104,7 +104,8 @@ impl Opened {
         let plan_hash = plan.hash();
         let state_dir = StateDir::lock(&settings.state_dir, &plan.name, &plan_hash)?;
         let store = state_dir.checkpoints();
-        let edges = Edges::open(&plan, connectors, settings, &store, &plan_hash)?;
+        let mut edges = Edges::open(&plan, plugins, settings, &store, &plan_hash)?;
+        let schemas = edges.guard(&plan, plugins, settings, clock)?;
         state_dir.claim()?;
         let replayed = edges.start.replay.len() as u64;
         status.replayed_epochs.store(replayed, Ordering::Relaxed);
@@ -117,7 +118,8 @@ impl Opened {
         let shared = Shared {
             limits: Arc::clone(&limits),
             plan: Arc::clone(&plan),
-            formats: formats.clone(),
+            formats: plugins.formats.clone(),
+            schemas,
             partitions: partitions.clone(),
             restore: RestoreFrom {
                 snapshots: snapshots.unwrap_or_default(),
@@ -183,13 +185,13 @@ impl Edges {
     /// decides again if the journal is another one now, or was not readable to its end; and claims it.
     fn open(
         plan: &JobPlan,
-        connectors: &[Arc<dyn Connector>],
+        plugins: Plugins<'_>,
         settings: &Settings,
         store: &CheckpointStore,
         plan_hash: &str,
     ) -> Result<Self, Error> {
-        let mut sources = sources(plan, connectors)?;
-        let mut committer = committer(plan, connectors)?;
+        let mut sources = sources(plan, plugins.connectors)?;
+        let mut committer = committer(plan, plugins.connectors)?;
         let names = plan.sources.iter().map(|source| source.name.as_str());
         let basis = Basis {
             store,
@@ -221,6 +223,34 @@ impl Edges {
             start,
             ends,
         })
+    }
+}
+
+impl Edges {
+    /// Puts before each source with a registry what looks up the schemas of its records; returns them as they come to be known, by source.
+    fn guard(
+        &mut self,
+        plan: &JobPlan,
+        plugins: Plugins<'_>,
+        settings: &Settings,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Vec<Option<Arc<dyn Schemas>>>, Error> {
+        let mut schemas: Vec<Option<Arc<dyn Schemas>>> = Vec::new();
+        let sources = std::mem::take(&mut self.sources).into_iter();
+        for (source, planned) in sources.zip(&plan.sources) {
+            let Some(of) = &planned.registry else {
+                self.sources.push(source);
+                schemas.push(None);
+                continue;
+            };
+            let kept = settings.state_dir.join(CONTRACTS);
+            let registry = plugins.registries.open(&of.options, &kept)?;
+            let (asker, known) = ((plugins.asker)(registry), Arc::new(Known::default()));
+            let gate = Gate::new(source, asker, Arc::clone(&known), Arc::clone(clock));
+            self.sources.push(Box::new(gate));
+            schemas.push(Some(known));
+        }
+        Ok(schemas)
     }
 }
 

@@ -8,13 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Select, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, Select, SendTimeoutError, Sender, bounded, unbounded,
+};
 use tidemill_checkpoints::{CheckpointStore, Manifest};
-use tidemill_connectors_api::SourceBatch;
+use tidemill_connectors_api::{Registry, SourceBatch};
 use tidemill_operators::Tick;
 use tidemill_types::Epoch;
 
 use crate::committing::{Commits, CompleteEpoch, Step};
+use crate::contracts::{Answer, Ask, look_up};
 use crate::coordinator::{Coordinator, Next, Wanted};
 use crate::crew::{Crew, WorkerInput};
 use crate::event::{Command, Event};
@@ -259,6 +262,47 @@ fn spawn(
             }
         });
     started.map_err(|error| Error::Spawn(error.to_string()))
+}
+
+/// Asks a registry in a thread of its own, which ends after its last answer once nobody asks any more.
+///
+/// # Panics
+/// If there is no room for a thread.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the place where threads are started"
+)]
+#[must_use]
+pub fn ask_in_thread(registry: Arc<dyn Registry>) -> Box<dyn Ask> {
+    let (questions, asked) = unbounded();
+    let (answered, answers) = unbounded();
+    std::thread::Builder::new()
+        .name("registry".to_owned())
+        .spawn(move || {
+            for id in asked {
+                // Nobody listens any more only if the run is over.
+                let _ = answered.send((id, look_up(registry.as_ref(), id)));
+            }
+        })
+        .expect("there is room for a thread beside those of the workers");
+    Box::new(InThread { questions, answers })
+}
+
+/// The questions are no more than the schemas that a poll's records name first, one a partition.
+struct InThread {
+    questions: Sender<u32>,
+    answers: Receiver<(u32, Answer)>,
+}
+
+impl Ask for InThread {
+    fn ask(&mut self, id: u32) {
+        // The thread listens as long as this is there.
+        let _ = self.questions.send(id);
+    }
+
+    fn answers(&mut self) -> Vec<(u32, Answer)> {
+        self.answers.try_iter().collect()
+    }
 }
 
 fn spawn_reader(

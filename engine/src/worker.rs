@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Failure;
 use tidemill_state::Store;
-use tidemill_types::format::Formats;
+use tidemill_types::format::{Formats, Schemas};
 use timely::worker::Worker;
 
 use crate::event::{Command, Event};
@@ -30,6 +30,8 @@ pub struct Shared {
     pub plan: Arc<JobPlan>,
     /// The formats that there are.
     pub formats: Formats,
+    /// The schemas that the records of each source with a registry name.
+    pub schemas: Vec<Option<Arc<dyn Schemas>>>,
     /// Partitions of each source.
     pub partitions: Vec<Vec<u32>>,
     /// What state starts from.
@@ -85,6 +87,7 @@ impl<'a> Driver<'a> {
                 &Context {
                     plan: &shared.plan,
                     formats: &shared.formats,
+                    schemas: &shared.schemas,
                     partitions: &shared.partitions,
                     store: &store,
                     suppress_through: shared.suppress_through,

@@ -10,6 +10,7 @@ use datafusion_expr::LogicalPlan;
 use tidemill_types::format::Envelope;
 
 use crate::context::Context;
+use crate::contract;
 use crate::dialect::{
     DeduplicateClause, Name, QueryText, SinkStatement, SourceStatement, StreamStatement,
     TableStatement, WatermarkStatement,
@@ -17,7 +18,7 @@ use crate::dialect::{
 use crate::error::{Error, Location};
 use crate::event;
 use crate::options::Options;
-use crate::plan::{Column, Contents, FormatPlan, WatermarkPlan};
+use crate::plan::{Column, Contents, FormatPlan, RegistryPlan, WatermarkPlan};
 use crate::with::{Direction, With};
 
 /// The change that an event of a stream is: `create`, `update` or `delete`.
@@ -36,9 +37,16 @@ const MAX_FUTURE: &str = "watermark.max-future";
 const IDLE_TIMEOUT: &str = "watermark.idle-timeout";
 const LATENESS: &str = "watermark.allowed-lateness";
 /// The options of a source that are the planner's own.
-const SOURCE_OPTIONS: [&str; 4] = ["key", MAX_FUTURE, IDLE_TIMEOUT, LATENESS];
+const SOURCE_OPTIONS: [&str; 6] = [
+    "key",
+    MAX_FUTURE,
+    IDLE_TIMEOUT,
+    LATENESS,
+    contract::SUBJECT,
+    contract::VERSION,
+];
 /// The options of a sink that are the planner's own.
-const SINK_OPTIONS: [&str; 1] = ["key"];
+const SINK_OPTIONS: [&str; 2] = ["key", contract::SUBJECT];
 
 /// The type of `TIMESTAMP`.
 pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -58,6 +66,8 @@ pub struct Source {
     pub columns: Vec<Column>,
     /// The watermark.
     pub watermark: Option<WatermarkPlan>,
+    /// The registry of its schemas.
+    pub registry: Option<RegistryPlan>,
     /// The connector's options.
     pub options: Options,
 }
@@ -127,6 +137,8 @@ pub struct Sink {
     pub format: FormatPlan,
     /// Where it writes.
     pub target: Target,
+    /// The registry of its schema.
+    pub registry: Option<RegistryPlan>,
     /// The connector's options.
     pub options: Options,
     /// What it writes.
@@ -412,11 +424,18 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
     }
     let columns = statement.columns.into_iter();
     let columns = columns.map(|column| event::source_column(column, envelope, &key));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let registry = contract::of_source(&with, split.registry, context.contracts)?;
+    if let Some(registry) = &registry {
+        contract::add_columns(&mut columns, registry, (format, envelope), &with)?;
+    }
     if columns.is_empty() {
         return Err(Error::contradiction(
             name.at,
-            format!("source '{}' has no column", name.text),
+            format!(
+                "source '{}' has no column; declare some, or name a registry that has its contract: schema.registry.url = '…'",
+                name.text
+            ),
         ));
     }
     let named = |key: &&String| columns.iter().any(|column| column.name == **key);
@@ -439,6 +458,7 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
         },
         envelope,
         columns,
+        registry,
         options: split.connector,
         name,
     })
@@ -494,6 +514,7 @@ fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
             envelope: envelope.name.to_owned(),
             options: split.format,
         },
+        registry: contract::of_sink(&with, split.registry)?,
         options: split.connector,
         name,
         query: statement.query,

@@ -1,6 +1,6 @@
 //! What a job is planned with beside its text.
 
-use tidemill_types::format::Formats;
+use tidemill_types::format::{ContractBook, Formats};
 use tidemill_types::options::ConnectorOptions;
 
 use crate::options::{Environment, Secrets};
@@ -19,4 +19,6 @@ pub struct Context<'a> {
     pub formats: &'a Formats,
     /// The connectors that there are.
     pub connectors: &'a [ConnectorOptions],
+    /// Where contracts are found.
+    pub contracts: &'a dyn ContractBook,
 }

@@ -79,6 +79,16 @@ pub enum Error {
         /// What, and what to do.
         message: String,
     },
+    /// A contract cannot be found, or the registry does not answer.
+    #[error("{at}: {message}")]
+    Contract {
+        /// Where.
+        at: Location,
+        /// What to do about it.
+        kind: ErrorKind,
+        /// What, and what to do.
+        message: String,
+    },
     /// The planner broke its own promise.
     #[error("{at}: the planner failed: {message}; please report this job")]
     Planner {
@@ -95,6 +105,7 @@ impl Error {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Planner { .. } => ErrorKind::Bug,
+            Self::Contract { kind, .. } => *kind,
             _ => ErrorKind::Invalid,
         }
     }
@@ -107,6 +118,7 @@ impl Error {
             | Self::Unknown { at, .. }
             | Self::Unsupported { at, .. }
             | Self::Contradiction { at, .. }
+            | Self::Contract { at, .. }
             | Self::Planner { at, .. } => Some(*at),
             Self::Profile { .. } | Self::Environment { .. } => None,
         }

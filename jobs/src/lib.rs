@@ -10,6 +10,7 @@
 
 mod catalog;
 mod context;
+mod contract;
 mod dialect;
 mod error;
 mod event;
@@ -170,6 +171,7 @@ fn assemble(
         key: sink.key,
         contents: sink.contents,
         shares_keys: lowered.shares_keys,
+        registry: sink.registry,
         options: sink.options,
     });
     JobPlan {

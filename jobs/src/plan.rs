@@ -4,10 +4,12 @@
 //! a qualifier, inputs have smaller ids than the nodes that read them, and the text form ([`std::fmt::Display`]) is stable: the same SQL
 //! gives the same text, and the plan's identity is a hash of that text.
 
+use std::sync::Arc;
+
 use arrow_schema::{DataType, Schema, SchemaRef};
 use datafusion_expr::Expr;
 pub use tidemill_types::format::{Column, ColumnOrigin, Contents};
-use tidemill_types::format::{SinkSpec, SourceSpec, TimeLimit};
+use tidemill_types::format::{Contract, Contracts, Schemas, SinkSpec, SourceSpec, TimeLimit};
 use tidemill_types::options::Options;
 use tidemill_types::system_columns::Kept;
 
@@ -43,6 +45,8 @@ pub struct SourcePlan {
     pub kept: Kept,
     /// The watermark, if declared.
     pub watermark: Option<WatermarkPlan>,
+    /// The registry of the schemas of its records, if one is named.
+    pub registry: Option<RegistryPlan>,
     /// The connector's options, a profile's overrides applied.
     pub options: Options,
 }
@@ -54,9 +58,9 @@ impl SourcePlan {
         self.options.get("topic").unwrap_or(&self.name)
     }
 
-    /// What its decoder reads.
+    /// What its decoder reads; `schemas` are those of its registry.
     #[must_use]
-    pub fn spec(&self) -> SourceSpec<'_> {
+    pub fn spec<'a>(&'a self, schemas: Option<&'a Arc<dyn Schemas>>) -> SourceSpec<'a> {
         SourceSpec {
             topic: self.topic(),
             envelope: &self.format.envelope,
@@ -66,7 +70,10 @@ impl SourcePlan {
                 column: watermark.column.clone(),
                 max_future_ms: watermark.max_future_ms,
             }),
-            contracts: None,
+            contracts: schemas.map(|schemas| Contracts {
+                pinned: self.registry.as_ref().and_then(|of| of.contract.as_ref()),
+                schemas,
+            }),
             options: &self.format.options,
         }
     }
@@ -86,7 +93,7 @@ impl SinkPlan {
             envelope: &self.format.envelope,
             schema,
             key: &self.key,
-            schema_id: None,
+            schema_id: self.registry.as_ref().and_then(RegistryPlan::schema_id),
             options: &self.format.options,
         }
     }
@@ -101,6 +108,26 @@ pub struct FormatPlan {
     pub envelope: String,
     /// The options of format and envelope.
     pub options: Options,
+}
+
+/// Where the schemas of a topic's records are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryPlan {
+    /// Which registry, and how it is reached.
+    pub options: Options,
+    /// The subject.
+    pub subject: String,
+    /// Of a source: the version that the job was planned with, if the subject has one. Of a sink: what its schema was registered as, once it
+    /// is.
+    pub contract: Option<Contract>,
+}
+
+impl RegistryPlan {
+    /// The number that stands in front of each record.
+    #[must_use]
+    pub fn schema_id(&self) -> Option<u32> {
+        self.contract.as_ref().map(|contract| contract.id)
+    }
 }
 
 /// `WATERMARK FOR column AS column - INTERVAL delay`.
@@ -367,6 +394,8 @@ pub struct SinkPlan {
     pub contents: Contents,
     /// True if its records follow the rows of a key and rows of its input may have one key, or no proof was found that they have not: then the sink keeps the rows.
     pub shares_keys: bool,
+    /// The registry that its schema is told to, if one is named.
+    pub registry: Option<RegistryPlan>,
     /// The connector's options, a profile's overrides applied.
     pub options: Options,
 }

@@ -11,7 +11,7 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 use crate::options::{Options, is_secret, shown};
 use crate::plan::{
     Aggregate, AggregateFunction, ColumnOrigin, Dimension, FormatPlan, JobPlan, JoinKind, Node,
-    NodeId, NodeOp, SinkPlan, SourcePlan,
+    NodeId, NodeOp, RegistryPlan, SinkPlan, SourcePlan,
 };
 
 impl JobPlan {
@@ -30,6 +30,7 @@ impl JobPlan {
             source_line(out, source)?;
             if with_options {
                 option_lines(out, &source.options)?;
+                registry_lines(out, source.registry.as_ref())?;
             }
         }
         for node in &self.nodes {
@@ -39,6 +40,7 @@ impl JobPlan {
             self.sink_line(out, sink)?;
             if with_options {
                 option_lines(out, &sink.options)?;
+                registry_lines(out, sink.registry.as_ref())?;
             }
         }
         Ok(())
@@ -71,6 +73,9 @@ impl JobPlan {
             place(&sink.connector, &sink.options),
             format_text(&sink.format)
         )?;
+        if let Some(registry) = &sink.registry {
+            write!(out, ", contract '{}'", registry.subject)?;
+        }
         if !sink.key.is_empty() {
             write!(out, " by {}", sink.key.join(", "))?;
         }
@@ -127,6 +132,12 @@ fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
         place(&source.connector, &source.options),
         format_text(&source.format)
     )?;
+    if let Some(registry) = &source.registry {
+        match &registry.contract {
+            Some(contract) => write!(out, ", contract {contract}")?,
+            None => write!(out, ", contract '{}'", registry.subject)?,
+        }
+    }
     if let Some(watermark) = &source.watermark {
         write!(
             out,
@@ -166,6 +177,10 @@ fn option_lines(out: &mut dyn Write, options: &Options) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+fn registry_lines(out: &mut dyn Write, registry: Option<&RegistryPlan>) -> std::fmt::Result {
+    registry.map_or(Ok(()), |registry| option_lines(out, &registry.options))
 }
 
 const fn not_null(nullable: bool) -> &'static str {

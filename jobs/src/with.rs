@@ -28,6 +28,8 @@ pub struct With<'a> {
     statements: &'a [OptionStatement],
     options: Options,
     connectors: &'a [ConnectorOptions],
+    /// The options that say which registry has the schemas.
+    of_registry: &'static [&'static str],
 }
 
 /// The options that others than the planner take.
@@ -36,6 +38,8 @@ pub struct Split {
     pub connector: Options,
     /// The format's and the envelope's.
     pub format: Options,
+    /// The registry's.
+    pub registry: Options,
 }
 
 /// What chooses connector and format.
@@ -61,6 +65,7 @@ impl<'a> With<'a> {
             statements,
             options: declared,
             connectors: context.connectors,
+            of_registry: context.contracts.options(),
         };
         let overrides = context.profile.overrides(direction, &name.text);
         with.forget_connector(overrides.get("connector"));
@@ -209,6 +214,7 @@ impl<'a> With<'a> {
         let mut split = Split {
             connector: Options::new(),
             format: Options::new(),
+            registry: Options::new(),
         };
         for (name, value) in &self.options {
             if CHOICES.contains(&name.as_str()) || own.contains(&name.as_str()) {
@@ -218,8 +224,10 @@ impl<'a> With<'a> {
                 &mut split.format
             } else if is_among(name, of_connector) {
                 &mut split.connector
+            } else if is_among(name, self.of_registry) {
+                &mut split.registry
             } else {
-                let known = [&CHOICES, own, &of_format, of_connector].concat();
+                let known = [&CHOICES, own, &of_format, of_connector, self.of_registry].concat();
                 return Err(Error::unknown(self.place(name), "option", name, known));
             };
             taker.insert(name.clone(), value.clone());

@@ -119,7 +119,7 @@ fn decode(example: &Example) -> Decoded {
     let source = &plan.sources[0];
     let formats = tidemill_formats::all();
     let format = formats.named(&source.format.name).expect("planned");
-    let mut decoder = format.decoder(&source.spec()).expect("planned");
+    let mut decoder = format.decoder(&source.spec(None)).expect("planned");
     let mut records = RawRecords::of(0);
     for (offset, line) in (0..).zip(example.records.lines()) {
         push(&mut records, offset, line);

@@ -12,7 +12,7 @@ use tidemill_operators::decode::RawBatch;
 use tidemill_studio::generator::Unpaced;
 use tidemill_studio::{EventSink, Generator, Topic};
 use tidemill_types::RawRecords;
-use tidemill_types::format::Clocks;
+use tidemill_types::format::{Clocks, NoContracts};
 
 use super::Settings;
 use crate::launch::FINANCE_JOB;
@@ -44,6 +44,7 @@ impl Inputs {
             secrets: &no_secrets,
             formats: &tidemill_formats::all(),
             connectors: &[Kafka.options()],
+            contracts: &NoContracts,
         };
         let plan = plan_job("studio_finance", &sql, context)?;
         let generator = tidemill_studio::Settings {

@@ -16,7 +16,7 @@ pub fn decoder(source: &SourcePlan) -> Result<Box<dyn Decoder>> {
     let formats = tidemill_formats::all();
     let format = formats.named(&source.format.name);
     let format = format.with_context(|| format!("no format '{}'", source.format.name))?;
-    Ok(format.decoder(&source.spec())?)
+    Ok(format.decoder(&source.spec(None))?)
 }
 
 /// How a source's events are put in order.

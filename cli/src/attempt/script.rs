@@ -9,7 +9,7 @@ use tidemill_formats::guess::{Proposal, ProposedColumn};
 use tidemill_jobs::options::no_secrets;
 use tidemill_jobs::{self as jobs, Profile, plan_job};
 use tidemill_types::RawRecords;
-use tidemill_types::format::Clocks;
+use tidemill_types::format::{Clocks, NoContracts};
 
 use crate::plugins;
 
@@ -79,6 +79,7 @@ impl Script {
             secrets: &no_secrets,
             formats: &formats,
             connectors: &connectors,
+            contracts: &NoContracts,
         };
         let plan = plan_job("try", &self.text, context)
             .with_context(|| format!("the proposal is no job:\n{}", self.text))?;
@@ -86,7 +87,7 @@ impl Script {
         let format = formats
             .named(&source.format.name)
             .context("a planned format")?;
-        let mut decoder = format.decoder(&source.spec())?;
+        let mut decoder = format.decoder(&source.spec(None))?;
         let (mut count, mut rows) = (0, Vec::new());
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
         for part in records {

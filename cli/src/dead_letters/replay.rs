@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
+use std::path::Path;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use tidemill_types::{DeadLetter, RawRecords};
 use super::verdict::{Facts, Verdict, decide};
 use super::{Filter, From, Position, topic};
 use crate::plugins;
+use crate::registries::Looked;
 
 /// How much goes together: a transaction of Kafka should be short.
 const PORTION_RECORDS: usize = 500;
@@ -66,7 +68,8 @@ impl Replay {
                 Ok(())
             })?;
         }
-        let mut run = Run::new(self, plan)?;
+        let looked = looked(plan, &job.state_dir)?;
+        let mut run = Run::new(self, plan, &looked)?;
         place.read(plan, &mut |letter| {
             let is_wanted = self.places.is_empty() || self.places.contains(&Position::of(&letter));
             if !is_wanted || !self.filter.takes(&letter) {
@@ -82,6 +85,17 @@ impl Replay {
         })?;
         run.finish()
     }
+}
+
+/// The registries of a plan's sources, by the source's name.
+fn looked(plan: &JobPlan, state_dir: &Path) -> anyhow::Result<BTreeMap<String, Looked>> {
+    let mut looked = BTreeMap::new();
+    for source in &plan.sources {
+        if let Some(of_source) = Looked::of(source, state_dir)? {
+            looked.insert(source.name.clone(), of_source);
+        }
+    }
+    Ok(looked)
 }
 
 /// Topics that more than one source reads.
@@ -134,24 +148,32 @@ struct Run<'a> {
     options: &'a Replay,
     plan: &'a JobPlan,
     decoders: BTreeMap<String, Box<dyn Decoder>>,
+    /// The registries of sources.
+    looked: &'a BTreeMap<String, Looked>,
     topics: BTreeMap<String, Topic>,
     refusals: BTreeMap<Verdict, Refusal>,
 }
 
 impl<'a> Run<'a> {
-    fn new(options: &'a Replay, plan: &'a JobPlan) -> anyhow::Result<Self> {
+    fn new(
+        options: &'a Replay,
+        plan: &'a JobPlan,
+        looked: &'a BTreeMap<String, Looked>,
+    ) -> anyhow::Result<Self> {
         let formats = plugins::formats();
         let mut decoders = BTreeMap::new();
         for source in &plan.sources {
+            let schemas = looked.get(&source.name).map(|looked| &looked.schemas);
             // The planner took the format.
             if let Some(format) = formats.named(&source.format.name) {
-                decoders.insert(source.name.clone(), format.decoder(&source.spec())?);
+                decoders.insert(source.name.clone(), format.decoder(&source.spec(schemas))?);
             }
         }
         Ok(Self {
             options,
             plan,
             decoders,
+            looked,
             topics: BTreeMap::new(),
             refusals: BTreeMap::new(),
         })
@@ -159,6 +181,9 @@ impl<'a> Run<'a> {
 
     fn letter(&mut self, letter: DeadLetter, facts: &Facts<'_>) -> anyhow::Result<()> {
         let mut verdict = decide(&letter, facts);
+        if let Some(looked) = self.looked.get(&letter.source) {
+            looked.look_up(&letter)?;
+        }
         let again = self.decoders.get_mut(&letter.source);
         if let (Verdict::PutBack, Some(decoder)) = (&verdict, again)
             && let Some(cause) = refused_again(decoder.as_mut(), &letter)

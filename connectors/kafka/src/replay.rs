@@ -122,7 +122,7 @@ impl KafkaReplay {
     /// The places that the log has of this topic.
     fn read_log(&self, reader: &mut Fetcher, incarnation: &str) -> Result<BTreeSet<Place>, Error> {
         let mut there = BTreeSet::new();
-        if topics::partitions(&reader, &self.log)?.is_none() {
+        if topics::partitions(reader, &self.log)?.is_none() {
             return Ok(there);
         }
         let (low, high) = topics::watermarks(reader.client(), &self.log, 0)?;

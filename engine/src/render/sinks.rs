@@ -95,6 +95,12 @@ impl Renderer<'_, '_> {
         let plan = &self.context.plan.sinks[index];
         let schema = self.schema(plan.input);
         let format = self.format(&plan.name, &plan.format)?;
+        if let Some(registry) = &plan.registry
+            && registry.contract.is_none()
+        {
+            let reason = format!("its schema was not registered under '{}'", registry.subject);
+            return Err(self.plan_error(&plan.name, reason));
+        }
         let encoder = format.encoder(&plan.spec(schema));
         let settings = sink::Settings {
             name: plan.name.clone(),

@@ -19,7 +19,7 @@ impl<'scope> Renderer<'_, 'scope> {
             let (handle, raw) = self.scope.new_input::<Vec<RawBatch>>();
             let format = self.format(&source.name, &source.format)?;
             let decoder = format
-                .decoder(&source.spec())
+                .decoder(&source.spec(self.context.schemas[index].as_ref()))
                 .map_err(|error| self.plan_error(&source.name, error))?;
             let status = &self.context.status.sources[index];
             let counters = DecodeCounters {

@@ -62,8 +62,9 @@ fn source(cursor: &mut Cursor) -> Result<SourceStatement, Error> {
     let name = cursor.name("the source's name")?;
     let mut columns: Vec<ColumnStatement> = Vec::new();
     let mut watermark = None;
-    cursor.expect_token(&Token::LParen)?;
-    loop {
+    // Without a list the columns are those of the contract.
+    let mut is_open = cursor.takes_token(&Token::LParen);
+    while is_open {
         let at = cursor.at();
         if cursor.takes(&["WATERMARK", "FOR"]) {
             if watermark.replace(watermark_clause(cursor)?).is_some() {
@@ -83,11 +84,11 @@ fn source(cursor: &mut Cursor) -> Result<SourceStatement, Error> {
             }
             columns.push(column);
         }
-        if !cursor.takes_token(&Token::Comma) {
-            break;
+        is_open = cursor.takes_token(&Token::Comma);
+        if !is_open {
+            cursor.expect_token(&Token::RParen)?;
         }
     }
-    cursor.expect_token(&Token::RParen)?;
     let options = with_options(cursor)?;
     cursor.expect_end("the end of the statement")?;
     Ok(SourceStatement {

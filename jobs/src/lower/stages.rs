@@ -281,6 +281,7 @@ fn source(catalog: &Catalog, index: usize, used: &BTreeSet<String>, kept: Kept) 
         columns,
         kept,
         watermark: source.watermark.clone(),
+        registry: source.registry.clone(),
         options: source.options.clone(),
     }
 }

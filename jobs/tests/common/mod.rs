@@ -3,7 +3,9 @@
 use tidemill_jobs::options::{Environment, no_secrets};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_jobs::{Context, Error, Profile, plan_job};
-use tidemill_types::options::ConnectorOptions;
+use tidemill_types::ErrorKind;
+use tidemill_types::format::{self, Contract, ContractBook, SchemaText};
+use tidemill_types::options::{ConnectorOptions, Options};
 
 /// Plans a job.
 pub fn plan(
@@ -45,6 +47,47 @@ pub fn plan(
         },
         formats: &tidemill_formats::all(),
         connectors: &connectors,
+        contracts: &Book,
     };
     plan_job(name, sql, context)
+}
+
+/// A registry with one subject, of which there are two versions.
+struct Book;
+
+impl ContractBook for Book {
+    fn options(&self) -> &'static [&'static str] {
+        &["schema.registry.url", "schema.registry.bearer.auth.token"]
+    }
+
+    fn contract(
+        &self,
+        registry: &Options,
+        subject: &str,
+        version: Option<u32>,
+    ) -> Result<Option<Contract>, format::Error> {
+        if registry["schema.registry.url"] == "http://away" {
+            return Err(format::Error::Registry {
+                kind: ErrorKind::Retry,
+                message: "the registry does not answer".to_owned(),
+            });
+        }
+        let version = version.unwrap_or(2);
+        if subject != "orders-value" || version > 2 {
+            return Ok(None);
+        }
+        let city = r#", {"name": "city", "type": ["null", "string"], "default": null}"#;
+        Ok(Some(Contract {
+            subject: subject.to_owned(),
+            version,
+            id: 70 + version,
+            schema: SchemaText {
+                text: format!(
+                    r#"{{"type": "record", "name": "o", "fields": [{{"name": "id", "type": "long"}}{}]}}"#,
+                    if version == 2 { city } else { "" }
+                ),
+                references: Vec::new(),
+            },
+        }))
+    }
 }

@@ -7,6 +7,7 @@ use tidemill_tests_kit::oracle::Oracle;
 use tidemill_tests_kit::planned;
 use tidemill_tests_kit::random_job::stages::{accepted, pairs};
 use tidemill_tests_kit::random_job::{Connector, Shapes, draw};
+use tidemill_types::format::NoContracts;
 
 const FILES: Connector<'_> = Connector {
     name: "files",
@@ -29,7 +30,7 @@ fn the_planner_takes_every_job() {
     let refused: Vec<String> = (0..400)
         .filter_map(|seed| {
             let sql = draw(seed).job.sql(&FILES);
-            let planned = planned("random", &sql, &[Files.options()]);
+            let planned = planned("random", &sql, &[Files.options()], &NoContracts);
             planned
                 .err()
                 .map(|error| format!("seed {seed}: {error}\n{sql}"))

@@ -23,10 +23,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidemill_connectors_api::Connector as Port;
 use tidemill_connectors_files::{Files, read_committed};
-use tidemill_engine::{Settings, Status};
+use tidemill_engine::{Plugins, Settings, Status, ask_in_thread};
 use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record, Written, difference};
 use tidemill_tests_kit::planned;
 use tidemill_tests_kit::random_job::{Case, Connector, InputRecord, Job, Shapes, draw_of};
+use tidemill_tests_kit::sim::registry::SimRegistry;
+use tidemill_types::format::NoContracts;
 
 /// How many jobs are run.
 const SEEDS: u64 = 30;
@@ -140,7 +142,7 @@ fn feed(job: &Job, part: &Part, data: &Path) {
 
 /// Runs the job until all is read and committed.
 fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
-    let plan = planned("random", sql, &[Files.options()])?;
+    let plan = planned("random", sql, &[Files.options()], &NoContracts)?;
     let (sources, sinks) = (plan.sources.iter(), plan.sinks.iter());
     let sources = sources.map(|source| source.topic().to_owned());
     let sinks = sinks.map(|sink| sink.topic().to_owned());
@@ -156,7 +158,13 @@ fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
     let connectors: [Arc<dyn Port>; 1] = [Arc::new(Files)];
     let stop = Arc::new(AtomicBool::new(false));
     let formats = tidemill_formats::all();
-    tidemill_engine::run(plan, &connectors, &formats, &settings, &status, &stop)
+    let plugins = Plugins {
+        connectors: &connectors,
+        formats: &formats,
+        registries: &SimRegistry::new(0),
+        asker: ask_in_thread,
+    };
+    tidemill_engine::run(plan, plugins, &settings, &status, &stop)
         .map_err(|error| error.to_string())
 }
 

@@ -9,10 +9,11 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use tidemill_checkpoints::{CheckpointStore, StateDir};
 use tidemill_connectors_api::{Connector, SourceBatch};
 use tidemill_engine::committing::{Commits, Step};
+use tidemill_engine::contracts::{InPlace, Registries};
 use tidemill_engine::coordinator::{Coordinator, Next, Wanted};
 use tidemill_engine::reader::{Polled, Reader};
 use tidemill_engine::worker::Shared;
-use tidemill_engine::{Clock, Error, Event, Opened, Settings, Snapshot, Status};
+use tidemill_engine::{Clock, Error, Event, Opened, Plugins, Settings, Snapshot, Status};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_types::Epoch;
 
@@ -68,6 +69,8 @@ pub struct Start<'a> {
     pub plan: &'a Arc<JobPlan>,
     /// Its connectors.
     pub connectors: &'a [Arc<dyn Connector>],
+    /// Its registries.
+    pub registries: &'a dyn Registries,
     /// Settings.
     pub settings: Settings,
     /// Its machine's clocks.
@@ -89,9 +92,14 @@ impl Process {
             sinks.collect(),
         ));
         let plan = Arc::clone(start.plan);
-        let (connectors, settings, clock) = (start.connectors, &start.settings, &start.clock);
-        let formats = tidemill_formats::all();
-        let opened = Opened::new(plan, connectors, &formats, settings, &status, clock)?;
+        let (settings, clock) = (&start.settings, &start.clock);
+        let plugins = Plugins {
+            connectors: start.connectors,
+            formats: &tidemill_formats::all(),
+            registries: start.registries,
+            asker: InPlace::asker,
+        };
+        let opened = Opened::new(plan, plugins, settings, &status, clock)?;
         let (reports, events) = unbounded();
         let shared = Arc::new(opened.shared);
         let (workers, crew) = Workers::start(Arc::clone(&shared), settings.workers, &reports);

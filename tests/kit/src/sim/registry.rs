@@ -3,16 +3,19 @@
 //! Catches: what takes an unanswered question for an answer. Cannot catch: what a real server does otherwise; it passes the same contracts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidemill_connectors_api::Error;
 use tidemill_connectors_api::registry::{
     Compatibility, Difference, Registered, Registry, Schema, SchemaId, SubjectVersion,
 };
-use tidemill_connectors_registry::{Whole, compatibility};
+use tidemill_connectors_api::{Error, Options};
+use tidemill_connectors_registry::{Cached, Whole, compatibility};
+use tidemill_engine::contracts::{Registries, contract};
 use tidemill_types::ErrorKind;
+use tidemill_types::format::{self, Contract, ContractBook};
 
 /// The registry; a clone is another client of it.
 #[derive(Debug, Clone)]
@@ -28,6 +31,37 @@ struct State {
     /// The ids of a subject's versions.
     subjects: BTreeMap<String, Vec<SchemaId>>,
     levels: BTreeMap<String, Compatibility>,
+}
+
+impl Registries for SimRegistry {
+    fn open(&self, _: &Options, kept: &Path) -> Result<Arc<dyn Registry>, Error> {
+        Ok(Arc::new(Cached::new(self.clone(), kept)))
+    }
+}
+
+impl ContractBook for SimRegistry {
+    fn options(&self) -> &'static [&'static str] {
+        &["schema.registry.url"]
+    }
+
+    fn contract(
+        &self,
+        _: &Options,
+        subject: &str,
+        version: Option<u32>,
+    ) -> Result<Option<Contract>, format::Error> {
+        let asked = || {
+            let found = match version {
+                Some(version) => self.version(subject, version)?,
+                None => self.latest(subject)?,
+            };
+            found.map(|found| contract(self, found)).transpose()
+        };
+        asked().map_err(|error| format::Error::Registry {
+            kind: error.kind(),
+            message: error.message,
+        })
+    }
 }
 
 impl SimRegistry {

@@ -19,6 +19,7 @@ use super::clock::SimClock;
 use super::history::{self, Committed};
 use super::kafka::{Kafka, SimConnector};
 use super::process::{self, Part, Process};
+use super::registry::SimRegistry;
 use super::scenario::{Dangers, Fed, Job, Topic};
 use super::{damage, disk, kafka};
 use crate::planned;
@@ -62,6 +63,7 @@ pub struct World<'a> {
     dangers: Dangers,
     rng: ChaCha8Rng,
     kafka: Kafka,
+    registry: SimRegistry,
     clock: SimClock,
     plan: Arc<JobPlan>,
     connectors: Vec<Arc<dyn Connector>>,
@@ -99,7 +101,20 @@ impl<'a> World<'a> {
     /// # Errors
     /// If the job cannot be planned.
     pub fn new(job: &'a Job, dangers: Dangers, seed: u64) -> Result<Self, String> {
-        let plan = planned(&job.name, &job.sql, &[SimConnector::known()])?;
+        Self::with_registry(job, dangers, seed, SimRegistry::new(seed))
+    }
+
+    /// A world with a registry of schemas.
+    ///
+    /// # Errors
+    /// If the job cannot be planned.
+    pub fn with_registry(
+        job: &'a Job,
+        dangers: Dangers,
+        seed: u64,
+        registry: SimRegistry,
+    ) -> Result<Self, String> {
+        let plan = planned(&job.name, &job.sql, &[SimConnector::known()], &registry)?;
         let kafka = Kafka::new(seed);
         for topic in job.stages.iter().flatten() {
             let mut brokers = kafka.lock();
@@ -120,6 +135,7 @@ impl<'a> World<'a> {
             rng: ChaCha8Rng::seed_from_u64(seed),
             connectors: vec![Arc::new(SimConnector(kafka.clone()))],
             kafka,
+            registry,
             clock: SimClock::default(),
             plan: Arc::new(plan),
             input: Vec::new(),
@@ -323,6 +339,7 @@ impl<'a> World<'a> {
         let started = Process::start(process::Start {
             plan: &self.plan,
             connectors: &self.connectors,
+            registries: &self.registry,
             settings: Settings {
                 owner: format!("run-{}", self.starts),
                 ..process::settings(&self.state_dir, workers)

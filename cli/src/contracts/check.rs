@@ -1,0 +1,146 @@
+//! `tidemill contracts check`: whether a job keeps to the contracts of its topics, before it is deployed.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::json;
+use tidemill_engine::contracts::Known;
+use tidemill_jobs::plan::{JobPlan, SourcePlan};
+use tidemill_terminal::Failure;
+use tidemill_terminal::show::{self, BAD, GOOD};
+use tidemill_types::format::Schemas;
+
+use crate::job::JobArguments;
+use crate::plugins;
+use crate::registries::{self, Book, SinkContract};
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    job: JobArguments,
+    /// Ask no server: derive the schemas, and compare only with registries that are folders.
+    #[arg(long)]
+    offline: bool,
+    /// Write a JSON object a line instead.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found of one source or sink.
+struct Finding {
+    kind: &'static str,
+    name: String,
+    subject: String,
+    /// What it is, if it fits.
+    is: String,
+    /// What does not fit.
+    problems: Vec<String>,
+}
+
+impl Arguments {
+    /// Checks, and fails if something does not fit.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        let book = Book {
+            kept: None,
+            is_offline: self.offline,
+        };
+        let plan = self.job.load_by(&book)?;
+        let mut findings = sources(&plan);
+        for (index, sink) in registries::of_sinks(&plan)? {
+            findings.push(self.sink(&plan.sinks[index].name, &sink)?);
+        }
+        let mut out = show::stdout();
+        for finding in &findings {
+            let Finding {
+                kind,
+                name,
+                subject,
+                is,
+                problems,
+            } = finding;
+            if self.json {
+                let object = json!({
+                    "kind": kind, "name": name, "subject": subject, "is": is, "problems": problems,
+                });
+                writeln!(out, "{object}")?;
+                continue;
+            }
+            let verdict = if problems.is_empty() {
+                format!("{GOOD}{is}{GOOD:#}")
+            } else {
+                format!("{BAD}does not fit{BAD:#}")
+            };
+            writeln!(out, "{kind} {name}: '{subject}': {verdict}")?;
+            for problem in problems {
+                writeln!(out, "  {problem}")?;
+            }
+        }
+        if findings.is_empty() && !self.json {
+            writeln!(
+                out,
+                "no source and no sink names a registry; add schema.registry.url or schema.registry.folder to a WITH"
+            )?;
+        }
+        let wrong = findings.iter().filter(|of| !of.problems.is_empty()).count();
+        if wrong > 0 {
+            let message = format!(
+                "{wrong} of {} contracts are not kept; nothing was registered",
+                findings.len()
+            );
+            return Err(Failure::invalid(message).into());
+        }
+        Ok(())
+    }
+
+    fn sink(&self, name: &str, sink: &SinkContract) -> anyhow::Result<Finding> {
+        let options = &sink.registry.options;
+        let subject = &sink.registry.subject;
+        let mut finding = Finding {
+            kind: "sink",
+            name: name.to_owned(),
+            subject: subject.clone(),
+            is: String::new(),
+            problems: Vec::new(),
+        };
+        if self.offline && registries::is_server(options) {
+            finding.is = "has a schema; not compared with the server's".to_owned();
+            return Ok(finding);
+        }
+        let registry = registries::open(options)?;
+        let differences = registry.differences(subject, &sink.schema)?;
+        finding.problems = differences.iter().map(ToString::to_string).collect();
+        finding.is = match registry.latest(subject)? {
+            None => "is its first version".to_owned(),
+            Some(latest) if latest.schema == sink.schema => {
+                format!("is version {}", latest.at.version)
+            }
+            Some(latest) => format!("can follow version {}", latest.at.version),
+        };
+        Ok(finding)
+    }
+}
+
+fn sources(plan: &JobPlan) -> Vec<Finding> {
+    let sources = plan.sources.iter();
+    sources.filter_map(source).collect()
+}
+
+fn source(source: &SourcePlan) -> Option<Finding> {
+    let registry = source.registry.as_ref()?;
+    let schemas: Arc<dyn Schemas> = Arc::new(Known::default());
+    let formats = plugins::formats();
+    let format = formats.named(&source.format.name)?;
+    let decoder = format.decoder(&source.spec(Some(&schemas)));
+    Some(Finding {
+        kind: "source",
+        name: source.name.clone(),
+        subject: registry.subject.clone(),
+        is: match &registry.contract {
+            Some(contract) => format!("has its columns in version {}", contract.version),
+            None => "has no version that its columns could be compared with".to_owned(),
+        },
+        problems: decoder.err().iter().map(ToString::to_string).collect(),
+    })
+}

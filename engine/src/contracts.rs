@@ -1,0 +1,359 @@
+//! The schemas that the records of a source name: looked up in its registry before anybody decodes the records, each once.
+//!
+//! Promises: a record goes on only when the registry has said what its schema is, or that there is none; records of a partition stay in order;
+//! a registry that is away holds back what names a schema not seen yet, and what is behind it in its partition, and nothing else.
+//! Does not decide what the registry says of a number later: [`Registry`] gives the same answer for ever, kept in the state directory, so a
+//! replay decodes as the first run did.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tidemill_connectors_api::registry::{Registered, SchemaId, with_references};
+use tidemill_connectors_api::{Described, Error, Options, Registry, Source, SourceBatch};
+use tidemill_types::ErrorKind;
+use tidemill_types::format::{Contract, SchemaText, Schemas, WriterSchema, framed_schema};
+
+use crate::Clock;
+
+/// The folder in the state directory that keeps what registries said.
+pub const CONTRACTS: &str = "contracts";
+/// How long a registry that was away is left alone.
+const AWAY_WAIT: Duration = Duration::from_secs(1);
+/// How long a poll waits at most while records are held back.
+const HELD_WAIT: Duration = Duration::from_millis(10);
+
+/// What a registry says of a number.
+pub type Answer = Result<Option<WriterSchema>, Error>;
+
+/// Where registries are opened.
+pub trait Registries: Send + Sync {
+    /// The registry of some options, whose answers are kept in a folder.
+    ///
+    /// # Errors
+    /// `Invalid` for options that name none.
+    fn open(&self, options: &Options, kept: &Path) -> Result<Arc<dyn Registry>, Error>;
+}
+
+/// Asks a registry for schemas, without making who asks wait.
+pub trait Ask: Send {
+    /// Asks for a schema.
+    fn ask(&mut self, id: u32);
+
+    /// What was answered since.
+    fn answers(&mut self) -> Vec<(u32, Answer)>;
+}
+
+/// Asks when it is told to, and has the answer at once.
+pub struct InPlace {
+    registry: Arc<dyn Registry>,
+    answers: Vec<(u32, Answer)>,
+}
+
+impl InPlace {
+    /// Of a registry.
+    #[must_use]
+    pub fn asker(registry: Arc<dyn Registry>) -> Box<dyn Ask> {
+        Box::new(Self {
+            registry,
+            answers: Vec::new(),
+        })
+    }
+}
+
+impl Ask for InPlace {
+    fn ask(&mut self, id: u32) {
+        self.answers.push((id, look_up(self.registry.as_ref(), id)));
+    }
+
+    fn answers(&mut self) -> Vec<(u32, Answer)> {
+        std::mem::take(&mut self.answers)
+    }
+}
+
+/// The schema of a number with all that it refers to, and where it stands.
+///
+/// # Errors
+/// As [`Registry::schema`].
+pub fn look_up(registry: &dyn Registry, id: u32) -> Answer {
+    let Some(schema) = registry.schema(SchemaId(id))? else {
+        return Ok(None);
+    };
+    let references = with_references(registry, &schema)?.into_iter();
+    let places = registry.places(SchemaId(id))?.into_iter();
+    Ok(Some(WriterSchema {
+        schema: SchemaText {
+            text: schema.text,
+            references: references.map(|of| (of.name, of.schema.text)).collect(),
+        },
+        places: places.map(|at| (at.subject, at.version)).collect(),
+    }))
+}
+
+/// A version of a subject with all that it refers to, as a job is planned with it.
+///
+/// # Errors
+/// As [`with_references`].
+pub fn contract(registry: &dyn Registry, found: Registered) -> Result<Contract, Error> {
+    let references = with_references(registry, &found.schema)?.into_iter();
+    Ok(Contract {
+        subject: found.at.subject,
+        version: found.at.version,
+        id: found.id.0,
+        schema: SchemaText {
+            text: found.schema.text,
+            references: references.map(|of| (of.name, of.schema.text)).collect(),
+        },
+    })
+}
+
+/// What was answered so far.
+#[derive(Debug, Default)]
+pub struct Known(RwLock<HashMap<u32, Option<Arc<WriterSchema>>>>);
+
+impl Known {
+    fn has(&self, id: u32) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.contains_key(&id)
+    }
+
+    /// Takes an answer over.
+    pub fn learn(&self, id: u32, answer: Option<WriterSchema>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id, answer.map(Arc::new));
+    }
+}
+
+impl Schemas for Known {
+    fn schema(&self, id: u32) -> Option<Arc<WriterSchema>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let answer = known.get(&id);
+        answer
+            .expect("a record goes on only when its schema was looked up")
+            .clone()
+    }
+}
+
+/// A source, whose records go on when their schemas are known.
+pub struct Gate {
+    source: Box<dyn Source>,
+    asker: Box<dyn Ask>,
+    known: Arc<Known>,
+    clock: Arc<dyn Clock>,
+    /// Asked for and not answered.
+    asked: BTreeSet<u32>,
+    /// To be asked for again, and when.
+    again: BTreeMap<u32, Duration>,
+    /// What waits for a schema, by partition, in order.
+    held: BTreeMap<u32, VecDeque<SourceBatch>>,
+    /// Those that whoever polls has paused.
+    paused: BTreeSet<u32>,
+}
+
+impl Gate {
+    /// Before a source.
+    #[must_use]
+    pub fn new(
+        source: Box<dyn Source>,
+        asker: Box<dyn Ask>,
+        known: Arc<Known>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            source,
+            asker,
+            known,
+            clock,
+            asked: BTreeSet::new(),
+            again: BTreeMap::new(),
+            held: BTreeMap::new(),
+            paused: BTreeSet::new(),
+        }
+    }
+
+    /// Takes over what was answered, and asks again what was not.
+    fn learn(&mut self) -> Result<(), Error> {
+        for (id, answer) in self.asker.answers() {
+            self.asked.remove(&id);
+            match answer {
+                Ok(answer) => self.known.learn(id, answer),
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    tracing::warn!(topic = self.source.topic(), id, %error, "records wait for their schema");
+                    self.again.insert(id, self.clock.now() + AWAY_WAIT);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let now = self.clock.now();
+        let due = self.again.iter().filter(|(_, at)| **at <= now);
+        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.again.remove(&id);
+            self.want(id);
+        }
+        Ok(())
+    }
+
+    fn want(&mut self, id: u32) {
+        if !self.again.contains_key(&id) && self.asked.insert(id) {
+            self.asker.ask(id);
+        }
+    }
+
+    /// How many of a batch's records can go on; asks for the schema of the next.
+    fn ready(&mut self, batch: &SourceBatch) -> usize {
+        let mut last = None;
+        for (index, record) in batch.records.iter().enumerate() {
+            let id = record.value.and_then(framed_schema);
+            if id == last {
+                continue;
+            }
+            last = id;
+            if let Some(id) = id
+                && !self.known.has(id)
+            {
+                self.want(id);
+                return index;
+            }
+        }
+        batch.records.len()
+    }
+
+    /// What of a batch can go on, and the rest if it cannot.
+    fn cut(&mut self, batch: SourceBatch) -> (Option<SourceBatch>, Option<SourceBatch>) {
+        let count = self.ready(&batch);
+        if count == batch.records.len() {
+            return (Some(batch), None);
+        }
+        let front = count.checked_sub(1).map(|last| SourceBatch {
+            records: batch.records.part(0..count),
+            next_offset: batch.records.offsets[last] + 1,
+            end_offset: None,
+        });
+        let rest = SourceBatch {
+            records: batch.records.part(count..batch.records.len()),
+            ..batch
+        };
+        (front, Some(rest))
+    }
+
+    /// Lets go what waited for a schema that is known now.
+    fn release(&mut self, out: &mut Vec<SourceBatch>) -> Result<(), Error> {
+        let mut is_any_free = false;
+        for partition in self.held.keys().copied().collect::<Vec<_>>() {
+            let mut waiting = self.held.remove(&partition).unwrap_or_default();
+            while let Some(batch) = waiting.pop_front() {
+                let (front, rest) = self.cut(batch);
+                out.extend(front);
+                if let Some(rest) = rest {
+                    waiting.push_front(rest);
+                    break;
+                }
+            }
+            if waiting.is_empty() {
+                is_any_free = true;
+            } else {
+                self.held.insert(partition, waiting);
+            }
+        }
+        if is_any_free {
+            self.source.resume()?;
+            self.hold()?;
+        }
+        Ok(())
+    }
+
+    /// Nothing more is read of partitions that are held back: what waits is no more than the source had under way.
+    fn hold(&mut self) -> Result<(), Error> {
+        let still: BTreeSet<u32> = self.held.keys().chain(&self.paused).copied().collect();
+        if still.is_empty() {
+            return Ok(());
+        }
+        self.source.pause(&still.into_iter().collect::<Vec<_>>())
+    }
+
+    fn admit(&mut self, batch: SourceBatch, out: &mut Vec<SourceBatch>) -> Result<(), Error> {
+        let partition = batch.partition();
+        if let Some(waiting) = self.held.get_mut(&partition) {
+            waiting.push_back(batch);
+            return Ok(());
+        }
+        let (front, rest) = self.cut(batch);
+        out.extend(front);
+        if let Some(rest) = rest {
+            self.held.insert(partition, VecDeque::from([rest]));
+            self.hold()?;
+        }
+        Ok(())
+    }
+}
+
+impl Source for Gate {
+    fn topic(&self) -> &str {
+        self.source.topic()
+    }
+
+    fn describe(&mut self) -> Result<Described, Error> {
+        self.source.describe()
+    }
+
+    fn goes_on_from(&mut self, incarnation: &str) -> Result<bool, Error> {
+        self.source.goes_on_from(incarnation)
+    }
+
+    fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error> {
+        self.source.end_offsets()
+    }
+
+    fn known_ends(&mut self) -> Vec<(u32, i64)> {
+        self.source.known_ends()
+    }
+
+    fn has_grown(&self) -> bool {
+        self.source.has_grown()
+    }
+
+    fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error> {
+        self.held.clear();
+        self.paused.clear();
+        self.source.open(positions)
+    }
+
+    fn poll(
+        &mut self,
+        max_wait: Duration,
+        max_bytes: usize,
+        out: &mut Vec<SourceBatch>,
+    ) -> Result<(), Error> {
+        self.learn()?;
+        self.release(out)?;
+        let wait = if self.held.is_empty() {
+            max_wait
+        } else {
+            max_wait.min(HELD_WAIT)
+        };
+        let mut polled = Vec::new();
+        let outcome = self.source.poll(wait, max_bytes, &mut polled);
+        for batch in polled {
+            self.admit(batch, out)?;
+        }
+        // An asker that has its answers at once is not made to wait for the next poll.
+        self.learn()?;
+        self.release(out)?;
+        outcome
+    }
+
+    fn pause(&mut self, partitions: &[u32]) -> Result<(), Error> {
+        self.paused.extend(partitions);
+        self.source.pause(partitions)
+    }
+
+    fn resume(&mut self) -> Result<(), Error> {
+        self.paused.clear();
+        self.source.resume()?;
+        self.hold()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! What a run is given beside its plan: the systems and formats that there are.
+
+use std::sync::Arc;
+
+use tidemill_connectors_api::{Connector, Registry};
+use tidemill_types::format::Formats;
+
+use crate::contracts::{Ask, Registries};
+
+/// What is built in.
+#[derive(Clone, Copy)]
+pub struct Plugins<'a> {
+    /// The connectors.
+    pub connectors: &'a [Arc<dyn Connector>],
+    /// The formats.
+    pub formats: &'a Formats,
+    /// The registries of schemas.
+    pub registries: &'a dyn Registries,
+    /// How a registry is asked while a job runs.
+    pub asker: fn(Arc<dyn Registry>) -> Box<dyn Ask>,
+}
