@@ -142,6 +142,32 @@ impl Fetcher {
         }
     }
 
+    /// Lets partitions go on at these positions.
+    pub fn seek(
+        &self,
+        topic: &str,
+        positions: &[(u32, i64)],
+        patience: Duration,
+    ) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for &(partition, position) in positions {
+            list.add_partition_offset(topic, wire_partition(partition), Offset::Offset(position))?;
+        }
+        let wait_ms = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: client and list are alive; the list's elements get their outcome, and the error, which may be none, is given back once.
+        let code = unsafe {
+            let error =
+                ffi::rd_kafka_seek_partitions(self.client.native_ptr(), list.ptr(), wait_ms);
+            let code = ffi::rd_kafka_error_code(error);
+            ffi::rd_kafka_error_destroy(error);
+            code
+        };
+        if code != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(KafkaError::Seek(RDKafkaErrorCode::from(code).to_string()));
+        }
+        list.elements().iter().try_for_each(|moved| moved.error())
+    }
+
     /// Waits up to `max_wait` for one message, or (if that is zero) takes the messages that are there. Returns how many there were.
     ///
     /// librdkafka's call waits until the whole array is full, so waiting for more than one would delay the first.

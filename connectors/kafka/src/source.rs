@@ -23,6 +23,8 @@ use watch::Watch;
 
 /// Marks a partition without a batch in the poll under way.
 const NO_BATCH: usize = usize::MAX;
+/// How long librdkafka may take to move its own position.
+const SEEK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The reader of one topic.
 pub struct KafkaSource {
@@ -65,7 +67,17 @@ impl KafkaSource {
 
     fn hold_back(&mut self, partitions: &[u32], pauses: bool) -> Result<(), Error> {
         let topic = self.options.topic.clone();
-        let held = self.fetcher()?.pause(&topic, partitions, pauses);
+        let intake = &self.intake.partitions;
+        let positions = partitions
+            .iter()
+            .map(|&number| (number, intake[number as usize].position));
+        let positions: Vec<_> = positions.collect();
+        let fetcher = self.fetcher()?;
+        let mut held = fetcher.pause(&topic, partitions, pauses);
+        if pauses {
+            // librdkafka takes the end of a partition for a record that was read, and would go on behind the next one.
+            held = held.and_then(|()| fetcher.seek(&topic, &positions, SEEK_PATIENCE));
+        }
         held.map_err(|e| failed(&format!("hold back partitions of topic '{topic}'"), &e))
     }
 }
@@ -338,9 +350,9 @@ impl Trouble {
                 Ok((low, high)) => Error::new(
                     ErrorKind::Invalid,
                     format!(
-                        "partition {} of topic '{topic}' has no offset {}: it holds {low} to {high}; was the topic deleted and created again? \
+                        "partition {} of topic '{topic}' has no offset {}: it holds {low} to {high} ({}); was the topic deleted and created again? \
                          bring the old one back, or start the job from nothing",
-                        self.partition, self.offset
+                        self.partition, self.offset, self.text
                     ),
                 ),
                 Err(error) => error,

@@ -75,6 +75,7 @@ macro_rules! contracts {
             journals::a_record_above_the_limit_is_refused_and_one_at_it_is_taken,
             sources::a_source_reads_from_exactly_where_it_is_opened,
             sources::a_paused_partition_waits_and_goes_on_where_it_stopped,
+            sources::a_partition_that_is_paused_at_its_end_misses_nothing,
             sources::a_topic_that_grows_is_the_same_log,
             sources::a_topic_that_grows_while_it_is_read_says_so,
             sources::a_topic_made_again_is_another_log,

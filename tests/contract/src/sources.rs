@@ -9,6 +9,8 @@ use crate::steps::{read, read_until_refused};
 
 /// How long a source may take to hear of more partitions.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// So many polls bring a source to the end of what was read long ago.
+const POLLS_TO_THE_END: usize = 50;
 
 /// A source yields every record once, from exactly where it is opened, and tells where that is.
 pub fn a_source_reads_from_exactly_where_it_is_opened(world: &mut dyn World) {
@@ -58,6 +60,27 @@ pub fn a_paused_partition_waits_and_goes_on_where_it_stopped(world: &mut dyn Wor
     assert_eq!(texts(read(source.as_mut(), 1)), ["f"]);
     source.resume().unwrap();
     assert_eq!(texts(read(source.as_mut(), 2)), ["c", "d"]);
+}
+
+/// A partition that is paused when it was read to its end goes on with the next record that comes.
+pub fn a_partition_that_is_paused_at_its_end_misses_nothing(world: &mut dyn World) {
+    let topic = "paused-at-its-end";
+    world.make_topic(topic, 1);
+    world.produce(topic, 0, &["a"]);
+    let mut source = world.source(topic);
+    source.open(&[(0, None)]).unwrap();
+    assert_eq!(read(source.as_mut(), 1).len(), 1);
+    // What tells it the end comes some time after the last record, and nothing shows it.
+    for _ in 0..POLLS_TO_THE_END {
+        source
+            .poll(Duration::from_millis(20), 1 << 20, &mut Vec::new())
+            .unwrap();
+    }
+    source.pause(&[0]).unwrap();
+    world.produce(topic, 0, &["b", "c"]);
+    source.resume().unwrap();
+    let next = read(source.as_mut(), 2).into_iter();
+    assert_eq!(next.map(|record| record.1).collect::<Vec<_>>(), [1, 2]);
 }
 
 /// A topic that grows goes on: more records, and more partitions, are the same log.
