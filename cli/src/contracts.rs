@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidemill_connectors_api::Options;
-use tidemill_connectors_api::registry::{Compatibility, Registered, Registry, SchemaKind};
+use tidemill_connectors_api::registry::{Registered, Registry};
 use tidemill_connectors_registry::{Whole, diff};
 use tidemill_terminal::Failure;
 use tidemill_terminal::show::{self, HEADING, counted};
@@ -141,8 +141,8 @@ impl Place {
                     "subject": newest.at.subject,
                     "versions": versions,
                     "id": newest.id.0,
-                    "format": format(newest.schema.kind),
-                    "compatibility": level_name(*level),
+                    "format": newest.schema.kind.name(),
+                    "compatibility": level.name(),
                 })
             });
             writeln!(out, "{}", Value::Array(lines.collect()))?;
@@ -164,8 +164,8 @@ impl Place {
                 newest.at.subject,
                 versions.len(),
                 newest.id,
-                format(newest.schema.kind),
-                level_name(level)
+                newest.schema.kind.to_string(),
+                level
             )?;
         }
         Ok(())
@@ -207,7 +207,7 @@ impl Place {
                 "subject": found.at.subject,
                 "version": found.at.version,
                 "id": found.id.0,
-                "format": format(found.schema.kind),
+                "format": found.schema.kind.name(),
                 "references": references.collect::<Vec<_>>(),
                 "schema": found.schema.text,
             });
@@ -217,9 +217,7 @@ impl Place {
         writeln!(
             out,
             "{HEADING}{}, id {}, {}{HEADING:#}",
-            found.at,
-            found.id,
-            format(found.schema.kind)
+            found.at, found.id, found.schema.kind
         )?;
         for reference in &found.schema.references {
             writeln!(
@@ -271,26 +269,5 @@ impl Place {
             writeln!(out, "  {difference}")?;
         }
         Ok(())
-    }
-}
-
-const fn format(kind: SchemaKind) -> &'static str {
-    match kind {
-        SchemaKind::Avro => "avro",
-        SchemaKind::Protobuf => "protobuf",
-        SchemaKind::Json => "json",
-    }
-}
-
-/// A level, as Confluent's API calls it.
-const fn level_name(level: Compatibility) -> &'static str {
-    match level {
-        Compatibility::None => "NONE",
-        Compatibility::Backward => "BACKWARD",
-        Compatibility::BackwardTransitive => "BACKWARD_TRANSITIVE",
-        Compatibility::Forward => "FORWARD",
-        Compatibility::ForwardTransitive => "FORWARD_TRANSITIVE",
-        Compatibility::Full => "FULL",
-        Compatibility::FullTransitive => "FULL_TRANSITIVE",
     }
 }

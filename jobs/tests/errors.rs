@@ -451,7 +451,7 @@ const SINKS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', watermark.idle-timeout = '1 s') AS SELECT id FROM orders",
-        "q:54: unknown option 'watermark.idle-timeout'; there are 'connector', 'format', 'envelope', 'key', 'key.format', 'path', 'topic', 'partitions'",
+        "q:54: unknown option 'watermark.idle-timeout'; there are 'connector', 'format', 'envelope', 'key', 'schema.subject', 'key.format', 'path', 'topic', 'partitions', 'schema.registry.url', 'schema.registry.bearer.auth.token'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', path = 'd/', topic = 't', key = 'id') AS SELECT id FROM orders; CREATE SINK p WITH (connector = 'files', path = 'd', topic = '${TOPIC:-t}') AS SELECT id FROM order_changes",

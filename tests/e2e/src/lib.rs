@@ -13,4 +13,5 @@ pub mod broker;
 pub mod files;
 pub mod jobs;
 pub mod process;
+pub mod registry;
 pub mod seed;

@@ -1,0 +1,107 @@
+//! Sources and sinks with a registry: the columns that they get, the version that stands in the plan, and what is refused.
+
+mod common;
+
+use tidemill_jobs::plan::JobPlan;
+use tidemill_jobs::{Error, Profile};
+use tidemill_types::ErrorKind;
+
+const REGISTRY: &str = "connector = 'kafka', topic = 'orders', format = 'avro', schema.registry.url = 'http://there', schema.registry.bearer.auth.token = 'hush'";
+
+fn plan(source: &str) -> Result<JobPlan, Error> {
+    let sql = format!(
+        "{source};
+         CREATE STREAM s FROM orders;
+         CREATE SINK o WITH (connector = 'kafka', topic = 'out', format = 'avro', schema.registry.url = 'http://there') AS SELECT * FROM s;"
+    );
+    common::plan("job", &sql, &Profile::default(), &|_| None)
+}
+
+fn refused(source: &str) -> (ErrorKind, String) {
+    let error = plan(source).expect_err("it is refused");
+    (error.kind(), error.to_string())
+}
+
+#[test]
+fn a_source_without_columns_has_those_of_its_contract_and_the_plan_says_of_which_version() {
+    let newest = plan(&format!("CREATE SOURCE orders WITH ({REGISTRY})")).unwrap();
+    let text = newest.to_string();
+    assert!(
+        text.contains("source orders: kafka 'orders', plain avro, contract 'orders-value' version 2 (id 72); columns id BIGINT NOT NULL, city VARCHAR"),
+        "{text}"
+    );
+    assert!(
+        text.contains("plain avro, contract 'out-value', from"),
+        "{text}"
+    );
+    assert!(
+        text.contains("http://there") && !text.contains("hush"),
+        "{text}"
+    );
+    let first = plan(&format!(
+        "CREATE SOURCE orders WITH ({REGISTRY}, schema.version = '1')"
+    ));
+    let first = first.unwrap();
+    assert_eq!(first.sources[0].columns.len(), 1);
+    assert_ne!(first.hash(), newest.hash(), "it is another job");
+}
+
+#[test]
+fn columns_of_metadata_and_a_watermark_stand_beside_those_of_the_contract() {
+    let plan = plan(&format!(
+        "CREATE SOURCE orders (at TIMESTAMP METADATA FROM 'timestamp', WATERMARK FOR at AS at - INTERVAL '5' SECOND) WITH ({REGISTRY})"
+    ));
+    let names: Vec<_> = plan.unwrap().sources[0]
+        .columns
+        .iter()
+        .map(|column| column.name.clone())
+        .collect();
+    assert_eq!(names, ["id", "city", "at"]);
+    let declared = self::plan(&format!("CREATE SOURCE orders (id INT) WITH ({REGISTRY})"));
+    assert_eq!(declared.unwrap().sources[0].columns.len(), 1);
+}
+
+#[test]
+fn what_no_registry_says_is_refused_with_the_cure() {
+    let cases = [
+        (
+            "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders')",
+            "1:15: source 'orders' has no column; declare some, or name a registry that has its contract: schema.registry.url = '…'",
+        ),
+        (
+            "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders', schema.subject = 'x')",
+            "1:67: 'schema.subject' needs a registry; add schema.registry.url = '…', or leave it out",
+        ),
+        (
+            "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'others', format = 'avro', schema.registry.url = 'http://there')",
+            "1:15: the registry has no subject 'others-value' to take columns from; declare them, or name another one: schema.subject = '…'",
+        ),
+        (
+            "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders', format = 'avro', schema.registry.url = 'http://there', schema.version = '3')",
+            "1:122: the registry has no version 3 of 'orders-value'",
+        ),
+        (
+            "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders', format = 'avro', schema.registry.url = 'http://there', schema.version = 'new')",
+            "1:122: schema.version is 'new'; give it a number or 'latest'",
+        ),
+        (
+            "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders', format = 'csv', schema.registry.url = 'http://there')",
+            "1:15: format 'csv' has no contracts; leave the options 'schema.…' out, or choose 'avro'",
+        ),
+    ];
+    for (source, expected) in cases {
+        assert_eq!(
+            refused(source),
+            (ErrorKind::Invalid, expected.to_owned()),
+            "{source}"
+        );
+    }
+    let away = "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders', format = 'avro', schema.registry.url = 'http://away')";
+    assert_eq!(
+        refused(away),
+        (
+            ErrorKind::Retry,
+            "1:15: the registry does not answer".to_owned()
+        )
+    );
+}
