@@ -13,6 +13,7 @@
 # Exit code 3: somebody else has one of the ports. Everything binds to 127.0.0.1. Only the process in the pid file is ever ended.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/java.sh"
 
 VERSION=4.4.0
 JARS="$TIDEMILL_CACHE/kafka-$VERSION"
@@ -27,18 +28,6 @@ STOP_SECONDS_MAX=30
 fail() { echo "kafka: $*" >&2; exit 1; }
 # A code of its own: another port mends it.
 taken() { echo "kafka: something else listens on port $1; choose another $2" >&2; exit 3; }
-
-# Prints the oldest Java of 17 or newer: the one that Debian's package brings, where there are several.
-find_java() {
-  local java version best="" best_version=1000
-  for java in /usr/lib/jvm/*/bin/java "$(command -v java || true)"; do
-    [ -x "$java" ] || continue
-    version=$("$java" -version 2>&1 | sed -n '1s/.*version "\([0-9]*\).*/\1/p')
-    if [ "${version:-0}" -ge 17 ] && [ "$version" -lt "$best_version" ]; then best=$java best_version=$version; fi
-  done
-  [ -n "$best" ] || fail "there is no Java of version 17 or newer; run 'scripts/setup.sh kafka'"
-  echo "$best"
-}
 
 install() {
   [ -f "$JARS/complete" ] && return
@@ -131,7 +120,7 @@ start() {
   answers "$CONTROLLER_PORT" && taken "$CONTROLLER_PORT" KAFKA_CONTROLLER_PORT
   install
   local java options=(-XX:+UseSerialGC -Xshare:auto -Xms64m "-Xmx${KAFKA_HEAP:-512m}" "-Dlog4j2.configurationFile=$JARS/log4j2.properties")
-  java=$(find_java)
+  java=$(find_java kafka)
   [ "${KAFKA_C2:-0}" = 1 ] || options+=(-XX:TieredStopAtLevel=1)
   mkdir -p "$DATA"
   broker_properties >"$DATA/server.properties"

@@ -10,6 +10,7 @@
 # Everything binds to 127.0.0.1. Only the process in the pid file is ever ended.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/java.sh"
 
 VERSION=2.6.13.Final
 HOME_FOLDER="$TIDEMILL_CACHE/apicurio-$VERSION"
@@ -21,18 +22,6 @@ READY_SECONDS_MAX=120
 STOP_SECONDS_MAX=30
 
 fail() { echo "registry: $*" >&2; exit 1; }
-
-# Prints the oldest Java that is new enough.
-find_java() {
-  local java version best="" best_version=1000
-  for java in /usr/lib/jvm/*/bin/java "$(command -v java || true)"; do
-    [ -x "$java" ] || continue
-    version=$("$java" -version 2>&1 | sed -n '1s/.*version "\([0-9]*\).*/\1/p')
-    if [ "${version:-0}" -ge 17 ] && [ "$version" -lt "$best_version" ]; then best=$java best_version=$version; fi
-  done
-  [ -n "$best" ] || fail "there is no Java of version 17 or newer; run 'scripts/setup.sh registry'"
-  echo "$best"
-}
 
 install() {
   [ -f "$HOME_FOLDER/complete" ] && return
@@ -72,7 +61,7 @@ start() {
   (answers) 2>/dev/null && fail "something else listens on port $PORT; choose another REGISTRY_PORT"
   install
   local java settings=(-Dquarkus.http.host=127.0.0.1 "-Dquarkus.http.port=$PORT")
-  java=$(find_java)
+  java=$(find_java registry)
   if [ -n "${REGISTRY_TLS_PORT:-}" ]; then
     settings+=("-Dquarkus.http.ssl-port=$REGISTRY_TLS_PORT" "-Dquarkus.http.ssl.certificate.files=$REGISTRY_CERTIFICATE"
       "-Dquarkus.http.ssl.certificate.key-files=$REGISTRY_KEY" -Dquarkus.http.insecure-requests=enabled)

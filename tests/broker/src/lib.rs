@@ -1,9 +1,11 @@
-//! Real brokers for tests and benches: `scripts/kafka.sh` run with free ports, and with other ones where somebody was quicker.
+//! Real brokers for tests and benches: `scripts/kafka.sh` run with free ports, and with other ones where somebody was quicker. And a real
+//! registry of schemas likewise.
 //!
 //! *Promises* that a start fails only for a reason that other ports would not mend. *Does not* know Kafka's protocol, nor any connector: those
 //! that test one use it.
 
 pub mod ports;
+pub mod registry;
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,8 +25,10 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Its own words.
-    #[error("'kafka.sh {command}' failed: {words}")]
+    #[error("'{script} {command}' failed: {words}")]
     Script {
+        /// Which.
+        script: &'static str,
         /// What it was told to do.
         command: String,
         /// What it said.
@@ -32,30 +36,54 @@ pub enum Error {
     },
 }
 
+/// A script that starts and ends a server.
+struct Script {
+    file: &'static str,
+    /// The variable with the process at whose end the server ends.
+    owner: &'static str,
+}
+
+impl Script {
+    const KAFKA: Self = Self {
+        file: "kafka.sh",
+        owner: "KAFKA_OWNER",
+    };
+    const REGISTRY: Self = Self {
+        file: "registry.sh",
+        owner: "REGISTRY_OWNER",
+    };
+
+    /// Runs it with variables of its environment. All that it says stands in the error.
+    fn run(&self, command: &str, variables: &[(&str, OsString)]) -> Result<(), Start<Error>> {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts");
+        let output = Command::new(scripts.join(self.file))
+            .arg(command)
+            .env(self.owner, std::process::id().to_string())
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| Start::Failed(error.into()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let error = Error::Script {
+            script: self.file,
+            command: command.to_owned(),
+            words: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        Err(match output.status.code() {
+            Some(EXIT_PORT_TAKEN) => Start::PortTaken(error),
+            _ => Start::Failed(error),
+        })
+    }
+}
+
 /// Runs `scripts/kafka.sh` with variables of its environment. All that it says stands in the error.
 ///
 /// # Errors
 /// If it fails; [`Start::PortTaken`] if somebody else has a port.
 pub fn script(command: &str, variables: &[(&str, OsString)]) -> Result<(), Start<Error>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/kafka.sh");
-    let output = Command::new(path)
-        .arg(command)
-        .env("KAFKA_OWNER", std::process::id().to_string())
-        .envs(variables.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Start::Failed(error.into()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let error = Error::Script {
-        command: command.to_owned(),
-        words: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
-    Err(match output.status.code() {
-        Some(EXIT_PORT_TAKEN) => Start::PortTaken(error),
-        _ => Start::Failed(error),
-    })
+    Script::KAFKA.run(command, variables)
 }
 
 /// What a broker has otherwise than by default.

@@ -71,6 +71,7 @@ fn free_ports_differ_and_lie_where_no_connection_is_given_one() {
 
 fn failure(words: &str) -> Error {
     Error::Script {
+        script: "kafka.sh",
         command: "start".to_owned(),
         words: words.to_owned(),
     }

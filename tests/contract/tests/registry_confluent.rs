@@ -5,9 +5,7 @@
     reason = "a test that cannot go on has failed, also in its helpers"
 )]
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, process};
@@ -17,75 +15,47 @@ use tidemill_connectors_api::registry::{Compatibility, Schema, SchemaId, SchemaK
 use tidemill_connectors_registry::Confluent;
 use tidemill_connectors_registry::guard::Policy;
 use tidemill_connectors_registry::options::ConfluentOptions;
+use tidemill_tests_broker::registry::Apicurio;
 use tidemill_tests_contract::registries::World;
 use tidemill_tests_contract::registry_contracts;
 use tidemill_types::ErrorKind;
 
-/// A registry of this test process, which `scripts/registry.sh` also ends when this process is gone.
-struct Apicurio {
-    data: PathBuf,
-    port: u16,
-    tls_port: u16,
+/// The registry of this test process, and the certificate that it shows.
+struct Shared {
+    apicurio: Apicurio,
+    certificate: PathBuf,
 }
 
-impl Apicurio {
+impl Shared {
     fn start() -> Self {
         let data =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("registry-{}", process::id()));
         fs::create_dir_all(&data).unwrap();
         let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        fs::write(data.join("certificate.pem"), certified.cert.pem()).unwrap();
-        fs::write(data.join("key.pem"), certified.signing_key.serialize_pem()).unwrap();
-        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [port, tls_port] = listeners
-            .each_ref()
-            .map(|listener| listener.local_addr().unwrap().port());
-        drop(listeners);
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/registry.sh");
-        let output = Command::new(script)
-            .arg("start")
-            .env("REGISTRY_DATA", &data)
-            .env("REGISTRY_PORT", port.to_string())
-            .env("REGISTRY_TLS_PORT", tls_port.to_string())
-            .env("REGISTRY_CERTIFICATE", data.join("certificate.pem"))
-            .env("REGISTRY_KEY", data.join("key.pem"))
-            .env("REGISTRY_OWNER", process::id().to_string())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| data.join(name));
+        fs::write(&certificate, certified.cert.pem()).unwrap();
+        fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
         Self {
-            data,
-            port,
-            tls_port,
+            apicurio: Apicurio::start(&data, Some([&certificate, &key])).unwrap(),
+            certificate,
         }
     }
 
-    fn shared() -> &'static Self {
-        static APICURIO: OnceLock<Apicurio> = OnceLock::new();
-        APICURIO.get_or_init(Self::start)
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
+    fn get() -> &'static Self {
+        static SHARED: OnceLock<Shared> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
     }
 
     fn by_tls(&self) -> ConfluentOptions {
-        let url = format!("https://localhost:{}/apis/ccompat/v7/", self.tls_port);
         ConfluentOptions {
-            ca: Some(self.data.join("certificate.pem")),
-            ..ConfluentOptions::new(&url).unwrap()
+            ca: Some(self.certificate.clone()),
+            ..ConfluentOptions::new(&self.apicurio.tls_url()).unwrap()
         }
     }
 
     /// Sets the level of a subject: where nobody does, it is NONE.
     fn set_level(&self, subject: &str, level: Compatibility) {
-        let url = format!("{}/config/{subject}", self.url());
-        let body = format!(r#"{{"compatibility":"{level}"}}"#);
-        let set = ureq::put(&url)
-            .header("Content-Type", "application/json")
-            .send(body);
-        assert!(set.unwrap().status().is_success());
+        self.apicurio.set_level(subject, level.name()).unwrap();
     }
 }
 
@@ -101,7 +71,7 @@ impl Server {
 
 impl World for Server {
     fn client(&mut self) -> Box<dyn Registry> {
-        let options = Apicurio::shared().by_tls();
+        let options = Shared::get().by_tls();
         Box::new(Confluent::new(&options, Policy::OWN).unwrap())
     }
 
@@ -110,7 +80,7 @@ impl World for Server {
     }
 
     fn set_level(&mut self, subject: &str, level: Compatibility) {
-        Apicurio::shared().set_level(subject, level);
+        Shared::get().set_level(subject, level);
     }
 }
 
@@ -120,7 +90,7 @@ registry_contracts!(Server::new());
 fn a_certificate_that_nobody_vouches_for_is_refused() {
     let options = ConfluentOptions {
         ca: None,
-        ..Apicurio::shared().by_tls()
+        ..Shared::get().by_tls()
     };
     let client = Confluent::new(&options, Policy::OWN).unwrap();
     let error = client.subjects().unwrap_err();
@@ -133,11 +103,12 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
 
 #[test]
 fn a_url_that_leads_beside_the_api_is_refused() {
-    let apicurio = Apicurio::shared();
+    let url = Shared::get().apicurio.url();
+    let server = url.strip_suffix("/apis/ccompat/v7").unwrap();
     for url in [
-        format!("http://127.0.0.1:{}", apicurio.port),
-        format!("http://127.0.0.1:{}/apis", apicurio.port),
-        format!("{}/nothing", apicurio.url()),
+        server.to_owned(),
+        format!("{server}/apis"),
+        format!("{url}/nothing"),
     ] {
         let options = ConfluentOptions::new(&url).unwrap();
         let client = Confluent::new(&options, Policy::OWN).unwrap();
@@ -150,12 +121,12 @@ fn a_url_that_leads_beside_the_api_is_refused() {
 #[test]
 fn the_registry_s_own_words_come_after_ours() {
     let subject = Server::new().subject("words-value");
-    let options = Apicurio::shared().by_tls();
+    let options = Shared::get().by_tls();
     let client = Confluent::new(&options, Policy::OWN).unwrap();
     client
         .register(&subject, &Schema::new(SchemaKind::Avro, r#""string""#))
         .unwrap();
-    Apicurio::shared().set_level(&subject, Compatibility::Backward);
+    Shared::get().set_level(&subject, Compatibility::Backward);
     let long = Schema::new(SchemaKind::Avro, r#""long""#);
     let differences = client.differences(&subject, &long).unwrap();
     let words: Vec<_> = differences.iter().map(ToString::to_string).collect();

@@ -16,11 +16,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_connectors_api::registry::{Registry, Schema, SchemaKind};
 use tidemill_connectors_registry::Confluent;
+use tidemill_tests_broker::registry::Apicurio;
 use tidemill_tests_e2e::binaries::tidemill;
 use tidemill_tests_e2e::broker::Broker;
 use tidemill_tests_e2e::jobs::{run, text};
 use tidemill_tests_e2e::process::{Live, call};
-use tidemill_tests_e2e::registry::Apicurio;
+use tidemill_tests_e2e::registry;
 
 const ID: &str = r#"{"name": "id", "type": "long"}"#;
 const CITY: &str = r#"{"name": "city", "type": ["null", "string"], "default": null}"#;
@@ -35,10 +36,10 @@ struct World {
 
 impl World {
     fn new(name: &str) -> Self {
-        let registry = Apicurio::start(&format!("{name}-registry"));
+        let registry = registry::start(&format!("{name}-registry"));
         let world = Self {
             broker: Broker::start(name),
-            client: registry.client(),
+            client: registry::client(&registry),
             registry,
             folder: TempDir::new().unwrap(),
         };
@@ -182,7 +183,7 @@ fn a_job_takes_its_columns_from_a_contract_and_goes_on_while_writers_and_registr
     );
 
     // A restart asks nobody, and what names schemas that were seen is read without the registry.
-    world.registry.script("stop");
+    world.registry.stop().unwrap();
     world.publish(1, second, b"\x0c\x02\x08Lima\x00");
     world.catch_up(&sql, "copying");
     assert_eq!(world.letters().len(), 2);
@@ -200,7 +201,10 @@ fn a_sink_that_its_readers_could_not_read_is_refused_before_anything_runs() {
         r#"{"type": "record", "name": "studio.copy", "fields": [{"name": "id", "type": "long"}, {"name": "city", "type": "long"}]}"#,
     );
     world.client.register("copies-value", &registered).unwrap();
-    world.registry.set_backward("copies-value");
+    world
+        .registry
+        .set_level("copies-value", "BACKWARD")
+        .unwrap();
     let sql = world.copies("city");
     let refused = call(tidemill(&["contracts", "check", text(&sql)]));
     assert!(
