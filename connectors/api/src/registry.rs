@@ -234,6 +234,17 @@ pub trait Registry: Send + Sync {
     /// Those of every method.
     fn latest(&self, subject: &str) -> Result<Option<Registered>, Error>;
 
+    /// A version of a subject, or the newest where none is named.
+    ///
+    /// # Errors
+    /// Those of every method.
+    fn find(&self, subject: &str, version: Option<u32>) -> Result<Option<Registered>, Error> {
+        match version {
+            Some(version) => self.version(subject, version),
+            None => self.latest(subject),
+        }
+    }
+
     /// What the next version of a subject must be able to do; of a subject that there is not yet, what it would have to.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Names of files, and what an error of the file system means to the caller.
+//! Names of files, and steps on them.
 
 use std::fs::File;
 use std::io;
@@ -6,35 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use tidemill_connectors_api::Error;
-use tidemill_types::ErrorKind;
+pub use tidemill_connectors_api::error::io_error;
 
 /// The file of a partition.
 pub fn partition_path(path: &Path, topic: &str, partition: u32) -> PathBuf {
     path.join(topic).join(format!("{partition}.jsonl"))
-}
-
-/// The error for a failed `action` ("read", "write to") on `path`.
-pub fn io_error(action: &str, path: &Path, error: &io::Error) -> Error {
-    let (kind, advice) = match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            (ErrorKind::Invalid, "give the job's user access to it")
-        }
-        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
-            (ErrorKind::Invalid, "move away what stands there")
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
-            ErrorKind::Retry,
-            "free some space, the job goes on by itself",
-        ),
-        _ => (
-            ErrorKind::Retry,
-            "it is tried again; look at the disk if this stays",
-        ),
-    };
-    Error::new(
-        kind,
-        format!("cannot {action} '{}': {error}; {advice}", path.display()),
-    )
 }
 
 /// Makes the entries of a folder durable.

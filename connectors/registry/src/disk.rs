@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use tidemill_connectors_api::Error;
 use tidemill_connectors_api::registry::SCHEMA_BYTES_MAX;
+use tidemill_connectors_api::{Error, error};
 use tidemill_types::ErrorKind;
 
 /// Writes a file beside its place and moves it there: whoever looks sees the old file or the new one, also after a power cut.
@@ -95,27 +95,15 @@ pub fn hash(parts: &[&str]) -> String {
         .collect()
 }
 
-/// The error for a failed `action` ("read", "write") on `path`.
+/// The error for a failed `action` ("read", "write") on `path`, of which nobody makes the folder but who registers.
 pub fn io_error(action: &str, path: &Path, error: &io::Error) -> Error {
-    let (kind, advice) = match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            (ErrorKind::Invalid, "give the job's user access to it")
-        }
-        io::ErrorKind::NotADirectory
-        | io::ErrorKind::IsADirectory
-        | io::ErrorKind::InvalidFilename => (ErrorKind::Invalid, "move away what stands there"),
-        io::ErrorKind::NotFound => (ErrorKind::Invalid, "make the folder first"),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
-            ErrorKind::Retry,
-            "free some space, the job goes on by itself",
-        ),
-        _ => (
-            ErrorKind::Retry,
-            "it is tried again; look at the disk if this stays",
-        ),
+    let advice = match error.kind() {
+        io::ErrorKind::InvalidFilename => "move away what stands there",
+        io::ErrorKind::NotFound => "make the folder first",
+        _ => return error::io_error(action, path, error),
     };
     Error::new(
-        kind,
+        ErrorKind::Invalid,
         format!("cannot {action} '{}': {error}; {advice}", path.display()),
     )
 }
