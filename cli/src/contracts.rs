@@ -177,11 +177,7 @@ impl Place {
         subject: &str,
         version: Option<u32>,
     ) -> anyhow::Result<Registered> {
-        let found = match version {
-            Some(version) => registry.version(subject, version)?,
-            None => registry.latest(subject)?,
-        };
-        found.ok_or_else(|| {
+        registry.find(subject, version)?.ok_or_else(|| {
             let what = match version {
                 Some(version) => format!("version {version} of '{subject}'"),
                 None => format!("subject '{subject}'"),

@@ -52,15 +52,12 @@ impl JobArguments {
     /// `state_dir` is where its state is, if that is not where the configuration says.
     pub fn load(&self, state_dir: Option<&Path>) -> anyhow::Result<Job> {
         let config = Config::read(self.config.as_deref(), &self.sql)?;
-        let folder = config.path.as_deref().and_then(Path::parent);
-        let secrets = Secrets::new(&config.secrets, folder.unwrap_or(Path::new("")));
         let state_dir = match state_dir.or(config.engine.state_dir.as_deref()) {
             Some(named) => named.to_owned(),
             None => Settings::default().state_dir.join(self.name()?),
         };
         let contracts = Book::of(&state_dir);
-        let plan = self.plan(&config, &|name| secrets.answer(name), &contracts)?;
-        drop(secrets);
+        let plan = self.plan_with_secrets(&config, &contracts)?;
         Ok(Job {
             plan,
             config,
@@ -71,19 +68,19 @@ impl JobArguments {
     /// Reads the files and plans the job, to look at it: no secret is fetched, since none is shown.
     pub fn load_to_show(&self) -> anyhow::Result<JobPlan> {
         let config = Config::read(self.config.as_deref(), &self.sql)?;
-        let contracts = Book {
-            kept: None,
-            is_offline: false,
-        };
-        self.plan(&config, &|_| Ok(NOT_FETCHED.to_owned()), &contracts)
+        self.plan(&config, &|_| Ok(NOT_FETCHED.to_owned()), &Book::default())
     }
 
     /// Reads the files and plans the job by the contracts that there are now.
     pub fn load_by(&self, contracts: &Book) -> anyhow::Result<JobPlan> {
         let config = Config::read(self.config.as_deref(), &self.sql)?;
+        self.plan_with_secrets(&config, contracts)
+    }
+
+    fn plan_with_secrets(&self, config: &Config, contracts: &Book) -> anyhow::Result<JobPlan> {
         let folder = config.path.as_deref().and_then(Path::parent);
         let secrets = Secrets::new(&config.secrets, folder.unwrap_or(Path::new("")));
-        self.plan(&config, &|name| secrets.answer(name), contracts)
+        self.plan(config, &|name| secrets.answer(name), contracts)
     }
 
     fn plan(

@@ -10,7 +10,7 @@ use tidemill_connectors_api::{Error, Options};
 use tidemill_connectors_registry::Cached;
 use tidemill_connectors_registry::guard::Policy;
 use tidemill_connectors_registry::options::{RegistryOptions, known};
-use tidemill_engine::contracts::{CONTRACTS, Known, Registries, contract, look_up};
+use tidemill_engine::contracts::{CONTRACTS, Known, Registries, contract, look_up, planned, told};
 use tidemill_jobs::plan::{JobPlan, RegistryPlan, SourcePlan};
 use tidemill_types::format::{self, Contract, ContractBook, Schemas, framed_schema};
 use tidemill_types::{DeadLetter, ErrorKind};
@@ -44,6 +44,7 @@ pub fn is_server(options: &Options) -> bool {
 }
 
 /// Contracts while planning: as they are now, or as a state directory has them pinned.
+#[derive(Debug, Default)]
 pub struct Book {
     /// The folder of the answers that were given before; none for a look at what is now.
     pub kept: Option<PathBuf>,
@@ -56,30 +57,8 @@ impl Book {
     pub fn of(state_dir: &Path) -> Self {
         Self {
             kept: Some(state_dir.join(CONTRACTS)),
-            is_offline: false,
+            ..Self::default()
         }
-    }
-
-    fn find(
-        &self,
-        options: &Options,
-        subject: &str,
-        version: Option<u32>,
-    ) -> Result<Option<Contract>, Error> {
-        if self.is_offline && is_server(options) {
-            return Ok(None);
-        }
-        let registry: Arc<dyn Registry> = match &self.kept {
-            Some(kept) => OwnRegistries.open(options, kept)?,
-            None => open(options)?,
-        };
-        let found = match version {
-            Some(version) => registry.version(subject, version)?,
-            None => registry.latest(subject)?,
-        };
-        found
-            .map(|found| contract(registry.as_ref(), found))
-            .transpose()
     }
 }
 
@@ -90,15 +69,18 @@ impl ContractBook for Book {
 
     fn contract(
         &self,
-        registry: &Options,
+        options: &Options,
         subject: &str,
         version: Option<u32>,
     ) -> Result<Option<Contract>, format::Error> {
-        self.find(registry, subject, version)
-            .map_err(|error| format::Error::Registry {
-                kind: error.kind(),
-                message: error.message,
-            })
+        if self.is_offline && is_server(options) {
+            return Ok(None);
+        }
+        let registry = match &self.kept {
+            Some(kept) => OwnRegistries.open(options, kept),
+            None => open(options),
+        };
+        planned(registry.map_err(told)?.as_ref(), subject, version)
     }
 }
 

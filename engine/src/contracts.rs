@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tidemill_connectors_api::registry::{Registered, SchemaId, with_references};
+use tidemill_connectors_api::registry::{Registered, Schema, SchemaId, with_references};
 use tidemill_connectors_api::{Described, Error, Options, Registry, Source, SourceBatch};
 use tidemill_types::ErrorKind;
-use tidemill_types::format::{Contract, SchemaText, Schemas, WriterSchema, framed_schema};
+use tidemill_types::format::{self, Contract, SchemaText, Schemas, WriterSchema, framed_schema};
 
 use crate::Clock;
 
@@ -80,31 +80,56 @@ pub fn look_up(registry: &dyn Registry, id: u32) -> Answer {
     let Some(schema) = registry.schema(SchemaId(id))? else {
         return Ok(None);
     };
-    let references = with_references(registry, &schema)?.into_iter();
+    let schema = whole(registry, schema)?;
     let places = registry.places(SchemaId(id))?.into_iter();
     Ok(Some(WriterSchema {
-        schema: SchemaText {
-            text: schema.text,
-            references: references.map(|of| (of.name, of.schema.text)).collect(),
-        },
+        schema,
         places: places.map(|at| (at.subject, at.version)).collect(),
     }))
 }
 
-/// A version of a subject with all that it refers to, as a job is planned with it.
+/// A registered schema with all that it refers to, as a job is planned with it.
 ///
 /// # Errors
 /// As [`with_references`].
 pub fn contract(registry: &dyn Registry, found: Registered) -> Result<Contract, Error> {
-    let references = with_references(registry, &found.schema)?.into_iter();
     Ok(Contract {
         subject: found.at.subject,
         version: found.at.version,
         id: found.id.0,
-        schema: SchemaText {
-            text: found.schema.text,
-            references: references.map(|of| (of.name, of.schema.text)).collect(),
-        },
+        schema: whole(registry, found.schema)?,
+    })
+}
+
+/// What a planner is told of a version of a subject, or the newest.
+///
+/// # Errors
+/// What the registry says.
+pub fn planned(
+    registry: &dyn Registry,
+    subject: &str,
+    version: Option<u32>,
+) -> Result<Option<Contract>, format::Error> {
+    let found = registry
+        .find(subject, version)
+        .and_then(|found| found.map(|found| contract(registry, found)).transpose());
+    found.map_err(told)
+}
+
+/// An error of a registry, to a planner.
+#[must_use]
+pub fn told(error: Error) -> format::Error {
+    format::Error::Registry {
+        kind: error.kind(),
+        message: error.message,
+    }
+}
+
+fn whole(registry: &dyn Registry, schema: Schema) -> Result<SchemaText, Error> {
+    let references = with_references(registry, &schema)?.into_iter();
+    Ok(SchemaText {
+        text: schema.text,
+        references: references.map(|of| (of.name, of.schema.text)).collect(),
     })
 }
 

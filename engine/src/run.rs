@@ -224,9 +224,7 @@ impl Edges {
             ends,
         })
     }
-}
 
-impl Edges {
     /// Puts before each source with a registry what looks up the schemas of its records; returns them as they come to be known, by source.
     fn guard(
         &mut self,

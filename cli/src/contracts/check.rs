@@ -43,8 +43,8 @@ impl Arguments {
     /// Checks, and fails if something does not fit.
     pub fn execute(&self) -> anyhow::Result<()> {
         let book = Book {
-            kept: None,
             is_offline: self.offline,
+            ..Book::default()
         };
         let plan = self.job.load_by(&book)?;
         let mut findings = sources(&plan);

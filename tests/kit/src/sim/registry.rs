@@ -13,7 +13,7 @@ use tidemill_connectors_api::registry::{
 };
 use tidemill_connectors_api::{Error, Options};
 use tidemill_connectors_registry::{Cached, Whole, compatibility};
-use tidemill_engine::contracts::{Registries, contract};
+use tidemill_engine::contracts::{Registries, planned};
 use tidemill_types::ErrorKind;
 use tidemill_types::format::{self, Contract, ContractBook};
 
@@ -50,17 +50,7 @@ impl ContractBook for SimRegistry {
         subject: &str,
         version: Option<u32>,
     ) -> Result<Option<Contract>, format::Error> {
-        let asked = || {
-            let found = match version {
-                Some(version) => self.version(subject, version)?,
-                None => self.latest(subject)?,
-            };
-            found.map(|found| contract(self, found)).transpose()
-        };
-        asked().map_err(|error| format::Error::Registry {
-            kind: error.kind(),
-            message: error.message,
-        })
+        planned(self, subject, version)
     }
 }
 
