@@ -119,17 +119,32 @@ pub fn watermarks(
     topic: &str,
     partition: u32,
 ) -> Result<(i64, i64), Error> {
-    client
-        .fetch_watermarks(topic, wire_partition(partition), ANSWER_WAIT_MAX)
-        .map_err(|e| {
-            failed(
-                &format!(
-                    "ask for the offsets of partition {partition} of topic '{topic}'{}",
-                    client.context().problem()
-                ),
-                &e,
-            )
-        })
+    until_led(|| {
+        client
+            .fetch_watermarks(topic, wire_partition(partition), ANSWER_WAIT_MAX)
+            .map_err(|e| {
+                failed(
+                    &format!(
+                        "ask for the offsets of partition {partition} of topic '{topic}'{}",
+                        client.context().problem()
+                    ),
+                    &e,
+                )
+            })
+    })
+}
+
+/// Asks again for as long as a broker may take to answer: a partition may just be getting its first leader, or another one.
+fn until_led<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let since = Instant::now();
+    loop {
+        match ask() {
+            Err(error) if error.kind == ErrorKind::Retry && since.elapsed() < ANSWER_WAIT_MAX => {
+                std::thread::sleep(LOOK_AGAIN)
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// The id of a topic that exists: another one after it was deleted and made again (KIP-516). Empty if the brokers give none.
@@ -171,16 +186,7 @@ pub fn offsets(
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
-    let since = Instant::now();
-    loop {
-        match offsets_once(reader, topic, partitions, end) {
-            // A partition may just be getting another leader.
-            Err(error) if error.kind == ErrorKind::Retry && since.elapsed() < ANSWER_WAIT_MAX => {
-                std::thread::sleep(LOOK_AGAIN)
-            }
-            outcome => return outcome,
-        }
-    }
+    until_led(|| offsets_once(reader, topic, partitions, end))
 }
 
 fn offsets_once(
