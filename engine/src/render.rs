@@ -2,40 +2,48 @@
 //!
 //! `producers → Kafka → [decode → dedup → resequence → table → window | join | reduce] → sinks`
 
-mod aggregates;
-mod joins;
+mod aggregate;
+mod arranged;
+mod computed;
+mod dedup;
+mod distinct;
+mod filter;
+mod image;
+mod join;
+mod keyed;
 mod needed;
+mod project;
+mod resequence;
 mod sinks;
 mod sources;
-mod stateful;
+mod star_join;
+mod table;
 pub mod tables;
+mod tumble;
+mod window_aggregate;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use crossbeam_channel::Sender;
-use datafusion_expr::Expr;
 use tidemill_jobs::plan::{FormatPlan, JobPlan, Node, NodeId, NodeOp};
 use tidemill_operators::arrange::Arrangement;
 use tidemill_operators::decode::RawBatch;
 use tidemill_operators::ledger::Ledger;
-use tidemill_operators::stateless::{Computed, stateless};
 use tidemill_operators::uncomputed::Uncomputed;
-use tidemill_operators::{
-    Changes, Failure, Packet, Tick, Ticks, image, reduce, resequence, table, window,
-};
+use tidemill_operators::{Changes, Failure, Packet, Tick, Ticks};
 use tidemill_state::Store;
 use tidemill_types::format::{Format, Formats, Schemas};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle as Handle;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::vec::ToStream;
-use timely::dataflow::operators::{Concatenate, Input, Inspect, probe};
+use timely::dataflow::operators::{Concatenate, Input, probe};
 
 use crate::event::Event;
 use crate::limits::Limits;
-use crate::{Error, Status, expressions};
+use crate::{Error, Status};
 
 /// Where a worker puts input.
 pub type InputHandle<T> = Handle<u64, CapacityContainerBuilder<Vec<T>>>;
@@ -122,7 +130,7 @@ pub fn render<'scope>(scope: Scope<'scope, u64>, context: &Context<'_>) -> Resul
 fn behind_dead_letters(plan: &JobPlan) -> BTreeSet<NodeId> {
     let mut behind = BTreeSet::new();
     for (id, node) in plan.nodes.iter().enumerate() {
-        if matches!(node.op, NodeOp::DeadLetters)
+        if matches!(node.op, NodeOp::DeadLetters(_))
             || node.op.inputs().iter().any(|input| behind.contains(input))
         {
             behind.insert(id);
@@ -144,206 +152,37 @@ struct Renderer<'a, 'scope> {
     dead: Vec<Changes<'scope>>,
     /// Dead letters that are kept beside the state.
     kept: Vec<Changes<'scope>>,
-    arrangements: HashMap<joins::Index, Arrangement<'scope>>,
+    arrangements: HashMap<arranged::Index, Arrangement<'scope>>,
     handles: Vec<(InputHandle<RawBatch>, Changes<'scope>)>,
 }
 
 impl<'scope> Renderer<'_, 'scope> {
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm for each operator of the plan"
-    )]
     fn node(&mut self, id: NodeId) -> Result<Changes<'scope>, Error> {
         let node = &self.context.plan.nodes[id];
         match &node.op {
-            NodeOp::Source { source } => Ok(self.handles[*source].1.clone()),
-            NodeOp::Dedup {
-                input,
-                uuid,
-                within_ms,
-            } => self.dedup(node, *input, uuid, *within_ms),
-            NodeOp::Table {
-                input,
-                key,
-                version,
-                tombstone_ms,
-                may_lack,
-            } => {
-                let guard = self.guard(node, *input, [key, version.as_slice()], may_lack)?;
-                let settings = table::Settings {
-                    name: node.name.clone(),
-                    key: key.clone(),
-                    version: version.clone(),
-                    tombstone_ms: *tombstone_ms,
-                    emits_image: self.feeds_state(id),
-                };
-                self.table(node, *input, settings, guard)
+            NodeOp::Source(stage) => Ok(self.handles[stage.source].1.clone()),
+            NodeOp::Dedup(stage) => self.dedup(node, stage),
+            NodeOp::Table(stage) => self.table(id, node, stage),
+            NodeOp::Resequence(stage) => self.resequence(id, node, stage),
+            NodeOp::Late(stage) => {
+                let late = stage.inputs.iter().filter_map(|of| self.late.get(of));
+                Ok(self.concat(late.cloned().collect()))
             }
-            NodeOp::Resequence {
-                input,
-                by,
-                per,
-                within_ms,
-                source,
-            } => {
-                let watermark = &self.context.plan.sources[*source].watermark;
-                let settings = resequence::Settings {
-                    name: node.name.clone(),
-                    by: by.clone(),
-                    per: per.clone(),
-                    within_ms: *within_ms,
-                    watermark_delay_ms: watermark.as_ref().map_or(0, |mark| mark.delay_ms),
-                    topic: self.context.status.sources[*source].topic.clone(),
-                };
-                self.resequence(id, *input, *source, settings)
+            NodeOp::DeadLetters(_) => Ok(self.concat(self.dead.clone())),
+            NodeOp::Project(stage) => self.project(node, stage),
+            NodeOp::Filter(stage) => self.filter(node, stage),
+            NodeOp::Tumble(stage) => self.tumble(node, stage),
+            NodeOp::Join(stage) => self.join(id, node, stage),
+            NodeOp::StarJoin(stage) => self.star_join(id, node, stage),
+            NodeOp::Aggregate(stage) => self.aggregate(node, stage),
+            NodeOp::WindowAggregate(stage) => self.window_aggregate(id, node, stage),
+            NodeOp::Distinct(stage) => self.distinct(node, stage),
+            NodeOp::UnionAll(stage) => {
+                let inputs = stage.inputs.iter().map(|input| self.streams[input].clone());
+                Ok(self.concat(inputs.collect()))
             }
-            NodeOp::Late { inputs } => Ok(self.concat(
-                inputs
-                    .iter()
-                    .filter_map(|input| self.late.get(input))
-                    .cloned()
-                    .collect(),
-            )),
-            NodeOp::DeadLetters => Ok(self.concat(self.dead.clone())),
-            NodeOp::UnionAll { inputs } => Ok(self.concat(
-                inputs
-                    .iter()
-                    .map(|input| self.streams[input].clone())
-                    .collect(),
-            )),
-            NodeOp::Project { input, columns } => self.project(node, *input, columns),
-            NodeOp::Filter { input, predicate } => {
-                let predicate = expressions::bind(predicate, self.schema(*input), &node.name)?;
-                Ok(self.stateless(node, *input, move |rows| {
-                    expressions::filter(&predicate, rows)
-                }))
-            }
-            NodeOp::Tumble {
-                input,
-                time,
-                size_ms,
-            } => {
-                let time = self
-                    .schema(*input)
-                    .index_of(time)
-                    .map_err(|error| self.plan_error(&node.name, error))?;
-                self.count_untimed(*input, time);
-                let (size_ms, output) = (*size_ms, node.schema.clone());
-                Ok(self.stateless(node, *input, move |rows| {
-                    expressions::tumble(time, size_ms, &output, rows)
-                }))
-            }
-            NodeOp::Join {
-                left,
-                right,
-                kind,
-                on,
-            } => self.join(id, [*left, *right], *kind, on),
-            NodeOp::StarJoin {
-                fact,
-                unique,
-                dimensions,
-            } => self.star_join(id, *fact, unique, dimensions),
-            NodeOp::Aggregate {
-                input,
-                group,
-                aggregates,
-            } => {
-                let schema = self.schema(*input).clone();
-                let settings = reduce::Settings {
-                    name: node.name.clone(),
-                    group: self.columns(*input, group, node)?,
-                    aggregates: self.aggregates(*input, aggregates, node)?,
-                    uncomputed: self.uncomputed(),
-                };
-                let input = self.streams[input].clone();
-                let (rows, dead) = reduce::aggregate(
-                    input,
-                    self.ticks.clone(),
-                    settings,
-                    &schema,
-                    &node.schema,
-                    self.context.failure,
-                )?;
-                self.dead.push(dead);
-                Ok(rows)
-            }
-            NodeOp::WindowAggregate {
-                input,
-                group,
-                aggregates,
-                window_end,
-                source,
-            } => {
-                let end = group.iter().position(|name| name == window_end);
-                let settings = window::Settings {
-                    name: node.name.clone(),
-                    group: self.columns(*input, group, node)?,
-                    window_end: end.ok_or_else(|| {
-                        self.plan_error(&node.name, "the end of the window is not grouped by")
-                    })?,
-                    aggregates: self.aggregates(*input, aggregates, node)?,
-                    lateness_ms: self.lateness_ms(*input, *source),
-                    emits_image: self.feeds_state(id),
-                    uncomputed: self.uncomputed(),
-                };
-                self.window(node, *input, *source, settings)
-            }
-            NodeOp::Distinct { input } => Ok(reduce::distinct(
-                self.streams[input].clone(),
-                self.schema(*input),
-                &node.name,
-                self.context.failure,
-            )?),
-            NodeOp::Image { input } => {
-                let mut image = image::Image::new(
-                    &node.name,
-                    &node.schema,
-                    self.context.store.table(&node.name)?,
-                )?;
-                let all = (0..node.schema.fields().len()).collect();
-                let input = self.routed(*input, all, node)?;
-                Ok(self
-                    .keyed(
-                        input,
-                        self.ticks.clone(),
-                        &node.name,
-                        move |tick, input, output, _| image.on_epoch(tick, input, output),
-                    )
-                    .0)
-            }
+            NodeOp::Image(stage) => self.image(node, stage),
         }
-    }
-
-    fn project(
-        &mut self,
-        node: &Node,
-        input: NodeId,
-        columns: &[(Expr, String)],
-    ) -> Result<Changes<'scope>, Error> {
-        let schema = self.schema(input);
-        let bound = columns
-            .iter()
-            .map(|(expression, _)| expressions::bind(expression, schema, &node.name))
-            .collect::<Result<Vec<_>, _>>()?;
-        let output = node.schema.clone();
-        Ok(self.stateless(node, input, move |rows| {
-            expressions::project(&bound, &output, rows)
-        }))
-    }
-
-    fn stateless<F>(&mut self, node: &Node, input: NodeId, compute: F) -> Changes<'scope>
-    where
-        F: FnMut(&arrow_array::RecordBatch) -> Result<Computed, arrow_schema::ArrowError> + 'static,
-    {
-        let (output, dead) = stateless(
-            self.streams[&input].clone(),
-            &node.name,
-            self.uncomputed(),
-            compute,
-        );
-        self.dead.push(dead);
-        output
     }
 
     /// Where rows go that cannot be computed.
@@ -351,17 +190,6 @@ impl<'scope> Renderer<'_, 'scope> {
         Uncomputed {
             ledger: self.ledger.clone(),
             failed: self.context.status.failed_rows.clone(),
-        }
-    }
-
-    /// Counts the rows that a window over `time` leaves out.
-    fn count_untimed(&self, input: NodeId, time: usize) {
-        if self.schema(input).field(time).is_nullable() {
-            let untimed = self.context.status.untimed.clone();
-            let rows = self.streams[&input].clone();
-            let count =
-                move |packet: &Packet| untimed.add(expressions::untimed(time, &packet.changes));
-            drop(rows.inspect(count));
         }
     }
 

@@ -32,9 +32,9 @@ use catalog::{Catalog, LATE, Sink};
 use datafusion_expr::LogicalPlan;
 use dialect::Statement;
 use lower::Lowering;
-use lower::graph::{Durable, Graph};
+use lower::graph::Graph;
 use lower::stages::{Stages, Usage};
-use plan::{Contents, NodeId, SinkPlan};
+use plan::{Contents, Durable, NodeId, SinkPlan};
 use query::functions::Functions;
 
 /// Plans a job.

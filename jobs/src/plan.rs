@@ -4,14 +4,49 @@
 //! a qualifier, inputs have smaller ids than the nodes that read them, and the text form ([`std::fmt::Display`]) is stable: the same SQL
 //! gives the same text, and the plan's identity is a hash of that text.
 
+mod aggregate;
+mod dead_letters;
+mod dedup;
+mod distinct;
+mod filter;
+mod image;
+mod join;
+mod late;
+mod project;
+mod resequence;
+mod source;
+mod stage;
+mod star_join;
+mod table;
+mod tumble;
+mod union_all;
+mod window_aggregate;
+
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Schema, SchemaRef};
-use datafusion_expr::Expr;
+use arrow_schema::{Schema, SchemaRef};
 pub use tidemill_types::format::{Column, ColumnOrigin, Contents};
 use tidemill_types::format::{Contract, Contracts, Schemas, SinkSpec, SourceSpec, TimeLimit};
 use tidemill_types::options::Options;
 use tidemill_types::system_columns::Kept;
+
+pub use aggregate::{Aggregate, AggregateCall, AggregateFunction};
+pub use dead_letters::DeadLetters;
+pub use dedup::Dedup;
+pub use distinct::Distinct;
+pub use filter::Filter;
+pub use image::Image;
+pub use join::{Join, JoinKind};
+pub use late::Late;
+pub use project::Project;
+pub use resequence::Resequence;
+pub use source::Source;
+pub use stage::{Durable, Names, Stage, State};
+pub use star_join::{Dimension, StarJoin};
+pub use table::Table;
+pub use tumble::Tumble;
+pub use union_all::UnionAll;
+pub use window_aggregate::WindowAggregate;
 
 /// Index of a node in [`JobPlan::nodes`].
 pub type NodeId = usize;
@@ -160,221 +195,94 @@ pub struct Node {
     pub retracts: bool,
 }
 
-/// What a node does.
+/// What a node does: one of the stages, each of which says in a file of its own what it is.
 #[derive(Debug, Clone)]
 pub enum NodeOp {
-    /// Reads and decodes. Output: the source's columns, then the system columns.
-    Source {
-        /// Index in [`JobPlan::sources`].
-        source: usize,
-    },
-    /// Lets the first event with a `uuid` pass; others whose records were written within `within_ms` of it are counted and dropped.
-    Dedup {
-        /// Input.
-        input: NodeId,
-        /// Column that identifies an event.
-        uuid: String,
-        /// How long a uuid is remembered.
-        within_ms: i64,
-    },
-    /// Current state by primary key, from a stream with system columns. Output: the source's columns, without the system columns.
-    Table {
-        /// Input.
-        input: NodeId,
-        /// Primary key.
-        key: Vec<String>,
-        /// The highest version wins; a tie goes to the later source position. Without: the later position wins.
-        version: Option<String>,
-        /// How long a tombstone guards against older updates, by the records' times.
-        tombstone_ms: i64,
-        /// Those of the key and version columns that an event may lack. One without its key, and a delete without its version, is a dead
-        /// letter: a row could be neither found nor put in order by it.
-        may_lack: Vec<String>,
-    },
-    /// Emits a key's events in order of `by`, once the watermark has passed them; what comes later goes to the late ledger.
-    /// Output: as its input (system columns included), without `__bytes`.
-    Resequence {
-        /// Input.
-        input: NodeId,
-        /// Event-time column that orders.
-        by: String,
-        /// Key.
-        per: Vec<String>,
-        /// How long to wait at most: emitted when the highest time seen (per source, minimum over its partitions) is this much later.
-        within_ms: i64,
-        /// Index of the source whose watermark is waited for.
-        source: usize,
-    },
-    /// What the named resequencers could not put in order any more. Output: [`ledger_schema`].
-    Late {
-        /// The resequencers.
-        inputs: Vec<NodeId>,
-    },
-    /// Every undecodable record of the job's sources. Output: [`ledger_schema`].
-    DeadLetters,
-    /// Stateless: computes columns.
-    Project {
-        /// Input.
-        input: NodeId,
-        /// Expression and output name of each column.
-        columns: Vec<(Expr, String)>,
-    },
-    /// Stateless: keeps the rows for which the predicate is true.
-    Filter {
-        /// Input.
-        input: NodeId,
-        /// Predicate.
-        predicate: Expr,
-    },
-    /// Stateless: appends `window_start` and `window_end` (timestamps) of the tumbling window that `time` falls in; a row without time is dropped
-    /// and counted.
-    Tumble {
-        /// Input.
-        input: NodeId,
-        /// Event-time column.
-        time: String,
-        /// Window size in milliseconds; windows are aligned to the epoch of Unix, UTC.
-        size_ms: i64,
-    },
-    /// Equi-join. Output: the left columns, then the right ones.
-    Join {
-        /// Left input.
-        left: NodeId,
-        /// Right input.
-        right: NodeId,
-        /// Kind.
-        kind: JoinKind,
-        /// Equal columns; null equals nothing.
-        on: Vec<(String, String)>,
-    },
-    /// Inner and left equi-joins of one fact with dimensions, each on columns of the fact: what a chain of joins gives, without keeping what lies
-    /// between them. Output: the fact's columns, then those of the dimensions, in order.
-    StarJoin {
-        /// What the dimensions are joined to.
-        fact: NodeId,
-        /// Columns that no two rows of the fact have alike; needed, and so not empty, if dimensions are joined on different columns.
-        unique: Vec<String>,
-        /// What is joined; two or more.
-        dimensions: Vec<Dimension>,
-    },
-    /// `GROUP BY`. Output: the group columns, then the aggregates. Without group columns: one row, always.
-    Aggregate {
-        /// Input.
-        input: NodeId,
-        /// Group columns.
-        group: Vec<String>,
-        /// Aggregates.
-        aggregates: Vec<Aggregate>,
-    },
-    /// As `Aggregate`, over a window: a group is first emitted when the watermark passes its `window_end` column, and corrected after.
-    WindowAggregate {
-        /// Input.
-        input: NodeId,
-        /// Group columns, `window_end` among them.
-        group: Vec<String>,
-        /// Aggregates; only those that can be retracted: sum of exact numbers, count, avg of exact numbers.
-        aggregates: Vec<Aggregate>,
-        /// Which group column holds the end of the window.
-        window_end: String,
-        /// Index of the source whose watermark closes windows.
-        source: usize,
-    },
+    /// Reads and decodes.
+    Source(Source),
+    /// Lets each event pass once.
+    Dedup(Dedup),
+    /// Current state by primary key.
+    Table(Table),
+    /// Events of a key in order.
+    Resequence(Resequence),
+    /// The late ledger.
+    Late(Late),
+    /// The dead letters.
+    DeadLetters(DeadLetters),
+    /// Computes columns.
+    Project(Project),
+    /// Keeps some rows.
+    Filter(Filter),
+    /// Puts rows into windows.
+    Tumble(Tumble),
+    /// Joins two inputs.
+    Join(Join),
+    /// Joins one input with several.
+    StarJoin(StarJoin),
+    /// Aggregates groups.
+    Aggregate(Aggregate),
+    /// Aggregates the groups of a window.
+    WindowAggregate(WindowAggregate),
     /// The set of rows.
-    Distinct {
-        /// Input.
-        input: NodeId,
-    },
-    /// The sum of the inputs; same schema each.
-    UnionAll {
-        /// Inputs.
-        inputs: Vec<NodeId>,
-    },
-    /// A durable image of an append-only stream, in front of a join, an aggregate or a distinct. Output: as its input.
-    Image {
-        /// Input.
-        input: NodeId,
-    },
+    Distinct(Distinct),
+    /// The sum of the inputs.
+    UnionAll(UnionAll),
+    /// A durable image of a stream.
+    Image(Image),
 }
 
 impl NodeOp {
+    /// The stage.
+    #[must_use]
+    pub fn stage(&self) -> &dyn Stage {
+        match self {
+            Self::Source(stage) => stage,
+            Self::Dedup(stage) => stage,
+            Self::Table(stage) => stage,
+            Self::Resequence(stage) => stage,
+            Self::Late(stage) => stage,
+            Self::DeadLetters(stage) => stage,
+            Self::Project(stage) => stage,
+            Self::Filter(stage) => stage,
+            Self::Tumble(stage) => stage,
+            Self::Join(stage) => stage,
+            Self::StarJoin(stage) => stage,
+            Self::Aggregate(stage) => stage,
+            Self::WindowAggregate(stage) => stage,
+            Self::Distinct(stage) => stage,
+            Self::UnionAll(stage) => stage,
+            Self::Image(stage) => stage,
+        }
+    }
+
+    /// The stage, to be changed.
+    pub fn stage_mut(&mut self) -> &mut dyn Stage {
+        match self {
+            Self::Source(stage) => stage,
+            Self::Dedup(stage) => stage,
+            Self::Table(stage) => stage,
+            Self::Resequence(stage) => stage,
+            Self::Late(stage) => stage,
+            Self::DeadLetters(stage) => stage,
+            Self::Project(stage) => stage,
+            Self::Filter(stage) => stage,
+            Self::Tumble(stage) => stage,
+            Self::Join(stage) => stage,
+            Self::StarJoin(stage) => stage,
+            Self::Aggregate(stage) => stage,
+            Self::WindowAggregate(stage) => stage,
+            Self::Distinct(stage) => stage,
+            Self::UnionAll(stage) => stage,
+            Self::Image(stage) => stage,
+        }
+    }
+
     /// The nodes that it reads, left before right.
     #[must_use]
     pub fn inputs(&self) -> Vec<NodeId> {
-        match self {
-            Self::Source { .. } | Self::DeadLetters => Vec::new(),
-            Self::Late { inputs } | Self::UnionAll { inputs } => inputs.clone(),
-            Self::Join { left, right, .. } => vec![*left, *right],
-            Self::StarJoin {
-                fact, dimensions, ..
-            } => std::iter::once(*fact)
-                .chain(dimensions.iter().map(|dimension| dimension.input))
-                .collect(),
-            Self::Dedup { input, .. }
-            | Self::Table { input, .. }
-            | Self::Resequence { input, .. }
-            | Self::Project { input, .. }
-            | Self::Filter { input, .. }
-            | Self::Tumble { input, .. }
-            | Self::Aggregate { input, .. }
-            | Self::WindowAggregate { input, .. }
-            | Self::Distinct { input }
-            | Self::Image { input } => vec![*input],
-        }
+        self.stage().inputs()
     }
-}
-
-/// One of the sides that a fact is joined with.
-#[derive(Debug, Clone)]
-pub struct Dimension {
-    /// What is joined.
-    pub input: NodeId,
-    /// True if the fact's rows without a match are kept (a left join).
-    pub optional: bool,
-    /// Equal columns, the fact's first; null equals nothing.
-    pub on: Vec<(String, String)>,
-}
-
-/// Kinds of equi-join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JoinKind {
-    /// Matching pairs.
-    Inner,
-    /// And left rows without a match.
-    Left,
-    /// And right rows without a match.
-    Right,
-    /// Both.
-    Full,
-}
-
-/// One aggregate.
-#[derive(Debug, Clone)]
-pub struct Aggregate {
-    /// What is computed.
-    pub function: AggregateFunction,
-    /// Its argument column; `None` is `COUNT(*)`.
-    pub argument: Option<String>,
-    /// `DISTINCT` inside the aggregate.
-    pub distinct: bool,
-    /// Output column.
-    pub name: String,
-    /// Output type.
-    pub data_type: DataType,
-}
-
-/// The aggregate functions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AggregateFunction {
-    /// Sum; null over no non-null value.
-    Sum,
-    /// Count of rows or of non-null values.
-    Count,
-    /// Average, rounded as DataFusion does; null over no non-null value.
-    Avg,
-    /// Least.
-    Min,
-    /// Greatest.
-    Max,
 }
 
 /// A `CREATE SINK`.

@@ -10,8 +10,7 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 
 use crate::options::{Options, is_secret, shown};
 use crate::plan::{
-    Aggregate, AggregateFunction, ColumnOrigin, Dimension, FormatPlan, JobPlan, JoinKind, Node,
-    NodeId, NodeOp, RegistryPlan, SinkPlan, SourcePlan,
+    ColumnOrigin, FormatPlan, JobPlan, Names, Node, NodeId, RegistryPlan, SinkPlan, SourcePlan,
 };
 
 impl JobPlan {
@@ -50,12 +49,12 @@ impl JobPlan {
         let name = |id: NodeId| self.nodes[id].name.clone();
         let source_name = |index: usize| self.sources[index].name.clone();
         let mode = if node.retracts { "retracts" } else { "appends" };
-        write!(
-            out,
-            "node {}: {}; {mode}; ",
-            node.name,
-            operation(&node.op, &name, &source_name)
-        )?;
+        let names = Names {
+            node: &name,
+            source: &source_name,
+        };
+        let words = node.op.stage().words(&names);
+        write!(out, "node {}: {words}; {mode}; ", node.name)?;
         let inputs = node.op.inputs();
         match inputs.first() {
             Some(input) if self.nodes[*input].schema == node.schema => {
@@ -219,152 +218,4 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::FixedSizeBinary(16) => "UUID".to_owned(),
         other => other.to_string(),
     }
-}
-
-/// What kind of stage an operation is: the second part of a node's name.
-pub const fn stage(op: &NodeOp) -> &'static str {
-    match op {
-        NodeOp::Source { .. } => "source",
-        NodeOp::Dedup { .. } => "dedup",
-        NodeOp::Table { .. } => "table",
-        NodeOp::Resequence { .. } => "resequence",
-        NodeOp::Late { .. } => "late",
-        NodeOp::DeadLetters => "dead-letters",
-        NodeOp::Project { .. } => "project",
-        NodeOp::Filter { .. } => "filter",
-        NodeOp::Tumble { .. } => "tumble",
-        NodeOp::Join { .. } | NodeOp::StarJoin { .. } => "join",
-        NodeOp::Aggregate { .. } => "aggregate",
-        NodeOp::WindowAggregate { .. } => "window",
-        NodeOp::Distinct { .. } => "distinct",
-        NodeOp::UnionAll { .. } => "union",
-        NodeOp::Image { .. } => "image",
-    }
-}
-
-/// An operation in words; equal words mean equal operations. `name` names its inputs, `source_name` the source of an index.
-pub fn operation(
-    op: &NodeOp,
-    name: &dyn Fn(NodeId) -> String,
-    source_name: &dyn Fn(usize) -> String,
-) -> String {
-    let inputs: Vec<_> = op.inputs().into_iter().map(name).collect();
-    let read = inputs.join(", ");
-    match op {
-        NodeOp::Source { source } => format!("source {}", source_name(*source)),
-        NodeOp::Dedup {
-            uuid, within_ms, ..
-        } => format!("dedup {read} by {uuid} within {within_ms} ms"),
-        NodeOp::Table {
-            key,
-            version,
-            tombstone_ms,
-            may_lack,
-            ..
-        } => {
-            let text = format!(
-                "table of {read} by {}, version {}, tombstones for {tombstone_ms} ms",
-                key.join(", "),
-                version.as_deref().unwrap_or("position")
-            );
-            match may_lack.as_slice() {
-                [] => text,
-                columns => format!("{text}, dead letters without {}", columns.join(", ")),
-            }
-        }
-        NodeOp::Resequence {
-            by,
-            per,
-            within_ms,
-            source,
-            ..
-        } => format!(
-            "resequence {read} by {by} per {} within {within_ms} ms of source {}",
-            per.join(", "),
-            source_name(*source)
-        ),
-        NodeOp::Late { .. } => format!("late events of {read}"),
-        NodeOp::DeadLetters => "dead letters".to_owned(),
-        NodeOp::Project { columns, .. } => format!("project {read} to {}", projected(columns)),
-        NodeOp::Filter { predicate, .. } => format!("filter {read} by {predicate}"),
-        NodeOp::Tumble { time, size_ms, .. } => format!("tumble {read} by {time} of {size_ms} ms"),
-        NodeOp::Join { kind, on, .. } => join(&inputs.join(" with "), *kind, on),
-        NodeOp::StarJoin {
-            unique, dimensions, ..
-        } => star_join(&inputs, unique, dimensions),
-        NodeOp::Aggregate {
-            group, aggregates, ..
-        } => format!("aggregate {read} {}", grouped(group, aggregates)),
-        NodeOp::WindowAggregate {
-            group,
-            aggregates,
-            window_end,
-            source,
-            ..
-        } => format!(
-            "aggregate {read} {}, closed at {window_end} by the watermark of source {}",
-            grouped(group, aggregates),
-            source_name(*source)
-        ),
-        NodeOp::Distinct { .. } => format!("distinct {read}"),
-        NodeOp::UnionAll { .. } => format!("union all {read}"),
-        NodeOp::Image { .. } => format!("image of {read}"),
-    }
-}
-
-fn projected(columns: &[(datafusion_expr::Expr, String)]) -> String {
-    let column = |(expr, name): &(datafusion_expr::Expr, String)| match expr.try_as_col() {
-        Some(column) if column.name == *name => name.clone(),
-        _ => format!("{expr} AS {name}"),
-    };
-    columns.iter().map(column).collect::<Vec<_>>().join(", ")
-}
-
-fn join(sides: &str, kind: JoinKind, on: &[(String, String)]) -> String {
-    let kind = match kind {
-        JoinKind::Inner => "inner",
-        JoinKind::Left => "left",
-        JoinKind::Right => "right",
-        JoinKind::Full => "full",
-    };
-    format!("{kind} join {sides} on {}", equalities(on))
-}
-
-fn star_join(inputs: &[String], unique: &[String], dimensions: &[Dimension]) -> String {
-    let mut text = format!("star join {}", inputs[0]);
-    if !unique.is_empty() {
-        text += &format!(" (unique by {})", unique.join(", "));
-    }
-    for (i, (dimension, input)) in dimensions.iter().zip(&inputs[1..]).enumerate() {
-        let with = if i == 0 { " with" } else { ", with" };
-        let optional = if dimension.optional { " optional" } else { "" };
-        text += &format!("{with}{optional} {input} on {}", equalities(&dimension.on));
-    }
-    text
-}
-
-fn equalities(on: &[(String, String)]) -> String {
-    let on: Vec<_> = on
-        .iter()
-        .map(|(left, right)| format!("{left} = {right}"))
-        .collect();
-    on.join(" and ")
-}
-
-fn grouped(group: &[String], aggregates: &[Aggregate]) -> String {
-    let aggregates: Vec<_> = aggregates.iter().map(aggregate).collect();
-    format!("by ({}) to ({})", group.join(", "), aggregates.join(", "))
-}
-
-fn aggregate(aggregate: &Aggregate) -> String {
-    let function = match aggregate.function {
-        AggregateFunction::Sum => "sum",
-        AggregateFunction::Count => "count",
-        AggregateFunction::Avg => "avg",
-        AggregateFunction::Min => "min",
-        AggregateFunction::Max => "max",
-    };
-    let distinct = if aggregate.distinct { "distinct " } else { "" };
-    let argument = aggregate.argument.as_deref().unwrap_or("*");
-    format!("{function}({distinct}{argument}) AS {}", aggregate.name)
 }

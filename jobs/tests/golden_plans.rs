@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tidemill_jobs::Profile;
-use tidemill_jobs::plan::{JobPlan, NodeOp};
+use tidemill_jobs::plan::{self, JobPlan, NodeOp};
 
 fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -125,7 +125,7 @@ fn plans_keep_what_they_promise() {
                     node.name
                 );
             }
-            if let NodeOp::Project { input, columns } = &node.op {
+            if let NodeOp::Project(plan::Project { input, columns }) = &node.op {
                 let schema =
                     datafusion_common::DFSchema::try_from(plan.nodes[*input].schema.clone())
                         .expect("unique");
@@ -154,11 +154,11 @@ fn a_star_joins_columns_of_one_fact() {
         .map(|(name, sql)| plan(&name, &sql, &Profile::default()));
     for plan in small.chain([flagship(None)]) {
         for node in &plan.nodes {
-            let NodeOp::StarJoin {
+            let NodeOp::StarJoin(plan::StarJoin {
                 fact,
                 unique,
                 dimensions,
-            } = &node.op
+            }) = &node.op
             else {
                 continue;
             };
@@ -190,11 +190,11 @@ fn a_star_joins_columns_of_one_fact() {
 fn what_differential_remembers_can_be_had_again_after_a_restart() {
     fn roots(plan: &JobPlan, id: usize) -> BTreeSet<bool> {
         match &plan.nodes[id].op {
-            NodeOp::Table { .. } | NodeOp::Image { .. } | NodeOp::WindowAggregate { .. } => {
+            NodeOp::Table(_) | NodeOp::Image(_) | NodeOp::WindowAggregate(_) => {
                 BTreeSet::from([true])
             }
             op if op.inputs().is_empty() => BTreeSet::from([false]),
-            NodeOp::Late { .. } => BTreeSet::from([false]),
+            NodeOp::Late(_) => BTreeSet::from([false]),
             op => op
                 .inputs()
                 .into_iter()
@@ -208,11 +208,11 @@ fn what_differential_remembers_can_be_had_again_after_a_restart() {
     for plan in small.chain([flagship(None)]) {
         for node in &plan.nodes {
             let expected = match node.op {
-                NodeOp::Join { .. }
-                | NodeOp::StarJoin { .. }
-                | NodeOp::Aggregate { .. }
-                | NodeOp::Distinct { .. } => true,
-                NodeOp::Image { .. } => false,
+                NodeOp::Join(_)
+                | NodeOp::StarJoin(_)
+                | NodeOp::Aggregate(_)
+                | NodeOp::Distinct(_) => true,
+                NodeOp::Image(_) => false,
                 _ => continue,
             };
             for input in node.op.inputs() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arrow_schema::{Field, Schema, SchemaRef};
 use tidemill_formats::Json;
-use tidemill_jobs::plan::NodeOp;
+use tidemill_jobs::plan::{self, NodeOp};
 use tidemill_operators::{Counter, reduce, sink};
 use tidemill_types::OutputRecords;
 use tidemill_types::format::{self, Format};
@@ -194,11 +194,11 @@ impl Arranged<'_> {
 
     fn reduce(&mut self) -> Result<()> {
         let (_, node) = self.inputs.node(AGGREGATE)?;
-        let NodeOp::Aggregate {
+        let NodeOp::Aggregate(plan::Aggregate {
             input,
             group,
             aggregates,
-        } = &node.op
+        }) = &node.op
         else {
             anyhow::bail!("'{}' is no aggregate", node.name)
         };

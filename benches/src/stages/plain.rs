@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use arrow_schema::SchemaRef;
-use tidemill_jobs::plan::{NodeId, NodeOp};
+use tidemill_jobs::plan::{self, NodeId, NodeOp};
 use tidemill_operators::ledger::Ledger;
 use tidemill_operators::watermark::{self, Fact, Watermark};
 use tidemill_operators::{Counter, Tick, dedup, resequence, table, window};
@@ -102,7 +102,7 @@ impl Stages<'_> {
         }
         self.costs.end("decode");
         for (id, node) in plan.nodes.iter().enumerate() {
-            if let NodeOp::Source { source } = node.op {
+            if let NodeOp::Source(plan::Source { source }) = node.op {
                 self.outputs.insert(id, std::mem::take(&mut rows[source]));
             }
         }
@@ -112,7 +112,7 @@ impl Stages<'_> {
     /// The watermarks of all sources; a fact per batch goes in.
     fn watermarks(&mut self, is_mine: impl Fn(u32) -> bool) -> Result<()> {
         for (id, node) in self.inputs.plan.nodes.iter().enumerate() {
-            let NodeOp::Source { source } = node.op else {
+            let NodeOp::Source(plan::Source { source }) = node.op else {
                 continue;
             };
             let of = &self.inputs.plan.sources[source];
@@ -155,18 +155,18 @@ impl Stages<'_> {
     fn node(&mut self, id: NodeId) -> Result<()> {
         let node = &self.inputs.plan.nodes[id];
         match &node.op {
-            NodeOp::Dedup {
+            NodeOp::Dedup(plan::Dedup {
                 input,
                 uuid,
                 within_ms,
-            } => self.dedup(id, *input, uuid, *within_ms),
-            NodeOp::Table {
+            }) => self.dedup(id, *input, uuid, *within_ms),
+            NodeOp::Table(plan::Table {
                 input,
                 key,
                 version,
                 tombstone_ms,
                 ..
-            } => {
+            }) => {
                 let settings = table::Settings {
                     name: node.name.clone(),
                     key: key.clone(),
@@ -176,13 +176,13 @@ impl Stages<'_> {
                 };
                 self.table(id, *input, settings)
             }
-            NodeOp::Resequence {
+            NodeOp::Resequence(plan::Resequence {
                 input,
                 by,
                 per,
                 within_ms,
                 source,
-            } => {
+            }) => {
                 let settings = resequence_settings(self.inputs, by, per, *within_ms, *source);
                 self.resequence(id, *input, settings, *source)
             }
@@ -252,13 +252,13 @@ impl Stages<'_> {
 
     fn window(&mut self, node: &str, bookings: &str) -> Result<()> {
         let (id, node) = self.inputs.node(node)?;
-        let NodeOp::WindowAggregate {
+        let NodeOp::WindowAggregate(plan::WindowAggregate {
             input,
             group,
             aggregates,
             window_end,
             source,
-        } = &node.op
+        }) = &node.op
         else {
             anyhow::bail!("'{}' is no windowed aggregate", node.name)
         };

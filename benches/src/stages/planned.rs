@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use arrow_schema::SchemaRef;
-use tidemill_jobs::plan::{Aggregate, AggregateFunction, SourcePlan};
+use tidemill_jobs::plan::{AggregateCall, AggregateFunction, SourcePlan};
 use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::ledger::Ledger;
 use tidemill_operators::uncomputed::Uncomputed;
@@ -47,8 +47,8 @@ pub fn columns(schema: &SchemaRef, names: &[String]) -> Result<Vec<usize>> {
 }
 
 /// What a group is aggregated to.
-pub fn specs(schema: &SchemaRef, aggregates: &[Aggregate]) -> Result<Vec<AggregateSpec>> {
-    let spec = |aggregate: &Aggregate| -> Result<AggregateSpec> {
+pub fn specs(schema: &SchemaRef, aggregates: &[AggregateCall]) -> Result<Vec<AggregateSpec>> {
+    let spec = |aggregate: &AggregateCall| -> Result<AggregateSpec> {
         let argument = aggregate
             .argument
             .as_ref()

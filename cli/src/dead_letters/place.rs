@@ -147,10 +147,9 @@ impl fmt::Display for Place {
 /// True if rows are the dead letters themselves, all or some of them.
 fn reads_dead_letters(plan: &JobPlan, node: NodeId) -> bool {
     match &plan.nodes[node].op {
-        NodeOp::DeadLetters => true,
-        NodeOp::Filter { input, .. } | NodeOp::Project { input, .. } => {
-            reads_dead_letters(plan, *input)
-        }
+        NodeOp::DeadLetters(_) => true,
+        NodeOp::Filter(stage) => reads_dead_letters(plan, stage.input),
+        NodeOp::Project(stage) => reads_dead_letters(plan, stage.input),
         _ => false,
     }
 }

@@ -1,7 +1,7 @@
 //! What is needed after a restart: epochs that are committed already are done again, but not all that they brought has
 //! to be computed again.
 
-use tidemill_jobs::plan::{NodeId, NodeOp};
+use tidemill_jobs::plan::{NodeId, NodeOp, State};
 
 use super::Renderer;
 
@@ -30,7 +30,7 @@ impl Renderer<'_, '_> {
     /// Which epochs' dead letters somebody needs after a restart.
     pub(super) fn dead_letters_needed(&self) -> Needed {
         let mut nodes = self.context.plan.nodes.iter();
-        let dead_letters = nodes.position(|node| matches!(node.op, NodeOp::DeadLetters));
+        let dead_letters = nodes.position(|node| matches!(node.op, NodeOp::DeadLetters(_)));
         dead_letters.map_or(Needed::Uncommitted, |dead_letters| {
             self.needed_by_readers(dead_letters, Needed::Uncommitted)
         })
@@ -49,24 +49,13 @@ impl Renderer<'_, '_> {
         });
         let nodes = plan.nodes.iter().enumerate();
         let readers = nodes.filter(|(_, reader)| reader.op.inputs().contains(&node));
-        let by_nodes = readers.map(|(id, reader)| match &reader.op {
-            NodeOp::Project { .. } | NodeOp::Filter { .. } | NodeOp::Tumble { .. } => self
+        let by_nodes = readers.map(|(id, reader)| match reader.op.stage().state() {
+            State::None if reader.op.stage().is_computed() => self
                 .needed_by_readers(id, of_dead_letters)
                 .max(of_dead_letters),
-            NodeOp::UnionAll { .. } | NodeOp::Late { .. } | NodeOp::DeadLetters => {
-                self.needed_by_readers(id, of_dead_letters)
-            }
-            NodeOp::Join { .. }
-            | NodeOp::StarJoin { .. }
-            | NodeOp::Aggregate { .. }
-            | NodeOp::Distinct { .. } => Needed::Always,
-            // These have their state from their own tables.
-            NodeOp::Source { .. }
-            | NodeOp::Dedup { .. }
-            | NodeOp::Table { .. }
-            | NodeOp::Resequence { .. }
-            | NodeOp::WindowAggregate { .. }
-            | NodeOp::Image { .. } => Needed::SinceCheckpoint,
+            State::None => self.needed_by_readers(id, of_dead_letters),
+            State::Memory => Needed::Always,
+            State::Table | State::ExpiringTable => Needed::SinceCheckpoint,
         });
         by_sinks
             .chain(by_nodes)

@@ -167,11 +167,8 @@ impl Renderer<'_, '_> {
     /// True if the rows at a node are what stateless stages make of one source.
     fn keeps_origin(&self, node: NodeId) -> bool {
         match &self.context.plan.nodes[node].op {
-            NodeOp::Source { .. } => true,
-            NodeOp::Filter { input, .. }
-            | NodeOp::Project { input, .. }
-            | NodeOp::Tumble { input, .. } => self.keeps_origin(*input),
-            _ => false,
+            NodeOp::Source(_) => true,
+            op => op.stage().is_computed() && self.keeps_origin(op.inputs()[0]),
         }
     }
 
@@ -179,14 +176,17 @@ impl Renderer<'_, '_> {
     /// only.
     fn keeps_order(&self, node: NodeId, key: Vec<String>) -> bool {
         match &self.context.plan.nodes[node].op {
-            NodeOp::Resequence { per, .. } => per.iter().all(|column| key.contains(column)),
-            NodeOp::Filter { input, .. } => self.keeps_order(*input, key),
-            NodeOp::Project { input, columns } => {
+            NodeOp::Resequence(stage) => stage.per.iter().all(|column| key.contains(column)),
+            NodeOp::Filter(stage) => self.keeps_order(stage.input, key),
+            NodeOp::Project(stage) => {
                 let origin = |(expression, name): &(Expr, String)| match expression {
                     Expr::Column(column) if key.contains(name) => Some(column.name.clone()),
                     _ => None,
                 };
-                self.keeps_order(*input, columns.iter().filter_map(origin).collect())
+                self.keeps_order(
+                    stage.input,
+                    stage.columns.iter().filter_map(origin).collect(),
+                )
             }
             _ => false,
         }

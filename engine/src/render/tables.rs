@@ -1,6 +1,6 @@
 //! The names of a plan's tables in the state store.
 
-use tidemill_jobs::plan::{JobPlan, NodeOp, SinkPlan, SourcePlan};
+use tidemill_jobs::plan::{JobPlan, SinkPlan, SourcePlan, State};
 use tidemill_state::expiring_name;
 
 /// The table of a source's watermark.
@@ -15,22 +15,11 @@ pub fn sink(sink: &SinkPlan) -> String {
 
 /// All of them, so that a store makes them together.
 pub fn all(plan: &JobPlan) -> Vec<String> {
-    let nodes = plan.nodes.iter().filter_map(|node| match node.op {
-        NodeOp::Dedup { .. } | NodeOp::Table { .. } => Some(expiring_name(&node.name)),
-        NodeOp::Resequence { .. } | NodeOp::WindowAggregate { .. } | NodeOp::Image { .. } => {
-            Some(node.name.clone())
-        }
-        NodeOp::Source { .. }
-        | NodeOp::Late { .. }
-        | NodeOp::DeadLetters
-        | NodeOp::UnionAll { .. }
-        | NodeOp::Project { .. }
-        | NodeOp::Filter { .. }
-        | NodeOp::Tumble { .. }
-        | NodeOp::Join { .. }
-        | NodeOp::StarJoin { .. }
-        | NodeOp::Aggregate { .. }
-        | NodeOp::Distinct { .. } => None,
+    let nodes = plan.nodes.iter();
+    let nodes = nodes.filter_map(|node| match node.op.stage().state() {
+        State::Table => Some(node.name.clone()),
+        State::ExpiringTable => Some(expiring_name(&node.name)),
+        State::None | State::Memory => None,
     });
     let sources = plan
         .sources

@@ -12,7 +12,7 @@ use super::graph::{Bound, Edge};
 use super::query::is_exact;
 use super::{Lowered, Lowering, column, fresh};
 use crate::error::Error;
-use crate::plan::{Aggregate, AggregateFunction, NodeId, NodeOp};
+use crate::plan::{self, AggregateCall, AggregateFunction, NodeId, NodeOp};
 use crate::query::relation::{WINDOW_END, WINDOW_START};
 
 /// The columns that an aggregate reads, in a node of exactly them.
@@ -81,7 +81,7 @@ impl Lowering<'_> {
         plan: &Plan,
         input: NodeId,
         group: Vec<String>,
-        aggregates: Vec<Aggregate>,
+        aggregates: Vec<AggregateCall>,
         window: Option<(String, usize)>,
     ) -> Result<NodeId, Error> {
         let schema = Arc::clone(&self.graph.node(input).schema);
@@ -104,21 +104,21 @@ impl Lowering<'_> {
         }
         let schema = Arc::new(Schema::new(fields));
         let op = match window {
-            Some((window_end, source)) => NodeOp::WindowAggregate {
+            Some((window_end, source)) => NodeOp::WindowAggregate(plan::WindowAggregate {
                 input,
                 group,
                 aggregates,
                 window_end,
                 source,
-            },
-            None if aggregates.is_empty() => NodeOp::Distinct {
+            }),
+            None if aggregates.is_empty() => NodeOp::Distinct(plan::Distinct {
                 input: self.graph.durably(scope, input),
-            },
-            None => NodeOp::Aggregate {
+            }),
+            None => NodeOp::Aggregate(plan::Aggregate {
                 input: self.graph.durably(scope, input),
                 group,
                 aggregates,
-            },
+            }),
         };
         Ok(self.graph.add(scope, op, schema))
     }
@@ -170,7 +170,7 @@ impl Lowering<'_> {
         plan: &Plan,
         input: &Lowered,
         inputs: &mut Inputs,
-    ) -> Result<Vec<Aggregate>, Error> {
+    ) -> Result<Vec<AggregateCall>, Error> {
         let mut taken = inputs.taken.clone();
         let outputs = plan.schema.fields().iter().skip(plan.group_expr.len());
         let mut aggregates = Vec::with_capacity(plan.aggr_expr.len());
@@ -199,7 +199,7 @@ impl Lowering<'_> {
             }
             taken.extend(inputs.taken.iter().cloned());
             let name = fresh(&wanted, &mut taken);
-            aggregates.push(Aggregate {
+            aggregates.push(AggregateCall {
                 function,
                 argument,
                 distinct,
@@ -255,7 +255,7 @@ impl Lowering<'_> {
     }
 
     /// A window corrects its result after it was emitted, so every aggregate must be able to take a row back.
-    fn refuse_irreversible(&self, plan: &Plan, aggregates: &[Aggregate]) -> Result<(), Error> {
+    fn refuse_irreversible(&self, plan: &Plan, aggregates: &[AggregateCall]) -> Result<(), Error> {
         for (aggregate, expr) in aggregates.iter().zip(&plan.aggr_expr) {
             let exact = || is_exact(&aggregate.data_type);
             let (what, instead) = match aggregate.function {

@@ -10,7 +10,7 @@ use datafusion_expr::{Expr, ExprSchemable, cast};
 
 use crate::error::{Error, Location};
 use crate::exact;
-use crate::plan::{JoinKind, Node, NodeId, NodeOp};
+use crate::plan::{self, Durable, JoinKind, Names, Node, NodeId, NodeOp};
 use crate::query::place_in;
 use crate::text;
 
@@ -34,17 +34,6 @@ pub struct Bound {
     pub source: usize,
 }
 
-/// Whether all that a node emits can be had again after a restart, from a table's state, an image, or an operator's own state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durable {
-    /// None of it: events pass by.
-    Nothing,
-    /// All of it.
-    Everything,
-    /// A union of the two.
-    Mixed,
-}
-
 /// A node without a name.
 #[derive(Debug, Clone)]
 pub struct Draft {
@@ -56,6 +45,8 @@ pub struct Draft {
     pub schema: SchemaRef,
     /// True if its output retracts.
     pub retracts: bool,
+    /// True if its rows are those of a stream of events, which only become more.
+    pub grows: bool,
     /// What of its output is durable.
     pub durable: Durable,
     /// The columns that hold an end of a window.
@@ -77,13 +68,20 @@ impl Graph {
 
     /// Adds a node, or finds the one that does the same.
     pub fn add(&mut self, scope: &str, op: NodeOp, schema: SchemaRef) -> NodeId {
-        let key = text::operation(&op, &|id| format!("#{id}"), &|index| format!("#{index}"))
-            + &text::columns(&schema);
+        let names = Names {
+            node: &|id| format!("#{id}"),
+            source: &|index| format!("#{index}"),
+        };
+        let key = op.stage().words(&names) + &text::columns(&schema);
         if let Some(id) = self.known.get(&key) {
             return *id;
         }
-        let retracts = self.retracts(&op);
-        let durable = self.durable(&op);
+        let inputs = Durable::of_all(self.inputs(&op).map(|input| input.durable));
+        let durable = op.stage().durable(inputs);
+        let retracts = self.inputs(&op).any(|input| input.retracts);
+        let retracts = op.stage().retracts(retracts);
+        let grows = self.inputs(&op).any(|input| input.grows);
+        let grows = op.stage().grows(grows);
         let bounds = self.bounds(&op);
         let id = self.drafts.len();
         self.drafts.push(Draft {
@@ -91,6 +89,7 @@ impl Graph {
             op,
             schema,
             retracts,
+            grows,
             durable,
             bounds,
         });
@@ -98,56 +97,17 @@ impl Graph {
         id
     }
 
-    fn retracts(&self, op: &NodeOp) -> bool {
-        match op {
-            NodeOp::Table { .. } | NodeOp::Aggregate { .. } | NodeOp::WindowAggregate { .. } => {
-                true
-            }
-            NodeOp::Join { kind, .. } if *kind != JoinKind::Inner => true,
-            NodeOp::StarJoin { dimensions, .. }
-                if dimensions.iter().any(|dimension| dimension.optional) =>
-            {
-                true
-            }
-            _ => op.inputs().iter().any(|input| self.node(*input).retracts),
-        }
-    }
-
-    fn durable(&self, op: &NodeOp) -> Durable {
-        match op {
-            NodeOp::Source { .. }
-            | NodeOp::Dedup { .. }
-            | NodeOp::Resequence { .. }
-            | NodeOp::Late { .. }
-            | NodeOp::DeadLetters => Durable::Nothing,
-            NodeOp::Table { .. }
-            | NodeOp::Image { .. }
-            | NodeOp::Join { .. }
-            | NodeOp::StarJoin { .. }
-            | NodeOp::Aggregate { .. }
-            | NodeOp::WindowAggregate { .. }
-            | NodeOp::Distinct { .. } => Durable::Everything,
-            NodeOp::Project { input, .. }
-            | NodeOp::Filter { input, .. }
-            | NodeOp::Tumble { input, .. } => self.node(*input).durable,
-            NodeOp::UnionAll { inputs } => {
-                let mut all = inputs.iter().map(|input| self.node(*input).durable);
-                let first = all.next().unwrap_or(Durable::Nothing);
-                if all.all(|durable| durable == first) {
-                    first
-                } else {
-                    Durable::Mixed
-                }
-            }
-        }
+    /// What is known of the inputs of a stage.
+    fn inputs(&self, op: &NodeOp) -> impl Iterator<Item = &Draft> {
+        op.inputs().into_iter().map(|input| self.node(input))
     }
 
     fn bounds(&self, op: &NodeOp) -> BTreeMap<String, Bound> {
         match op {
-            NodeOp::Filter { input, .. } | NodeOp::Image { input } | NodeOp::Distinct { input } => {
-                self.node(*input).bounds.clone()
-            }
-            NodeOp::Project { input, columns } => {
+            NodeOp::Filter(plan::Filter { input, .. })
+            | NodeOp::Image(plan::Image { input })
+            | NodeOp::Distinct(plan::Distinct { input }) => self.node(*input).bounds.clone(),
+            NodeOp::Project(plan::Project { input, columns }) => {
                 let bounds = &self.node(*input).bounds;
                 let bound = |expr: &Expr| {
                     expr.try_as_col()
@@ -159,9 +119,9 @@ impl Graph {
                     .filter_map(|(expr, name)| Some((name.clone(), bound(expr)?)))
                     .collect()
             }
-            NodeOp::Join {
+            NodeOp::Join(plan::Join {
                 left, right, kind, ..
-            } => {
+            }) => {
                 let mut bounds = BTreeMap::new();
                 if matches!(kind, JoinKind::Inner | JoinKind::Left) {
                     bounds.extend(self.node(*left).bounds.clone());
@@ -171,16 +131,16 @@ impl Graph {
                 }
                 bounds
             }
-            NodeOp::StarJoin {
+            NodeOp::StarJoin(plan::StarJoin {
                 fact, dimensions, ..
-            } => {
+            }) => {
                 let matched = dimensions.iter().filter(|dimension| !dimension.optional);
                 std::iter::once(*fact)
                     .chain(matched.map(|dimension| dimension.input))
                     .flat_map(|input| self.node(input).bounds.clone())
                     .collect()
             }
-            NodeOp::UnionAll { inputs } => {
+            NodeOp::UnionAll(plan::UnionAll { inputs }) => {
                 let first = inputs
                     .first()
                     .map(|input| self.node(*input).bounds.clone())
@@ -195,7 +155,15 @@ impl Graph {
                     .filter(|(name, bound)| everywhere(name, bound))
                     .collect()
             }
-            _ => BTreeMap::new(),
+            NodeOp::Source(_)
+            | NodeOp::Dedup(_)
+            | NodeOp::Table(_)
+            | NodeOp::Resequence(_)
+            | NodeOp::Late(_)
+            | NodeOp::DeadLetters(_)
+            | NodeOp::Tumble(_)
+            | NodeOp::Aggregate(_)
+            | NodeOp::WindowAggregate(_) => BTreeMap::new(),
         }
     }
 
@@ -259,10 +227,10 @@ impl Graph {
         }
         Ok(self.add(
             scope,
-            NodeOp::Project {
+            NodeOp::Project(plan::Project {
                 input,
                 columns: typed,
-            },
+            }),
             Arc::new(projected),
         ))
     }
@@ -278,7 +246,11 @@ impl Graph {
         let schema = Arc::clone(&self.node(input).schema);
         let bound = qualified(&schema, at)?;
         compilable(&predicate, &bound, at)?;
-        Ok(self.add(scope, NodeOp::Filter { input, predicate }, schema))
+        Ok(self.add(
+            scope,
+            NodeOp::Filter(plan::Filter { input, predicate }),
+            schema,
+        ))
     }
 
     /// Makes a node's output durable, by images of the parts that are not.
@@ -286,23 +258,31 @@ impl Graph {
         let draft = self.node(id).clone();
         match (draft.durable, draft.op) {
             (Durable::Everything, _) => id,
-            (Durable::Nothing, _) => self.add(scope, NodeOp::Image { input: id }, draft.schema),
+            (Durable::Nothing, _) => self.add(
+                scope,
+                NodeOp::Image(plan::Image { input: id }),
+                draft.schema,
+            ),
             (Durable::Mixed, op) => {
                 let op = match op {
-                    NodeOp::Project { input, columns } => NodeOp::Project {
-                        input: self.durably(scope, input),
-                        columns,
-                    },
-                    NodeOp::Filter { input, predicate } => NodeOp::Filter {
-                        input: self.durably(scope, input),
-                        predicate,
-                    },
-                    NodeOp::UnionAll { inputs } => {
+                    NodeOp::Project(plan::Project { input, columns }) => {
+                        NodeOp::Project(plan::Project {
+                            input: self.durably(scope, input),
+                            columns,
+                        })
+                    }
+                    NodeOp::Filter(plan::Filter { input, predicate }) => {
+                        NodeOp::Filter(plan::Filter {
+                            input: self.durably(scope, input),
+                            predicate,
+                        })
+                    }
+                    NodeOp::UnionAll(plan::UnionAll { inputs }) => {
                         let inputs = inputs
                             .into_iter()
                             .map(|input| self.durably(scope, input))
                             .collect();
-                        NodeOp::UnionAll { inputs }
+                        NodeOp::UnionAll(plan::UnionAll { inputs })
                     }
                     op => op,
                 };
@@ -326,7 +306,7 @@ impl Graph {
         }
         let mut moved = vec![0; self.drafts.len()];
         let mut nodes = Vec::new();
-        let mut names = Names::default();
+        let mut names = NodeNames::default();
         for (id, draft) in self
             .drafts
             .into_iter()
@@ -335,7 +315,10 @@ impl Graph {
         {
             moved[id] = nodes.len();
             let name = names.next(&draft.scope, &draft.op);
-            let op = with_inputs(draft.op, &|input| moved[input]);
+            let mut op = draft.op;
+            for input in op.stage_mut().inputs_mut() {
+                *input = moved[*input];
+            }
             nodes.push(Node {
                 name,
                 op,
@@ -358,60 +341,20 @@ fn mark(drafts: &[Draft], id: NodeId, needed: &mut [bool]) {
 
 /// Names of nodes: `scope/stage` for what a statement declares, `scope/stage-n` for what a query needs.
 #[derive(Default)]
-struct Names(BTreeMap<String, usize>);
+struct NodeNames(BTreeMap<String, usize>);
 
-impl Names {
+impl NodeNames {
     fn next(&mut self, scope: &str, op: &NodeOp) -> String {
-        let stem = format!("{scope}/{}", text::stage(op));
+        let stage = op.stage();
+        let stem = format!("{scope}/{}", stage.name());
         let count = self.0.entry(stem.clone()).or_default();
         *count += 1;
-        let declared = matches!(
-            op,
-            NodeOp::Source { .. }
-                | NodeOp::Dedup { .. }
-                | NodeOp::Table { .. }
-                | NodeOp::Resequence { .. }
-                | NodeOp::Late { .. }
-                | NodeOp::DeadLetters
-        );
-        if declared && *count == 1 {
+        if stage.is_declared() && *count == 1 {
             stem
         } else {
             format!("{stem}-{count}")
         }
     }
-}
-
-fn with_inputs(mut op: NodeOp, moved: &dyn Fn(NodeId) -> NodeId) -> NodeOp {
-    match &mut op {
-        NodeOp::Source { .. } | NodeOp::DeadLetters => {}
-        NodeOp::Late { inputs } | NodeOp::UnionAll { inputs } => {
-            inputs.iter_mut().for_each(|input| *input = moved(*input));
-        }
-        NodeOp::Join { left, right, .. } => {
-            *left = moved(*left);
-            *right = moved(*right);
-        }
-        NodeOp::StarJoin {
-            fact, dimensions, ..
-        } => {
-            *fact = moved(*fact);
-            for dimension in dimensions {
-                dimension.input = moved(dimension.input);
-            }
-        }
-        NodeOp::Dedup { input, .. }
-        | NodeOp::Table { input, .. }
-        | NodeOp::Resequence { input, .. }
-        | NodeOp::Project { input, .. }
-        | NodeOp::Filter { input, .. }
-        | NodeOp::Tumble { input, .. }
-        | NodeOp::Aggregate { input, .. }
-        | NodeOp::WindowAggregate { input, .. }
-        | NodeOp::Distinct { input }
-        | NodeOp::Image { input } => *input = moved(*input),
-    }
-    op
 }
 
 fn qualified(schema: &SchemaRef, at: Location) -> Result<DFSchema, Error> {

@@ -9,7 +9,7 @@ use datafusion_expr::{Expr, Join, LogicalPlan};
 
 use super::{Lowered, Lowering, column, fresh};
 use crate::error::Error;
-use crate::plan::{JoinKind, NodeId, NodeOp};
+use crate::plan::{self, JoinKind, NodeId, NodeOp};
 
 const EQUI_JOINS: &str = "join on equal columns: ON left.column = right.column";
 
@@ -31,7 +31,7 @@ impl Lowering<'_> {
         let right = self.side(scope, &join.right, &right_keys, &mut taken)?;
         if [left.node, right.node]
             .iter()
-            .all(|side| self.only_grows(*side))
+            .all(|side| self.graph.node(*side).grows)
         {
             return Err(Error::unsupported(
                 self.at(&left_keys),
@@ -91,12 +91,12 @@ impl Lowering<'_> {
         let fields: Vec<_> = (left.fields().iter().map(|field| padded(field, pad_left)))
             .chain(right.fields().iter().map(|field| padded(field, pad_right)))
             .collect();
-        let op = NodeOp::Join {
+        let op = NodeOp::Join(plan::Join {
             left: nodes[0],
             right: nodes[1],
             kind,
             on,
-        };
+        });
         let node = self.graph.add(scope, op, Arc::new(Schema::new(fields)));
         let columns = names.concat().into_iter().map(column).collect();
         Lowered { node, columns }
@@ -148,31 +148,6 @@ impl Lowering<'_> {
             ));
         }
         Ok(kind)
-    }
-
-    /// True if a node has rows of a stream of events: they only become more.
-    fn only_grows(&self, id: NodeId) -> bool {
-        match &self.graph.node(id).op {
-            NodeOp::Source { .. }
-            | NodeOp::Dedup { .. }
-            | NodeOp::Resequence { .. }
-            | NodeOp::Late { .. }
-            | NodeOp::DeadLetters => true,
-            NodeOp::Table { .. }
-            | NodeOp::Aggregate { .. }
-            | NodeOp::WindowAggregate { .. }
-            | NodeOp::Distinct { .. } => false,
-            op @ (NodeOp::Project { .. }
-            | NodeOp::Filter { .. }
-            | NodeOp::Tumble { .. }
-            | NodeOp::UnionAll { .. }
-            | NodeOp::Image { .. }
-            | NodeOp::Join { .. }
-            | NodeOp::StarJoin { .. }) => {
-                let mut inputs = op.inputs().into_iter();
-                inputs.any(|input| self.only_grows(input))
-            }
-        }
     }
 
     /// Where a plan's table stands in the text.

@@ -12,7 +12,7 @@ use tidemill_types::system_columns;
 use super::{Lowered, Lowering, WINDOW_END, WINDOW_START, column, fresh};
 use crate::catalog::{CHANGE_TYPE, Object, TIMESTAMP};
 use crate::error::Error;
-use crate::plan::{NodeId, NodeOp};
+use crate::plan::{self, NodeId, NodeOp};
 use crate::query::relation::{Origin, Relation};
 
 impl Lowering<'_> {
@@ -92,11 +92,11 @@ impl Lowering<'_> {
                 .cloned()
                 .chain(bounds)
                 .collect();
-            let op = NodeOp::Tumble {
+            let op = NodeOp::Tumble(plan::Tumble {
                 input: node,
                 time: tumble.time.clone(),
                 size_ms: tumble.size_ms,
-            };
+            });
             node = self.graph.add_tumble(
                 scope,
                 op,
@@ -188,7 +188,9 @@ impl Lowering<'_> {
         let lowered = self.materialised(scope, lowered, input)?;
         let input = self.graph.durably(scope, lowered.node);
         let schema = Arc::clone(&self.graph.node(input).schema);
-        let node = self.graph.add(scope, NodeOp::Distinct { input }, schema);
+        let node = self
+            .graph
+            .add(scope, NodeOp::Distinct(plan::Distinct { input }), schema);
         Ok(Lowered { node, ..lowered })
     }
 
@@ -232,7 +234,9 @@ impl Lowering<'_> {
             return Err(Error::planner(self.query.at, message));
         }
         self.refuse_mixed_windows(&inputs)?;
-        let node = self.graph.add(scope, NodeOp::UnionAll { inputs }, schema);
+        let node = self
+            .graph
+            .add(scope, NodeOp::UnionAll(plan::UnionAll { inputs }), schema);
         Ok(Lowered {
             node,
             columns: names.into_iter().map(column).collect(),

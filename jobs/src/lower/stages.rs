@@ -13,7 +13,7 @@ use tidemill_types::system_columns::{self, Kept};
 use super::graph::Graph;
 use crate::catalog::{Catalog, DEAD_LETTERS, Deduplication, LATE, event_fields, table_schema};
 use crate::error::{Error, Location};
-use crate::plan::{Column, NodeId, NodeOp, SourcePlan};
+use crate::plan::{self, Column, NodeId, NodeOp, SourcePlan};
 use crate::query::relation::{Origin, Relation};
 
 /// What the queries of a job read.
@@ -135,9 +135,11 @@ impl Stages {
             let node = match origin {
                 Origin::Table(index) => stages.table(graph, catalog, *index),
                 Origin::Stream(index) => stages.stream(graph, catalog, *index, &mut resequencers),
-                Origin::DeadLetters => {
-                    graph.add(DEAD_LETTERS, NodeOp::DeadLetters, ledger_schema())
-                }
+                Origin::DeadLetters => graph.add(
+                    DEAD_LETTERS,
+                    NodeOp::DeadLetters(plan::DeadLetters),
+                    ledger_schema(),
+                ),
                 Origin::Late if resequencers.is_empty() => {
                     let message = format!(
                         "'{LATE}' is empty: no stream with RESEQUENCE BY reaches a sink of this job"
@@ -146,9 +148,9 @@ impl Stages {
                 }
                 Origin::Late => graph.add(
                     LATE,
-                    NodeOp::Late {
+                    NodeOp::Late(plan::Late {
                         inputs: resequencers.clone(),
-                    },
+                    }),
                     ledger_schema(),
                 ),
             };
@@ -181,15 +183,15 @@ impl Stages {
         let schema = Arc::new(Schema::new(fields));
         let mut node = graph.add(
             &plan.name,
-            NodeOp::Source { source: index },
+            NodeOp::Source(plan::Source { source: index }),
             Arc::clone(&schema),
         );
         if let Some(Deduplication { by, within_ms }) = deduplication {
-            let op = NodeOp::Dedup {
+            let op = NodeOp::Dedup(plan::Dedup {
                 input: node,
                 uuid: by.clone(),
                 within_ms: *within_ms,
-            };
+            });
             node = graph.add(&plan.name, op, Arc::clone(&schema));
         }
         (index, node, schema)
@@ -200,13 +202,13 @@ impl Stages {
         let (source, input, _) =
             self.events(graph, catalog, table.source, table.deduplication.as_ref());
         let may_lack = catalog.may_lack(table);
-        let op = NodeOp::Table {
+        let op = NodeOp::Table(plan::Table {
             input,
             key: table.key.clone(),
             version: table.version.clone(),
             tombstone_ms: table.tombstone_ms,
             may_lack,
-        };
+        });
         graph.add(
             &table.name.text,
             op,
@@ -227,13 +229,13 @@ impl Stages {
         let Some(order) = &stream.resequencing else {
             return input;
         };
-        let op = NodeOp::Resequence {
+        let op = NodeOp::Resequence(plan::Resequence {
             input,
             by: order.by.clone(),
             per: order.per.clone(),
             within_ms: order.within_ms,
             source,
-        };
+        });
         // The time is for deduplication and the bytes for the late ledger; what is in order needs them no more.
         let extra = [system_columns::TIME, system_columns::BYTES];
         let kept = (schema.fields().iter())

@@ -10,7 +10,7 @@ use datafusion_expr::Expr;
 
 use super::{Lowered, Lowering, column, fresh};
 use crate::error::{Error, Location};
-use crate::plan::{Dimension, JoinKind, NodeId, NodeOp};
+use crate::plan::{self, Dimension, JoinKind, NodeId, NodeOp};
 
 /// What a node computes, as expressions over another one that lies before some projections.
 struct Traced {
@@ -56,7 +56,7 @@ impl Lowering<'_> {
                 && dimension.on.iter().zip(&keys).all(|(on, key)| on.0 == *key)
         });
         let unique = match &self.graph.node(traced.base).op {
-            NodeOp::StarJoin { unique, .. } if is_one_key => unique.clone(),
+            NodeOp::StarJoin(plan::StarJoin { unique, .. }) if is_one_key => unique.clone(),
             _ if is_one_key => Vec::new(),
             _ => match self.unique_columns(fact) {
                 Some(unique) => unique,
@@ -78,11 +78,11 @@ impl Lowering<'_> {
             Arc::new(Field::clone(field).with_nullable(nullable))
         });
         let fields: Vec<_> = base_fields.fields().iter().cloned().chain(added).collect();
-        let op = NodeOp::StarJoin {
+        let op = NodeOp::StarJoin(plan::StarJoin {
             fact,
             unique,
             dimensions,
-        };
+        });
         let node = self.graph.add(scope, op, Arc::new(Schema::new(fields)));
         let name_of = |field: &Arc<Field>| field.name().clone();
         let left_columns = (self.graph.node(left).schema.fields().iter().map(name_of))
@@ -99,10 +99,10 @@ impl Lowering<'_> {
         let mut columns: HashMap<String, Expr> = (self.graph.node(id).schema.fields().iter())
             .map(|field| (field.name().clone(), column(field.name())))
             .collect();
-        while let NodeOp::Project {
+        while let NodeOp::Project(plan::Project {
             input,
             columns: projected,
-        } = &self.graph.node(base).op
+        }) = &self.graph.node(base).op
         {
             let of: HashMap<&str, &Expr> = projected
                 .iter()
@@ -124,12 +124,12 @@ impl Lowering<'_> {
 
     fn star_at(&self, id: NodeId) -> Option<Star> {
         match &self.graph.node(id).op {
-            NodeOp::Join {
+            NodeOp::Join(plan::Join {
                 left,
                 right,
                 kind: kind @ (JoinKind::Inner | JoinKind::Left),
                 on,
-            } => Some(Star {
+            }) => Some(Star {
                 fact: *left,
                 dimensions: vec![Dimension {
                     input: *right,
@@ -137,9 +137,9 @@ impl Lowering<'_> {
                     on: on.clone(),
                 }],
             }),
-            NodeOp::StarJoin {
+            NodeOp::StarJoin(plan::StarJoin {
                 fact, dimensions, ..
-            } => Some(Star {
+            }) => Some(Star {
                 fact: *fact,
                 dimensions: dimensions.clone(),
             }),
@@ -166,12 +166,13 @@ impl Lowering<'_> {
     /// Columns of which no two rows of a node have the same values, if there are such.
     fn unique_columns(&self, id: NodeId) -> Option<Vec<String>> {
         match &self.graph.node(id).op {
-            NodeOp::Table { key, .. } => Some(key.clone()),
-            NodeOp::Aggregate { group, .. } | NodeOp::WindowAggregate { group, .. } => {
+            NodeOp::Table(plan::Table { key, .. }) => Some(key.clone()),
+            NodeOp::Aggregate(plan::Aggregate { group, .. })
+            | NodeOp::WindowAggregate(plan::WindowAggregate { group, .. }) => {
                 (!group.is_empty()).then(|| group.clone())
             }
-            NodeOp::Filter { input, .. } => self.unique_columns(*input),
-            NodeOp::Project { input, columns } => self
+            NodeOp::Filter(plan::Filter { input, .. }) => self.unique_columns(*input),
+            NodeOp::Project(plan::Project { input, columns }) => self
                 .unique_columns(*input)?
                 .iter()
                 .map(|unique| {
@@ -203,7 +204,7 @@ impl Lowering<'_> {
             .map(|field| fresh(field.name(), &mut taken))
             .collect();
         let (input, exprs): (NodeId, Vec<Expr>) = match draft.op {
-            NodeOp::Project { input, columns } => {
+            NodeOp::Project(plan::Project { input, columns }) => {
                 (input, columns.into_iter().map(|(expr, _)| expr).collect())
             }
             _ => (

@@ -19,7 +19,7 @@ use datafusion_expr::Expr;
 
 use super::graph::Graph;
 use super::{WINDOW_END, WINDOW_START};
-use crate::plan::{Dimension, JoinKind, NodeId, NodeOp};
+use crate::plan::{self, Dimension, JoinKind, NodeId, NodeOp};
 
 /// Nodes that one question may visit.
 const STEPS_MAX: u32 = 20_000;
@@ -124,11 +124,11 @@ impl Proof<'_> {
             return known.clone();
         }
         match &self.graph.node(id).op {
-            NodeOp::Table { key, .. } if contains(known, key) => self.all(id),
-            NodeOp::Filter { input, .. } | NodeOp::Image { input } | NodeOp::Distinct { input } => {
-                self.determined(*input, known)
-            }
-            NodeOp::Project { input, columns } => {
+            NodeOp::Table(plan::Table { key, .. }) if contains(known, key) => self.all(id),
+            NodeOp::Filter(plan::Filter { input, .. })
+            | NodeOp::Image(plan::Image { input })
+            | NodeOp::Distinct(plan::Distinct { input }) => self.determined(*input, known),
+            NodeOp::Project(plan::Project { input, columns }) => {
                 let below = self.determined(*input, &passed(columns, known));
                 let follows = |expr: &Expr| {
                     expr.column_refs()
@@ -139,7 +139,7 @@ impl Proof<'_> {
                 let followed = followed.map(|(_, name)| name.clone());
                 known.iter().cloned().chain(followed).collect()
             }
-            NodeOp::Tumble { input, time, .. } => {
+            NodeOp::Tumble(plan::Tumble { input, time, .. }) => {
                 let bounds = [WINDOW_START, WINDOW_END].map(str::to_owned);
                 let mut columns = self.determined(*input, &self.of_node(*input, known));
                 if columns.contains(time) || bounds.iter().any(|bound| known.contains(bound)) {
@@ -147,23 +147,23 @@ impl Proof<'_> {
                 }
                 columns
             }
-            NodeOp::Join {
+            NodeOp::Join(plan::Join {
                 left,
                 right,
                 kind,
                 on,
-            } => {
+            }) => {
                 let edge = Edge { ends: [0, 1], on };
                 self.determined_by_joins(&sides([*left, *right], *kind), &[edge], known)
             }
-            NodeOp::StarJoin {
+            NodeOp::StarJoin(plan::StarJoin {
                 fact, dimensions, ..
-            } => {
+            }) => {
                 let (sides, edges) = star(*fact, dimensions);
                 self.determined_by_joins(&sides, &edges, known)
             }
-            NodeOp::Aggregate { input, group, .. }
-            | NodeOp::WindowAggregate { input, group, .. } => {
+            NodeOp::Aggregate(plan::Aggregate { input, group, .. })
+            | NodeOp::WindowAggregate(plan::WindowAggregate { input, group, .. }) => {
                 let of_group = group.iter().filter(|name| known.contains(*name));
                 let of_input = self.determined(*input, &of_group.cloned().collect());
                 if contains(&of_input, group) {
@@ -172,13 +172,13 @@ impl Proof<'_> {
                 let found = group.iter().filter(|name| of_input.contains(*name));
                 known.iter().chain(found).cloned().collect()
             }
-            NodeOp::Table { .. }
-            | NodeOp::UnionAll { .. }
-            | NodeOp::Source { .. }
-            | NodeOp::Dedup { .. }
-            | NodeOp::Resequence { .. }
-            | NodeOp::Late { .. }
-            | NodeOp::DeadLetters => known.clone(),
+            NodeOp::Table(_)
+            | NodeOp::UnionAll(_)
+            | NodeOp::Source(_)
+            | NodeOp::Dedup(_)
+            | NodeOp::Resequence(_)
+            | NodeOp::Late(_)
+            | NodeOp::DeadLetters(plan::DeadLetters) => known.clone(),
         }
     }
 
@@ -210,29 +210,36 @@ impl Proof<'_> {
         }
         let by = &self.determined(id, by);
         match &self.graph.node(id).op {
-            NodeOp::Table { key, .. } => contains(by, key),
-            NodeOp::Aggregate { group, .. } | NodeOp::WindowAggregate { group, .. } => {
-                contains(by, group)
+            NodeOp::Table(plan::Table { key, .. }) => contains(by, key),
+            NodeOp::Aggregate(plan::Aggregate { group, .. })
+            | NodeOp::WindowAggregate(plan::WindowAggregate { group, .. }) => contains(by, group),
+            NodeOp::Distinct(plan::Distinct { input }) => {
+                self.all(id).is_subset(by) || self.is_unique(*input, by)
             }
-            NodeOp::Distinct { input } => self.all(id).is_subset(by) || self.is_unique(*input, by),
-            NodeOp::Filter { input, .. } | NodeOp::Image { input } => self.is_unique(*input, by),
-            NodeOp::Tumble { input, .. } => self.is_unique(*input, &self.of_node(*input, by)),
-            NodeOp::Project { input, columns } => self.is_unique(*input, &passed(columns, by)),
-            NodeOp::Join {
+            NodeOp::Filter(plan::Filter { input, .. }) | NodeOp::Image(plan::Image { input }) => {
+                self.is_unique(*input, by)
+            }
+            NodeOp::Tumble(plan::Tumble { input, .. }) => {
+                self.is_unique(*input, &self.of_node(*input, by))
+            }
+            NodeOp::Project(plan::Project { input, columns }) => {
+                self.is_unique(*input, &passed(columns, by))
+            }
+            NodeOp::Join(plan::Join {
                 left,
                 right,
                 kind,
                 on,
-            } => self.is_unique_join(sides([*left, *right], *kind), on, by),
-            NodeOp::StarJoin {
+            }) => self.is_unique_join(sides([*left, *right], *kind), on, by),
+            NodeOp::StarJoin(plan::StarJoin {
                 fact, dimensions, ..
-            } => self.is_unique_star(*fact, dimensions, by),
-            NodeOp::UnionAll { .. }
-            | NodeOp::Source { .. }
-            | NodeOp::Dedup { .. }
-            | NodeOp::Resequence { .. }
-            | NodeOp::Late { .. }
-            | NodeOp::DeadLetters => false,
+            }) => self.is_unique_star(*fact, dimensions, by),
+            NodeOp::UnionAll(_)
+            | NodeOp::Source(_)
+            | NodeOp::Dedup(_)
+            | NodeOp::Resequence(_)
+            | NodeOp::Late(_)
+            | NodeOp::DeadLetters(plan::DeadLetters) => false,
         }
     }
 

@@ -13,7 +13,7 @@ use datafusion_expr::Expr;
 use datafusion_physical_expr::PhysicalExpr;
 use tidemill_jobs::Profile;
 use tidemill_jobs::exact::{Fault, compile};
-use tidemill_jobs::plan::{JobPlan, NodeOp};
+use tidemill_jobs::plan::{self, JobPlan, NodeOp};
 
 use crate::common;
 
@@ -63,7 +63,7 @@ pub fn plan(select: &str) -> Result<JobPlan, String> {
 pub fn function(sql: &str) -> Result<Function, String> {
     let plan = plan(&format!("SELECT id, {sql} AS x FROM r"))?;
     let found = plan.nodes.iter().find_map(|node| match &node.op {
-        NodeOp::Project { input, columns } => {
+        NodeOp::Project(plan::Project { input, columns }) => {
             let (expr, _) = columns.iter().find(|(_, name)| name == "x")?;
             Some((expr.clone(), Arc::clone(&plan.nodes[*input].schema)))
         }

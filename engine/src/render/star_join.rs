@@ -1,6 +1,6 @@
-//! Joins: which arrangements they need, and how a star join is put together.
+//! Renders a star join.
 //!
-//! A star join keeps its sides and nothing between them. Its dimensions that share the first one's key join the fact in one operator, the
+//! It keeps its sides and nothing between them. Its dimensions that share the first one's key join the fact in one operator, the
 //! *hub*; every other dimension is looked up. With the dimensions d1, d2, … that are looked up, the change of the whole in an epoch is
 //! `Δd1 × d2 before × … × hub before + d1 after × Δd2 × … × hub before + … + d1 after × d2 after × … × Δhub`, so there is one *path* for
 //! the hub's changes and one for those of each dimension. A dimension's change finds the fact's rows through a narrow index: the
@@ -9,8 +9,8 @@
 use std::sync::Arc;
 
 use arrow_schema::{Field, Schema, SchemaRef};
-use tidemill_jobs::plan::{Dimension, JoinKind, Node, NodeId};
-use tidemill_operators::arrange::{Arrangement, arrange, arrange_with_nulls};
+use tidemill_jobs::plan::{Node, NodeId, StarJoin};
+use tidemill_operators::arrange::{Arrangement, arrange};
 use tidemill_operators::join::{Follows, Side};
 use tidemill_operators::keyed::KeyedLayout;
 use tidemill_operators::lookup::{self, Version};
@@ -18,30 +18,8 @@ use tidemill_operators::stateless::select;
 use tidemill_operators::{Changes, join};
 
 use super::Renderer;
-use super::needed::Needed;
+use super::arranged::Index;
 use crate::Error;
-
-/// What an arrangement indexes, and how.
-#[derive(PartialEq, Eq, Hash)]
-pub(super) struct Index {
-    input: NodeId,
-    key: Vec<String>,
-    /// Columns that order the rows of a key.
-    first: Vec<String>,
-    /// Rows whose key has a null are in it.
-    with_nulls: bool,
-}
-
-impl Index {
-    const fn of(input: NodeId, key: Vec<String>) -> Self {
-        Self {
-            input,
-            key,
-            first: Vec::new(),
-            with_nulls: false,
-        }
-    }
-}
 
 /// A column of a star join: of the fact (0) or of a dimension (from 1), and which one.
 type StarColumn = (usize, usize);
@@ -62,9 +40,7 @@ impl Path<'_> {
 /// A star join while it is rendered.
 struct Star<'a> {
     node: &'a Node,
-    fact: NodeId,
-    unique: &'a [String],
-    dimensions: &'a [Dimension],
+    stage: &'a StarJoin,
     /// Numbers of the dimensions, from 1, that join in the hub.
     hub: Vec<usize>,
     /// Numbers of those that are looked up.
@@ -72,12 +48,8 @@ struct Star<'a> {
 }
 
 impl<'a> Star<'a> {
-    fn new(
-        node: &'a Node,
-        fact: NodeId,
-        unique: &'a [String],
-        dimensions: &'a [Dimension],
-    ) -> Self {
+    fn new(node: &'a Node, stage: &'a StarJoin) -> Self {
+        let dimensions = &stage.dimensions;
         let is_in_hub = |number: &usize| {
             let keys = |number: usize| dimensions[number - 1].on.iter().map(|(fact, _)| fact);
             keys(*number).eq(keys(1))
@@ -85,9 +57,7 @@ impl<'a> Star<'a> {
         let (hub, looked_up) = (1..=dimensions.len()).partition(is_in_hub);
         Self {
             node,
-            fact,
-            unique,
-            dimensions,
+            stage,
             hub,
             looked_up,
         }
@@ -95,14 +65,14 @@ impl<'a> Star<'a> {
 
     fn input(&self, side: usize) -> NodeId {
         match side.checked_sub(1) {
-            None => self.fact,
-            Some(dimension) => self.dimensions[dimension].input,
+            None => self.stage.fact,
+            Some(dimension) => self.stage.dimensions[dimension].input,
         }
     }
 
     /// The fact's columns that a dimension is joined on, and the dimension's.
     fn on(&self, number: usize) -> (Vec<String>, Vec<String>) {
-        self.dimensions[number - 1].on.iter().cloned().unzip()
+        self.stage.dimensions[number - 1].on.iter().cloned().unzip()
     }
 
     fn name(&self, part: impl std::fmt::Display) -> String {
@@ -111,42 +81,13 @@ impl<'a> Star<'a> {
 }
 
 impl<'scope> Renderer<'_, 'scope> {
-    pub(super) fn join(
-        &mut self,
-        id: NodeId,
-        [left, right]: [NodeId; 2],
-        kind: JoinKind,
-        on: &[(String, String)],
-    ) -> Result<Changes<'scope>, Error> {
-        let (left_key, right_key): (Vec<_>, Vec<_>) = on.iter().cloned().unzip();
-        let sides = vec![
-            Side {
-                arrangement: self.arrangement(Index::of(left, left_key))?,
-                padded: matches!(kind, JoinKind::Right | JoinKind::Full),
-            },
-            Side {
-                arrangement: self.arrangement(Index::of(right, right_key))?,
-                padded: matches!(kind, JoinKind::Left | JoinKind::Full),
-            },
-        ];
-        let node = &self.context.plan.nodes[id];
-        let settings = join::Settings {
-            name: node.name.clone(),
-            output: node.schema.clone(),
-            follows: Follows::AllSides,
-            unneeded_through: self.unneeded_through(id),
-        };
-        Ok(join::join(sides, settings, self.context.failure)?)
-    }
-
     pub(super) fn star_join(
         &mut self,
         id: NodeId,
-        fact: NodeId,
-        unique: &[String],
-        dimensions: &[Dimension],
+        node: &Node,
+        stage: &StarJoin,
     ) -> Result<Changes<'scope>, Error> {
-        let star = Star::new(&self.context.plan.nodes[id], fact, unique, dimensions);
+        let star = Star::new(node, stage);
         let unneeded = self.unneeded_through(id);
         let mut path = self.hub(&star, unneeded)?;
         for &number in &star.looked_up {
@@ -171,11 +112,11 @@ impl<'scope> Renderer<'_, 'scope> {
     /// The fact by the hub's key, each key's rows by the fact's unique columns. Where facts without that key are kept, the other
     /// dimensions' changes must find them.
     fn fact(&mut self, star: &Star<'_>) -> Result<Arrangement<'scope>, Error> {
-        let is_optional = |number: &usize| star.dimensions[number - 1].optional;
+        let is_optional = |number: &usize| star.stage.dimensions[number - 1].optional;
         self.arrangement(Index {
-            input: star.fact,
+            input: star.stage.fact,
             key: star.on(1).0,
-            first: star.unique.to_vec(),
+            first: star.stage.unique.clone(),
             with_nulls: !star.looked_up.is_empty() && star.hub.iter().all(is_optional),
         })
     }
@@ -183,7 +124,7 @@ impl<'scope> Renderer<'_, 'scope> {
     fn dimension(&mut self, star: &Star<'_>, number: usize) -> Result<Side<'scope>, Error> {
         Ok(Side {
             arrangement: self.arrangement(Index::of(star.input(number), star.on(number).1))?,
-            padded: star.dimensions[number - 1].optional,
+            padded: star.stage.dimensions[number - 1].optional,
         })
     }
 
@@ -248,11 +189,11 @@ impl<'scope> Renderer<'_, 'scope> {
         star: &Star<'_>,
         number: usize,
     ) -> Result<(Arrangement<'scope>, Vec<StarColumn>), Error> {
-        let schema = self.schema(star.fact).clone();
+        let schema = self.schema(star.stage.fact).clone();
         let key = star.on(number).0;
         let hub_key = star.on(1).0;
         let mut narrow = Vec::new();
-        for name in key.iter().chain(&hub_key).chain(star.unique) {
+        for name in key.iter().chain(&hub_key).chain(&star.stage.unique) {
             let column =
                 (schema.index_of(name)).map_err(|error| self.plan_error(&star.node.name, error))?;
             if !narrow.contains(&column) {
@@ -263,7 +204,7 @@ impl<'scope> Renderer<'_, 'scope> {
             (schema.project(&narrow)).map_err(|error| self.plan_error(&star.node.name, error))?;
         let projected: SchemaRef = Arc::new(projected);
         let rows = select(
-            self.streams[&star.fact].clone(),
+            self.streams[&star.stage.fact].clone(),
             narrow.clone(),
             projected.clone(),
         );
@@ -296,7 +237,7 @@ impl<'scope> Renderer<'_, 'scope> {
         side: Side<'scope>,
         (version, unneeded_through): (Version, Option<u64>),
     ) -> Result<Path<'scope>, Error> {
-        let fact = self.schema(star.fact);
+        let fact = self.schema(star.stage.fact);
         let position = |name: &String| -> Result<usize, Error> {
             let column =
                 (fact.index_of(name)).map_err(|error| self.plan_error(&star.node.name, error))?;
@@ -306,7 +247,11 @@ impl<'scope> Renderer<'_, 'scope> {
         let key = key.iter().map(position).collect::<Result<_, _>>()?;
         let within_key = if number == 0 {
             let hub_key = star.on(1).0;
-            let unique = star.unique.iter().filter(|name| !hub_key.contains(name));
+            let unique = star
+                .stage
+                .unique
+                .iter()
+                .filter(|name| !hub_key.contains(name));
             unique.map(position).collect::<Result<_, _>>()?
         } else {
             Vec::new()
@@ -330,7 +275,7 @@ impl<'scope> Renderer<'_, 'scope> {
 
     /// A path's rows as rows of the join.
     fn in_order(&self, star: &Star<'_>, path: &Path<'scope>) -> Changes<'scope> {
-        let order = (0..=star.dimensions.len())
+        let order = (0..=star.stage.dimensions.len())
             .flat_map(|side| self.columns_of(star, side))
             .map(|column| path.position(column))
             .collect();
@@ -350,33 +295,5 @@ impl<'scope> Renderer<'_, 'scope> {
         };
         let fields: Vec<_> = columns.iter().enumerate().map(field).collect();
         Ok(Arc::new(Schema::new(fields)))
-    }
-
-    /// A stream indexed by key; joins that need the same index share it.
-    fn arrangement(&mut self, index: Index) -> Result<Arrangement<'scope>, Error> {
-        if let Some(arrangement) = self.arrangements.get(&index) {
-            return Ok(arrangement.clone());
-        }
-        let node = &self.context.plan.nodes[index.input].name;
-        let layout = KeyedLayout::ordered(self.schema(index.input), &index.key, &index.first)
-            .map_err(|error| self.plan_error(node, error))?;
-        let name = format!("{node} by {}", index.key.join(", "));
-        let rows = self.streams[&index.input].clone();
-        let arrangement = if index.with_nulls {
-            arrange_with_nulls(rows, layout, &name, self.context.failure)?
-        } else {
-            arrange(rows, layout, &name, self.context.failure)?
-        };
-        self.arrangements.insert(index, arrangement.clone());
-        Ok(arrangement)
-    }
-
-    /// Up to which epoch a node's output is of no use, if it is of none there.
-    fn unneeded_through(&self, node: NodeId) -> Option<u64> {
-        match self.needed(node) {
-            Needed::Always => None,
-            Needed::SinceCheckpoint => Some(self.context.restored_epoch),
-            Needed::Uncommitted => Some(self.context.suppress_through),
-        }
     }
 }
