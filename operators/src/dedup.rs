@@ -20,7 +20,7 @@ use tidemill_types::row::head;
 use tidemill_types::{ChangeBatch, RowCodec, key_group, system_columns};
 
 use crate::error::Context;
-use crate::{Counter, Error, Tick, columns};
+use crate::{Counter, EpochOperator, Error, Output, Tick, columns};
 
 /// Settings of a dedup.
 #[derive(Debug)]
@@ -80,17 +80,40 @@ impl Dedup {
         })
     }
 
-    /// One epoch: what passes.
-    ///
-    /// # Errors
-    /// If state cannot be read or written.
-    pub fn on_epoch(
+    /// The rows by id, those of one id in order of time and position, and the times; rows without an id are left out.
+    fn in_order<'a>(
+        &self,
+        rows: &'a RecordBatch,
+        ids: &tidemill_types::row::EncodedRows,
+    ) -> (Vec<usize>, &'a [i64]) {
+        let times = columns::offsets(rows.column(self.time));
+        let partitions = columns::partitions(rows.column(self.partition));
+        let offsets = columns::offsets(rows.column(self.offset));
+        let place = |row: usize| (times[row], partitions[row], offsets[row]);
+        let nulls = rows.column(self.id).nulls();
+        let has_id = |row: &usize| nulls.is_none_or(|nulls| nulls.is_valid(*row));
+        let with_head = |row| (head(ids.bytes(row)), row);
+        let mut order: Vec<_> = (0..rows.num_rows()).filter(has_id).map(with_head).collect();
+        order.sort_unstable_by(|&(head_a, a), &(head_b, b)| {
+            let by_id = head_a
+                .cmp(&head_b)
+                .then_with(|| ids.bytes(a).cmp(ids.bytes(b)));
+            by_id.then_with(|| place(a).cmp(&place(b)))
+        });
+        (order.into_iter().map(|(_, row)| row).collect(), times)
+    }
+}
+
+impl EpochOperator for Dedup {
+    /// The events that pass.
+    fn on_epoch(
         &mut self,
         tick: &Tick,
         input: &[ChangeBatch],
-    ) -> Result<Option<ChangeBatch>, Error> {
+        output: &mut Output,
+    ) -> Result<(), Error> {
         if tick.restored || input.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let name = &self.name;
         let rows = columns::concat(&self.schema, input).of(name)?.rows;
@@ -132,33 +155,12 @@ impl Dedup {
         let passed = keep.iter().filter(|&&keep| keep).count();
         self.duplicates.add((rows.num_rows() - passed) as u64);
         if passed == rows.num_rows() {
-            return Ok(Some(ChangeBatch::inserts(rows)));
+            output.rows.push(ChangeBatch::inserts(rows));
+        } else if passed > 0 {
+            let rows = filter_record_batch(&rows, &BooleanArray::from(keep)).of(name)?;
+            output.rows.push(ChangeBatch::inserts(rows));
         }
-        let rows = filter_record_batch(&rows, &BooleanArray::from(keep)).of(name)?;
-        Ok((passed > 0).then(|| ChangeBatch::inserts(rows)))
-    }
-
-    /// The rows by id, those of one id in order of time and position, and the times; rows without an id are left out.
-    fn in_order<'a>(
-        &self,
-        rows: &'a RecordBatch,
-        ids: &tidemill_types::row::EncodedRows,
-    ) -> (Vec<usize>, &'a [i64]) {
-        let times = columns::offsets(rows.column(self.time));
-        let partitions = columns::partitions(rows.column(self.partition));
-        let offsets = columns::offsets(rows.column(self.offset));
-        let place = |row: usize| (times[row], partitions[row], offsets[row]);
-        let nulls = rows.column(self.id).nulls();
-        let has_id = |row: &usize| nulls.is_none_or(|nulls| nulls.is_valid(*row));
-        let with_head = |row| (head(ids.bytes(row)), row);
-        let mut order: Vec<_> = (0..rows.num_rows()).filter(has_id).map(with_head).collect();
-        order.sort_unstable_by(|&(head_a, a), &(head_b, b)| {
-            let by_id = head_a
-                .cmp(&head_b)
-                .then_with(|| ids.bytes(a).cmp(ids.bytes(b)));
-            by_id.then_with(|| place(a).cmp(&place(b)))
-        });
-        (order.into_iter().map(|(_, row)| row).collect(), times)
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use tidemill_types::{ChangeBatch, DeadLetter, system_columns};
 use crate::error::Context;
 use crate::ledger::Ledger;
 use crate::uncomputed::in_words;
-use crate::{Counter, Error, columns};
+use crate::{Counter, EpochOperator, Error, Output, Tick, columns};
 
 /// Settings of a guard.
 #[derive(Debug)]
@@ -35,6 +35,34 @@ pub struct Settings {
     pub version: Option<String>,
     /// What the dead letters have in common.
     pub ledger: Ledger,
+}
+
+/// A stage that gets of each epoch what its guard lets pass.
+pub struct Guarded<O> {
+    guard: Guard,
+    operator: O,
+}
+
+impl<O> Guarded<O> {
+    /// Puts a guard before a stage.
+    pub const fn new(guard: Guard, operator: O) -> Self {
+        Self { guard, operator }
+    }
+}
+
+impl<O: EpochOperator> EpochOperator for Guarded<O> {
+    fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: &[ChangeBatch],
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        let mut passed = Vec::with_capacity(input.len());
+        for changes in input {
+            passed.push(self.guard.on_batch(changes, &mut output.aside)?);
+        }
+        self.operator.on_epoch(tick, &passed, output)
+    }
 }
 
 /// The logic of one worker's part of a guard.

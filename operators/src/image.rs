@@ -9,7 +9,7 @@ use tidemill_types::{ChangeBatch, key_group};
 
 use crate::error::Context;
 use crate::keyed::{BATCH_ROWS, KeyedLayout, RowBuffer};
-use crate::{Error, Tick, columns};
+use crate::{EpochOperator, Error, Output, Tick, columns};
 
 /// The state and logic of one worker's part of an image.
 pub struct Image {
@@ -38,26 +38,6 @@ impl Image {
             layout: KeyedLayout::new(schema, &all).of(name)?,
             state,
         })
-    }
-
-    /// One epoch: the input as it came, or the whole image.
-    ///
-    /// # Errors
-    /// If state cannot be read or written.
-    pub fn on_epoch(
-        &mut self,
-        tick: &Tick,
-        input: Vec<ChangeBatch>,
-        output: &mut Vec<ChangeBatch>,
-    ) -> Result<(), Error> {
-        if tick.restored {
-            return self.emit(output);
-        }
-        if !input.is_empty() {
-            self.remember(&input)?;
-            output.extend(input);
-        }
-        Ok(())
     }
 
     fn remember(&mut self, input: &[ChangeBatch]) -> Result<(), Error> {
@@ -116,5 +96,24 @@ impl Image {
             .of(name)?;
         output.extend(buffer.take(layout).of(name)?);
         result
+    }
+}
+
+impl EpochOperator for Image {
+    /// The input as it came, or the whole image.
+    fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: &[ChangeBatch],
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        if tick.restored {
+            return self.emit(&mut output.rows);
+        }
+        if !input.is_empty() {
+            self.remember(input)?;
+            output.rows.extend_from_slice(input);
+        }
+        Ok(())
     }
 }

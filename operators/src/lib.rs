@@ -18,6 +18,7 @@ pub mod columns;
 pub mod counter;
 pub mod decode;
 pub mod dedup;
+pub mod epoch;
 pub mod error;
 pub mod gather;
 pub mod group_rows;
@@ -45,6 +46,7 @@ pub mod watermark;
 pub mod window;
 
 pub use counter::Counter;
+pub use epoch::{EpochOperator, Output};
 pub use error::Error;
 pub use packet::{Changes, Origin, Packet};
 pub use shell::Failure;

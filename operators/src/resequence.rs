@@ -18,7 +18,7 @@ use tidemill_types::{ChangeBatch, DeadLetter, Row, key_group, system_columns};
 use crate::error::Context;
 use crate::keyed::{BATCH_ROWS, KeyedLayout, RowBuffer};
 use crate::ledger::Ledger;
-use crate::{Counter, Error, Tick, columns};
+use crate::{Counter, EpochOperator, Error, Output, Tick, columns};
 
 /// Settings of a resequencer.
 #[derive(Debug, Clone)]
@@ -98,36 +98,6 @@ impl Resequence {
             state,
             late,
         })
-    }
-
-    /// One epoch: what leaves in order, and what came too late.
-    ///
-    /// # Errors
-    /// If state cannot be read or written.
-    pub fn on_epoch(
-        &mut self,
-        tick: &Tick,
-        input: &[ChangeBatch],
-        output: &mut Vec<ChangeBatch>,
-        late: &mut Vec<ChangeBatch>,
-    ) -> Result<(), Error> {
-        if !tick.restored && !input.is_empty() {
-            let rows = columns::concat(&self.input, input)
-                .of(&self.settings.name)?
-                .rows;
-            self.buffer(&rows, late)?;
-        }
-        let horizon = tick.watermark.map(|watermark| {
-            watermark
-                .saturating_add(self.settings.watermark_delay_ms)
-                .saturating_sub(self.settings.within_ms)
-        });
-        self.horizon_ms = self.horizon_ms.max(horizon);
-        if tick.restored {
-            Ok(())
-        } else {
-            self.release(output)
-        }
     }
 
     fn buffer(&mut self, rows: &RecordBatch, late: &mut Vec<ChangeBatch>) -> Result<(), Error> {
@@ -241,6 +211,34 @@ impl Resequence {
             );
         }
         Ok(())
+    }
+}
+
+impl EpochOperator for Resequence {
+    /// What leaves in order; and aside, what came too late.
+    fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: &[ChangeBatch],
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        if !tick.restored && !input.is_empty() {
+            let rows = columns::concat(&self.input, input)
+                .of(&self.settings.name)?
+                .rows;
+            self.buffer(&rows, &mut output.aside)?;
+        }
+        let horizon = tick.watermark.map(|watermark| {
+            watermark
+                .saturating_add(self.settings.watermark_delay_ms)
+                .saturating_sub(self.settings.within_ms)
+        });
+        self.horizon_ms = self.horizon_ms.max(horizon);
+        if tick.restored {
+            Ok(())
+        } else {
+            self.release(&mut output.rows)
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use tidemill_types::{ChangeBatch, key_group, system_columns};
 use crate::error::Context;
 use crate::keyed::{BATCH_ROWS, KeyedLayout, RowBuffer};
 use crate::rank::{Rank, ranks};
-use crate::{Counter, Error, Tick, columns};
+use crate::{Counter, EpochOperator, Error, Output, Tick, columns};
 
 const HEADER_BYTES: usize = 8 + 1 + Rank::BYTES;
 const LIVE: u8 = 0;
@@ -132,31 +132,6 @@ impl Table {
             stale,
             name,
         })
-    }
-
-    /// One epoch: the changes of the table.
-    ///
-    /// # Errors
-    /// If state cannot be read or written.
-    pub fn on_epoch(
-        &mut self,
-        tick: &Tick,
-        input: &[ChangeBatch],
-        output: &mut Vec<ChangeBatch>,
-    ) -> Result<(), Error> {
-        if tick.restored && self.emits_image {
-            return self.emit_image(output);
-        }
-        if tick.restored || input.is_empty() {
-            return Ok(());
-        }
-        let rows = columns::concat(&self.input, input).of(&self.name)?.rows;
-        let declared = rows.project(&self.declared).of(&self.name)?;
-        let keys = self.layout.encode_keys(&declared).of(&self.name)?;
-        let ranks = ranks(&rows, self.version, self.partition, self.offset).of(&self.name)?;
-        let newest = newest_per_key(&keys, &ranks);
-        self.stale.add((rows.num_rows() - newest.len()) as u64);
-        self.apply(tick, &rows, &declared, &keys, &ranks, &newest, output)
     }
 
     #[expect(
@@ -273,6 +248,38 @@ impl Table {
             .of(name)?;
         output.extend(buffer.take(layout).of(name)?);
         result
+    }
+}
+
+impl EpochOperator for Table {
+    /// The changes of the table.
+    fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: &[ChangeBatch],
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        if tick.restored && self.emits_image {
+            return self.emit_image(&mut output.rows);
+        }
+        if tick.restored || input.is_empty() {
+            return Ok(());
+        }
+        let rows = columns::concat(&self.input, input).of(&self.name)?.rows;
+        let declared = rows.project(&self.declared).of(&self.name)?;
+        let keys = self.layout.encode_keys(&declared).of(&self.name)?;
+        let ranks = ranks(&rows, self.version, self.partition, self.offset).of(&self.name)?;
+        let newest = newest_per_key(&keys, &ranks);
+        self.stale.add((rows.num_rows() - newest.len()) as u64);
+        self.apply(
+            tick,
+            &rows,
+            &declared,
+            &keys,
+            &ranks,
+            &newest,
+            &mut output.rows,
+        )
     }
 }
 

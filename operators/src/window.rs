@@ -20,7 +20,7 @@ use crate::accumulators::{AccumulatorPlan, Accumulators, AggregateSpec};
 use crate::error::Context;
 use crate::group_rows::GroupRows;
 use crate::uncomputed::Uncomputed;
-use crate::{Counter, Error, Tick, columns};
+use crate::{Counter, EpochOperator, Error, Output, Tick, columns};
 
 /// Settings of a windowed aggregate.
 #[derive(Debug)]
@@ -116,35 +116,6 @@ impl Window {
             state,
             late,
         })
-    }
-
-    /// One epoch: rows of windows that close, and corrections of closed ones. Groups with a sum beyond its type are
-    /// dead letters.
-    ///
-    /// # Errors
-    /// If state cannot be read or written.
-    pub fn on_epoch(
-        &mut self,
-        tick: &Tick,
-        input: &[ChangeBatch],
-        output: &mut Vec<ChangeBatch>,
-        dead: &mut Vec<ChangeBatch>,
-    ) -> Result<(), Error> {
-        if tick.restored {
-            self.watermark_ms = tick.watermark;
-            return self.restore(output, dead);
-        }
-        let mut changes = Changed::default();
-        if !input.is_empty() {
-            let touched = self.touched(input)?;
-            self.apply(&touched, &mut changes)?;
-        }
-        if tick.watermark > self.watermark_ms {
-            self.watermark_ms = tick.watermark;
-            self.close(&mut changes)?;
-            self.forget()?;
-        }
-        self.emit(&changes, output, dead)
     }
 
     fn is_closed(&self, window_end_ms: i64) -> bool {
@@ -283,11 +254,7 @@ impl Window {
     }
 
     /// Reads which groups there are, and emits those whose window is closed, if need be.
-    fn restore(
-        &mut self,
-        output: &mut Vec<ChangeBatch>,
-        dead: &mut Vec<ChangeBatch>,
-    ) -> Result<(), Error> {
+    fn restore(&mut self, output: &mut Output) -> Result<(), Error> {
         let (name, slots) = (self.name.clone(), self.plan.slots());
         let mut groups = Vec::new();
         let mut broken = false;
@@ -316,15 +283,10 @@ impl Window {
             }
             self.remember(end, key);
         }
-        self.emit(&changes, output, dead)
+        self.emit(&changes, output)
     }
 
-    fn emit(
-        &self,
-        changes: &Changed,
-        output: &mut Vec<ChangeBatch>,
-        dead: &mut Vec<ChangeBatch>,
-    ) -> Result<(), Error> {
+    fn emit(&self, changes: &Changed, output: &mut Output) -> Result<(), Error> {
         if changes.diffs.is_empty() {
             return Ok(());
         }
@@ -335,9 +297,37 @@ impl Window {
         let sums: Vec<_> = changes.sums.iter().collect();
         let finished = self.plan.finish(&sums).of(&self.name)?;
         let (rows, letters) = self.rows.assemble(keys, finished, changes.diffs.clone())?;
-        output.extend(Some(rows).filter(|rows| !rows.is_empty()));
-        dead.extend(letters);
+        output
+            .rows
+            .extend(Some(rows).filter(|rows| !rows.is_empty()));
+        output.aside.extend(letters);
         Ok(())
+    }
+}
+
+impl EpochOperator for Window {
+    /// Rows of windows that close, and corrections of closed ones; and aside, groups with a sum beyond its type.
+    fn on_epoch(
+        &mut self,
+        tick: &Tick,
+        input: &[ChangeBatch],
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        if tick.restored {
+            self.watermark_ms = tick.watermark;
+            return self.restore(output);
+        }
+        let mut changes = Changed::default();
+        if !input.is_empty() {
+            let touched = self.touched(input)?;
+            self.apply(&touched, &mut changes)?;
+        }
+        if tick.watermark > self.watermark_ms {
+            self.watermark_ms = tick.watermark;
+            self.close(&mut changes)?;
+            self.forget()?;
+        }
+        self.emit(&changes, output)
     }
 }
 

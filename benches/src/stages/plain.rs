@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use tidemill_jobs::plan::{self, NodeId, NodeOp};
 use tidemill_operators::ledger::Ledger;
 use tidemill_operators::watermark::{self, Fact, Watermark};
-use tidemill_operators::{Counter, Tick, dedup, resequence, table, window};
+use tidemill_operators::{Counter, EpochOperator, Output, Tick, dedup, resequence, table, window};
 use tidemill_state::Store;
 use tidemill_types::ChangeBatch;
 
@@ -197,32 +197,27 @@ impl Stages<'_> {
             id: uuid.to_owned(),
             within_ms,
         };
-        let mut operator = dedup::Dedup::new(
+        let operator = dedup::Dedup::new(
             settings,
             self.schema(input),
             self.store.table(&node.name)?,
             Counter::default(),
         )?;
         let rows = self.outputs[&input].clone();
-        self.epochs("dedup", id, &rows, None, |tick, input, output| {
-            output.extend(operator.on_epoch(tick, input)?);
-            Ok(())
-        })
+        self.epochs("dedup", id, &rows, None, operator)
     }
 
     fn table(&mut self, id: NodeId, input: NodeId, settings: table::Settings) -> Result<()> {
         let state = self.store.expiring_table(&settings.name)?;
         let (rows, schema) = narrow(&self.outputs[&input], self.schema(input))?;
-        let mut operator = table::Table::new(
+        let operator = table::Table::new(
             settings,
             &schema,
             self.schema(id),
             state,
             Counter::default(),
         )?;
-        self.epochs("table", id, &rows, None, |tick, input, output| {
-            Ok(operator.on_epoch(tick, input, output)?)
-        })
+        self.epochs("table", id, &rows, None, operator)
     }
 
     fn resequence(
@@ -233,7 +228,7 @@ impl Stages<'_> {
         source: usize,
     ) -> Result<()> {
         let state = self.store.table(&settings.name)?;
-        let mut operator = resequence::Resequence::new(
+        let operator = resequence::Resequence::new(
             settings,
             [self.schema(input), self.schema(id)],
             Ledger::of("plan"),
@@ -241,13 +236,7 @@ impl Stages<'_> {
             Counter::default(),
         )?;
         let rows = self.outputs[&input].clone();
-        self.epochs(
-            "resequence",
-            id,
-            &rows,
-            Some(source),
-            |tick, input, output| Ok(operator.on_epoch(tick, input, output, &mut Vec::new())?),
-        )
+        self.epochs("resequence", id, &rows, Some(source), operator)
     }
 
     fn window(&mut self, node: &str, bookings: &str) -> Result<()> {
@@ -284,16 +273,14 @@ impl Stages<'_> {
             emits_image: false,
             uncomputed: uncomputed(),
         };
-        let mut operator = window::Window::new(
+        let operator = window::Window::new(
             settings,
             &schema,
             &node.schema,
             self.store.table(&node.name)?,
             Counter::default(),
         )?;
-        self.epochs("window", id, &rows, Some(*source), |tick, input, output| {
-            Ok(operator.on_epoch(tick, input, output, &mut Vec::new())?)
-        })
+        self.epochs("window", id, &rows, Some(*source), operator)
     }
 
     /// Measures an operator that is a plain struct.
@@ -303,23 +290,23 @@ impl Stages<'_> {
         id: NodeId,
         rows: &Epochs,
         source: Option<usize>,
-        mut logic: impl FnMut(&Tick, &[ChangeBatch], &mut Vec<ChangeBatch>) -> Result<()>,
+        mut operator: impl EpochOperator,
     ) -> Result<()> {
         let mut outputs = Epochs::new();
         for (epoch, input) in rows.iter().enumerate() {
             let tick = self.tick(epoch, source);
-            let mut output = Vec::new();
-            let (done, took) = measured(|| logic(&tick, input, &mut output));
+            let mut output = Output::default();
+            let (done, took) = measured(|| operator.on_epoch(&tick, input, &mut output));
             done?;
             let cost = Cost {
                 records: count(input),
-                output: count(&output),
+                output: count(&output.rows),
                 bytes_in: bytes(input),
-                bytes_out: bytes(&output),
+                bytes_out: bytes(&output.rows),
                 took,
             };
             self.costs.add(stage, cost);
-            outputs.push(output);
+            outputs.push(output.rows);
         }
         self.costs.end(stage);
         self.outputs.insert(id, outputs);

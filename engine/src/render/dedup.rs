@@ -17,7 +17,7 @@ impl<'scope> Renderer<'_, 'scope> {
         let duplicates = source.map_or_else(Counter::default, |source| {
             self.context.status.sources[source].duplicates.clone()
         });
-        let mut dedup = dedup::Dedup::new(
+        let dedup = dedup::Dedup::new(
             settings,
             self.schema(stage.input),
             self.context.store.expiring_table(&node.name)?,
@@ -25,15 +25,7 @@ impl<'scope> Renderer<'_, 'scope> {
         )?;
         let id = self.columns(stage.input, std::slice::from_ref(&stage.uuid), node)?;
         let input = self.routed(stage.input, id, node)?;
-        let (rows, _) = self.keyed(
-            input,
-            self.ticks.clone(),
-            &node.name,
-            move |tick, input, output, _| {
-                output.extend(dedup.on_epoch(tick, &input)?);
-                Ok(())
-            },
-        );
+        let (rows, _) = self.keyed(input, self.ticks.clone(), node, dedup);
         Ok(rows)
     }
 }

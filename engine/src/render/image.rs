@@ -9,15 +9,10 @@ use crate::Error;
 impl<'scope> Renderer<'_, 'scope> {
     pub(super) fn image(&self, node: &Node, stage: &Image) -> Result<Changes<'scope>, Error> {
         let state = self.context.store.table(&node.name)?;
-        let mut image = image::Image::new(&node.name, &node.schema, state)?;
+        let image = image::Image::new(&node.name, &node.schema, state)?;
         let all = (0..node.schema.fields().len()).collect();
         let input = self.routed(stage.input, all, node)?;
-        let (rows, _) = self.keyed(
-            input,
-            self.ticks.clone(),
-            &node.name,
-            move |tick, input, output, _| image.on_epoch(tick, input, output),
-        );
+        let (rows, _) = self.keyed(input, self.ticks.clone(), node, image);
         Ok(rows)
     }
 }

@@ -2,52 +2,37 @@
 
 use tidemill_jobs::plan::{Node, NodeId, NodeOp};
 use tidemill_operators::shell::epoch_operator;
-use tidemill_operators::{Changes, Packet, Tick, Ticks, route};
-use tidemill_types::ChangeBatch;
+use tidemill_operators::{Changes, EpochOperator, Output, Packet, Ticks, route};
 use timely::dataflow::channels::pact::Exchange;
 
 use super::Renderer;
 use crate::Error;
 
 impl<'scope> Renderer<'_, 'scope> {
-    /// An operator that is keyed: packets go to the worker they are addressed to.
-    pub(super) fn keyed<L>(
+    /// An operator of which each worker has the part with its keys: packets go to the worker they are addressed to. Its rows, and what it
+    /// sets aside.
+    pub(super) fn keyed(
         &self,
         input: Changes<'scope>,
         ticks: Ticks<'scope>,
-        name: &str,
-        mut logic: L,
-    ) -> (Changes<'scope>, Changes<'scope>)
-    where
-        L: FnMut(
-                &Tick,
-                Vec<ChangeBatch>,
-                &mut Vec<ChangeBatch>,
-                &mut Vec<ChangeBatch>,
-            ) -> Result<(), tidemill_operators::Error>
-            + 'static,
-    {
+        node: &Node,
+        mut operator: impl EpochOperator + 'static,
+    ) -> (Changes<'scope>, Changes<'scope>) {
         let pact = Exchange::new(|packet: &Packet| packet.worker);
         epoch_operator(
             input,
             pact,
             ticks,
-            name,
+            &node.name,
             self.context.failure.clone(),
-            move |_, tick, input: Vec<Packet>, output, side| {
-                let (mut main, mut late) = (Vec::new(), Vec::new());
-                logic(
-                    tick,
-                    input.into_iter().map(|packet| packet.changes).collect(),
-                    &mut main,
-                    &mut late,
-                )?;
-                output.extend(
-                    main.into_iter()
-                        .filter(|changes| !changes.is_empty())
-                        .map(Packet::from),
-                );
-                side.extend(late.into_iter().map(Packet::from));
+            move |_, tick, input: Vec<Packet>, rows, aside| {
+                let input: Vec<_> = input.into_iter().map(|packet| packet.changes).collect();
+                let mut output = Output::default();
+                operator.on_epoch(tick, &input, &mut output)?;
+                let changed = output.rows.into_iter();
+                let changed = changed.filter(|changes| !changes.is_empty());
+                rows.extend(changed.map(Packet::from));
+                aside.extend(output.aside.into_iter().map(Packet::from));
                 Ok(())
             },
         )

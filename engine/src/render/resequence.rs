@@ -23,7 +23,7 @@ impl<'scope> Renderer<'_, 'scope> {
             topic: self.context.status.sources[stage.source].topic.clone(),
         };
         let key = self.columns(stage.input, &stage.per, node)?;
-        let mut resequence = resequence::Resequence::new(
+        let resequence = resequence::Resequence::new(
             settings,
             [self.schema(stage.input), &node.schema],
             self.ledger.clone(),
@@ -32,12 +32,7 @@ impl<'scope> Renderer<'_, 'scope> {
         )?;
         let input = self.routed(stage.input, key, node)?;
         let ticks = self.watermark_of(stage.source, node)?;
-        let (output, late) = self.keyed(
-            input,
-            ticks,
-            &node.name,
-            move |tick, input, output, late| resequence.on_epoch(tick, &input, output, late),
-        );
+        let (output, late) = self.keyed(input, ticks, node, resequence);
         self.late.insert(id, late);
         Ok(output)
     }

@@ -30,38 +30,22 @@ impl<'scope> Renderer<'_, 'scope> {
         let state = self.context.store.expiring_table(&node.name)?;
         let keep_time = settings.version.is_none() || guard.is_some();
         let (narrow, schema) = self.narrow(stage.input, keep_time, node)?;
-        let mut table = table::Table::new(
+        let table = table::Table::new(
             settings,
             &schema,
             &node.schema,
             state,
             self.context.status.stale.clone(),
         )?;
-        let failure = self.context.failure.clone();
+        let ticks = self.ticks.clone();
         let Some(guard) = guard else {
+            let failure = self.context.failure.clone();
             let input = route::by_key(narrow, &node.name, &schema, key, failure)?;
-            let keyed = self.keyed(
-                input,
-                self.ticks.clone(),
-                &node.name,
-                move |tick, input, output, _| table.on_epoch(tick, &input, output),
-            );
-            return Ok(keyed.0);
+            return Ok(self.keyed(input, ticks, node, table).0);
         };
         // The guard takes the records' bytes away.
         let input = self.routed(stage.input, key, node)?;
-        let (output, dead) = self.keyed(
-            input,
-            self.ticks.clone(),
-            &node.name,
-            move |tick, input, output, dead| {
-                let mut passed = Vec::with_capacity(input.len());
-                for changes in input {
-                    passed.push(guard.on_batch(&changes, dead)?);
-                }
-                table.on_epoch(tick, &passed, output)
-            },
-        );
+        let (output, dead) = self.keyed(input, ticks, node, guard::Guarded::new(guard, table));
         self.dead.push(dead);
         Ok(output)
     }

@@ -27,7 +27,7 @@ impl<'scope> Renderer<'_, 'scope> {
             uncomputed: self.uncomputed(),
         };
         let columns = settings.group.clone();
-        let mut window = window::Window::new(
+        let window = window::Window::new(
             settings,
             self.schema(stage.input),
             &node.schema,
@@ -36,12 +36,7 @@ impl<'scope> Renderer<'_, 'scope> {
         )?;
         let input = self.routed(stage.input, columns, node)?;
         let ticks = self.watermark_of(stage.source, node)?;
-        let (rows, dead) = self.keyed(
-            input,
-            ticks,
-            &node.name,
-            move |tick, input, output, dead| window.on_epoch(tick, &input, output, dead),
-        );
+        let (rows, dead) = self.keyed(input, ticks, node, window);
         self.dead.push(dead);
         Ok(rows)
     }

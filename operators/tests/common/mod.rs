@@ -24,7 +24,7 @@ use tidemill_operators::accumulators::{AggregateSpec, Function};
 use tidemill_operators::columns::batch;
 use tidemill_operators::ledger::Ledger;
 use tidemill_operators::uncomputed::Uncomputed;
-use tidemill_operators::{Counter, Tick};
+use tidemill_operators::{Counter, EpochOperator, Output, Tick};
 use tidemill_state::{Settings, Store};
 use tidemill_types::ChangeBatch;
 use tidemill_types::system_columns::{self, Kept};
@@ -305,6 +305,14 @@ pub const fn tick(clock_ms: i64, watermark: Option<i64>) -> Tick {
         restored: false,
         watermark,
     }
+}
+
+/// What an operator gives out at the end of an epoch.
+pub fn at_end_of(operator: &mut impl EpochOperator, tick: &Tick, input: &[ChangeBatch]) -> Output {
+    let mut output = Output::default();
+    let done = operator.on_epoch(tick, input, &mut output);
+    done.expect("state is usable");
+    output
 }
 
 pub const fn restored_tick(clock_ms: i64, watermark: Option<i64>) -> Tick {

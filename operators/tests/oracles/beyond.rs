@@ -13,8 +13,8 @@ use tidemill_types::ChangeBatch;
 
 use crate::common::dataflow::{Contents, Feed, Run, run};
 use crate::common::{
-    Disk, Multiset, TIME, Value, Values, aggregate_schema, batches, consolidated, schema, spec,
-    tick, uncomputed,
+    Disk, Multiset, TIME, Value, Values, aggregate_schema, at_end_of, batches, consolidated,
+    schema, spec, tick, uncomputed,
 };
 
 fn input_schema() -> SchemaRef {
@@ -179,12 +179,10 @@ fn a_window_beyond_its_type_has_no_row_until_it_fits_again() {
     )
     .expect("a sum");
     let mut step = |changes: &[(Values, i64)]| -> (Multiset, Vec<String>) {
-        let (mut rows, mut dead) = (Vec::new(), Vec::new());
         let input = batches(&input_schema(), changes, 4);
-        window
-            .on_epoch(&tick(0, Some(20)), &input, &mut rows, &mut dead)
-            .expect("state is usable");
-        (consolidated(&rows), dead.iter().map(reason).collect())
+        let output = at_end_of(&mut window, &tick(0, Some(20)), &input);
+        let reasons = output.aside.iter().map(reason).collect();
+        (consolidated(&output.rows), reasons)
     };
     let (full, more) = (row("EU", 0, u64::MAX, 0.0), row("EU", 0, 1, 0.0));
     let of_full = vec![Value::text("EU"), Value::int(10_i64), Value::int(u64::MAX)];

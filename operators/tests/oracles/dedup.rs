@@ -14,8 +14,8 @@ use tidemill_operators::{Counter, Tick};
 use tidemill_types::system_columns::Kept;
 
 use crate::common::{
-    Disk, Positions, Value, Values, insert_batches, restored_tick, rows_of, schema, shuffle, tick,
-    with_system_columns,
+    Disk, Positions, Value, Values, at_end_of, insert_batches, restored_tick, rows_of, schema,
+    shuffle, tick, with_system_columns,
 };
 
 const WITHIN_MS: i64 = 1000;
@@ -144,12 +144,8 @@ fn run(steps: &[Step], roomy: bool) {
             disk.restart();
             operator = dedup(&disk, &duplicates);
             let foreign = insert_batches(&input_schema(), &[event(250, 0, 0, 0)], 1);
-            assert!(
-                operator
-                    .on_epoch(&restored_tick(oldest_ms, None), &foreign)
-                    .expect("state is readable")
-                    .is_none()
-            );
+            let output = at_end_of(&mut operator, &restored_tick(oldest_ms, None), &foreign);
+            assert!(output.rows.is_empty());
         }
         oldest_ms += step.oldest_step_ms;
         let mut events: Vec<Values> = step
@@ -167,15 +163,11 @@ fn run(steps: &[Step], roomy: bool) {
         let expected = oracle(&mut passed, oldest_ms, &events);
         dropped += events.len() - expected.len();
         shuffle(&mut events, step.order);
-        let output = operator
-            .on_epoch(
-                &tick_at(oldest_ms),
-                &insert_batches(&input_schema(), &events, step.batch_rows),
-            )
-            .expect("state is usable");
-        let rows = output
-            .map(|changes| rows_of(&changes.rows))
-            .unwrap_or_default();
+        let input = insert_batches(&input_schema(), &events, step.batch_rows);
+        let output = at_end_of(&mut operator, &tick_at(oldest_ms), &input);
+        let rows: Vec<Values> = (output.rows.iter())
+            .flat_map(|changes| rows_of(&changes.rows))
+            .collect();
         assert_eq!(rows.len(), expected.len(), "nothing passes twice");
         assert_eq!(rows.into_iter().collect::<BTreeSet<_>>(), expected);
         assert_eq!(
@@ -208,11 +200,9 @@ fn passes(written_ms: &[i64], oldest_ms: i64, cut: bool) -> Vec<i64> {
     let mut passed = Vec::new();
     for events in events.chunks(if cut { 1 } else { events.len() }) {
         let input = insert_batches(&input_schema(), events, 1);
-        let output = operator.on_epoch(&tick_at(oldest_ms), &input);
-        let rows = output
-            .expect("state is usable")
-            .map(|rows| rows_of(&rows.rows));
-        let times = rows.iter().flatten().map(|row| row[WRITTEN].as_int());
+        let output = at_end_of(&mut operator, &tick_at(oldest_ms), &input);
+        let rows = output.rows.iter().flat_map(|rows| rows_of(&rows.rows));
+        let times = rows.map(|row| row[WRITTEN].as_int());
         passed.extend(times.map(|time| time.expect("not null")));
         disk.restart();
         operator = dedup(&disk, &Counter::default());

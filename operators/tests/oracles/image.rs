@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use tidemill_operators::image::Image;
 
 use crate::common::{
-    Disk, Multiset, Value, Values, accumulated, batches, consolidated, history, ops, restored_tick,
-    schema, tick,
+    Disk, Multiset, Value, Values, accumulated, at_end_of, batches, consolidated, history, ops,
+    restored_tick, schema, tick,
 };
 
 fn columns() -> SchemaRef {
@@ -36,16 +36,15 @@ proptest! {
         let mut operator = image(&disk);
         let changes = history(&epochs);
         for ((changes, contents), restart) in changes.iter().zip(accumulated(&changes)).zip(restarts) {
-            let (mut output, net) = (Vec::new(), accumulated(std::slice::from_ref(changes)));
+            let net = accumulated(std::slice::from_ref(changes));
             let input = batches(&columns(), changes, batch_rows);
-            operator.on_epoch(&tick(0, None), input.clone(), &mut output).expect("state is usable");
-            assert_eq!(vec![consolidated(&output)], net);
+            let output = at_end_of(&mut operator, &tick(0, None), &input);
+            assert_eq!(vec![consolidated(&output.rows)], net);
             if restart {
                 disk.restart();
                 operator = image(&disk);
-                let mut output = Vec::new();
-                operator.on_epoch(&restored_tick(0, None), input, &mut output).expect("state is readable");
-                let image: Multiset = consolidated(&output);
+                let output = at_end_of(&mut operator, &restored_tick(0, None), &input);
+                let image: Multiset = consolidated(&output.rows);
                 assert_eq!(image, contents);
             }
         }

@@ -15,8 +15,8 @@ use tidemill_types::ChangeBatch;
 use tidemill_types::system_columns::Kept;
 
 use crate::common::{
-    Disk, Positions, TIME, Value, Values, insert_batches, restored_tick, rows_of, schema, shuffle,
-    tick, with_system_columns,
+    Disk, Positions, TIME, Value, Values, at_end_of, insert_batches, restored_tick, rows_of,
+    schema, shuffle, tick, with_system_columns,
 };
 
 const WITHIN_MS: i64 = 20;
@@ -157,16 +157,9 @@ impl Subject {
         self.disk.restart();
         self.operator = Self::operator(&self.disk, &self.late);
         let foreign = insert_batches(&input_schema(), &[event(9, Some(0), 9, 9)], 1);
-        let (mut output, mut late) = (Vec::new(), Vec::new());
-        self.operator
-            .on_epoch(
-                &restored_tick(0, watermark),
-                &foreign,
-                &mut output,
-                &mut late,
-            )
-            .expect("state is readable");
-        assert!(output.is_empty() && late.is_empty());
+        let tick = restored_tick(0, watermark);
+        let output = at_end_of(&mut self.operator, &tick, &foreign);
+        assert!(output.rows.is_empty() && output.aside.is_empty());
     }
 
     fn epoch(
@@ -175,11 +168,8 @@ impl Subject {
         events: &[Values],
         batch_rows: usize,
     ) -> (Vec<Values>, Vec<Values>) {
-        let (mut output, mut late) = (Vec::new(), Vec::new());
         let input = insert_batches(&input_schema(), events, batch_rows);
-        self.operator
-            .on_epoch(&tick(0, watermark), &input, &mut output, &mut late)
-            .expect("state is usable");
+        let output = at_end_of(&mut self.operator, &tick(0, watermark), &input);
         let rows = |batches: &[ChangeBatch]| {
             batches
                 .iter()
@@ -187,13 +177,12 @@ impl Subject {
                 .collect()
         };
         assert!(
-            output
-                .iter()
-                .chain(&late)
+            (output.rows.iter())
+                .chain(&output.aside)
                 .all(|batch| batch.diffs.is_none()),
             "a resequencer only adds"
         );
-        (rows(&output), rows(&late))
+        (rows(&output.rows), rows(&output.aside))
     }
 }
 

@@ -15,7 +15,7 @@ use tidemill_types::ChangeBatch;
 use tidemill_types::system_columns::{Kept, OP_CREATE, OP_DELETE, OP_UPDATE};
 
 use crate::common::{
-    Disk, MONEY, Multiset, Positions, TIME, Value, Values, add_batches, consolidated,
+    Disk, MONEY, Multiset, Positions, TIME, Value, Values, add_batches, at_end_of, consolidated,
     insert_batches, restored_tick, schema, shuffle, tick, with_system_columns,
 };
 
@@ -226,10 +226,7 @@ fn run(
                 .last()
                 .map(|(_, events)| insert_batches(&input, events, 3))
                 .unwrap_or_default();
-            let mut image = Vec::new();
-            operator
-                .on_epoch(&restored_tick(clock_ms, None), &foreign, &mut image)
-                .expect("state is readable");
+            let image = at_end_of(&mut operator, &restored_tick(clock_ms, None), &foreign).rows;
             assert_eq!(consolidated(&image), rows, "the image is the current rows");
         }
         clock_ms += step.clock_step_ms;
@@ -241,14 +238,8 @@ fn run(
             event.push(Value::int(event[TS].as_int().unwrap_or(0)));
         });
         shuffle(&mut events, step.order);
-        let mut output = Vec::new();
-        operator
-            .on_epoch(
-                &tick(clock_ms, None),
-                &insert_batches(&input, &events, step.batch_rows),
-                &mut output,
-            )
-            .expect("state is usable");
+        let batches = insert_batches(&input, &events, step.batch_rows);
+        let output = at_end_of(&mut operator, &tick(clock_ms, None), &batches).rows;
         history.push((clock_ms, events));
         check_changes(&output, &mut rows);
         assert_eq!(rows, oracle(&history));
@@ -348,21 +339,12 @@ fn months_after_each_epoch(
     let input = input_schema();
     let mut rows = Multiset::new();
     let mut after = |events: &Vec<Values>| {
-        let mut output = Vec::new();
-        operator
-            .on_epoch(
-                &tick(0, None),
-                &insert_batches(&input, events, 1),
-                &mut output,
-            )
-            .expect("state is usable");
+        let batches = insert_batches(&input, events, 1);
+        let output = at_end_of(&mut operator, &tick(0, None), &batches).rows;
         check_changes(&output, &mut rows);
         disk.restart();
         operator = table(&disk, i64::MAX, version, &stale);
-        let mut image = Vec::new();
-        operator
-            .on_epoch(&restored_tick(0, None), &[], &mut image)
-            .expect("state is readable");
+        let image = at_end_of(&mut operator, &restored_tick(0, None), &[]).rows;
         assert_eq!(consolidated(&image), rows);
         rows.keys()
             .next()
@@ -490,15 +472,12 @@ fn a_tombstone_is_kept_as_long_as_a_partition_has_not_been_read_so_far() {
     let mut operator = table(&disk, 400, Some("ts"), &stale);
     let input = input_schema();
     let mut at = |clock_ms: i64, oldest_ms: i64, event: Values| {
-        let mut output = Vec::new();
         let tick = Tick {
             oldest_ms,
             ..tick(clock_ms, None)
         };
-        operator
-            .on_epoch(&tick, &insert_batches(&input, &[event], 1), &mut output)
-            .expect("state is usable");
-        output.len()
+        let batches = insert_batches(&input, &[event], 1);
+        at_end_of(&mut operator, &tick, &batches).rows.len()
     };
     assert_eq!(at(1_000, 900, launch("", Some(5), OP_DELETE, 0, 1)), 0);
     let older = |offset| launch("June", Some(4), OP_UPDATE, 1, offset);
@@ -523,15 +502,9 @@ fn events_that_change_nothing_are_counted_as_stale() {
         ],
         vec![launch("July", Some(6), OP_UPDATE, 0, 5)],
     ];
-    let mut output = Vec::new();
     for events in &epochs {
-        operator
-            .on_epoch(
-                &tick(0, None),
-                &insert_batches(&input, events, 2),
-                &mut output,
-            )
-            .expect("state is usable");
+        let batches = insert_batches(&input, events, 2);
+        at_end_of(&mut operator, &tick(0, None), &batches);
     }
     assert_eq!(stale.get(), 3);
 }
@@ -542,11 +515,8 @@ fn a_newer_event_that_leaves_the_row_as_it_is_emits_nothing_and_still_outranks_o
     let mut operator = table(&disk, i64::MAX, Some("ts"), &stale);
     let input = input_schema();
     let mut emitted = |event: Values| {
-        let mut output = Vec::new();
         let events = insert_batches(&input, &[event], 1);
-        operator
-            .on_epoch(&tick(0, None), &events, &mut output)
-            .expect("state is usable");
+        let output = at_end_of(&mut operator, &tick(0, None), &events).rows;
         output.iter().map(ChangeBatch::len).sum::<usize>()
     };
     assert_eq!(emitted(launch("July", Some(5), OP_UPDATE, 0, 1)), 1);

@@ -14,8 +14,8 @@ use tidemill_operators::window::{Settings, Window};
 
 use crate::common::{
     Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add, add_batches,
-    aggregate_schema, batches, consolidated, history, insert_batches, naive_group_by, ops,
-    restored_tick, schema, shuffle, spec, tick, uncomputed,
+    aggregate_schema, at_end_of, batches, consolidated, history, insert_batches, naive_group_by,
+    ops, restored_tick, schema, shuffle, spec, tick, uncomputed,
 };
 
 fn input_schema() -> SchemaRef {
@@ -117,24 +117,14 @@ fn run(epochs: &[Ops], beats: &[Beat], batch_rows: usize, roomy: bool) {
             .map(|ms| watermark.unwrap_or(0) + ms)
             .or(watermark);
         shuffle(&mut changes, order);
-        let (mut output, input) = (Vec::new(), batches(&input_schema(), &changes, batch_rows));
-        operator
-            .on_epoch(&tick(0, watermark), &input, &mut output, &mut Vec::new())
-            .expect("state is usable");
-        add_batches(&mut rows, &output);
+        let input = batches(&input_schema(), &changes, batch_rows);
+        let output = at_end_of(&mut operator, &tick(0, watermark), &input);
+        add_batches(&mut rows, &output.rows);
         assert_eq!(rows, visible(&contents, watermark));
         if restart {
             disk.restart();
             operator = window(&disk, retracting, &late);
-            let mut image = Vec::new();
-            operator
-                .on_epoch(
-                    &restored_tick(0, watermark),
-                    &input,
-                    &mut image,
-                    &mut Vec::new(),
-                )
-                .expect("state is readable");
+            let image = at_end_of(&mut operator, &restored_tick(0, watermark), &input).rows;
             assert_eq!(
                 consolidated(&image),
                 rows,
@@ -187,30 +177,15 @@ fn run_appending(epochs: &[Vec<Values>], beats: &[Beat], emits_image: bool, room
             .or(watermark);
         let mut events = events.clone();
         shuffle(&mut events, order);
-        let mut output = Vec::new();
-        operator
-            .on_epoch(
-                &tick(0, watermark),
-                &insert_batches(&input_schema(), &events, 3),
-                &mut output,
-                &mut Vec::new(),
-            )
-            .expect("state is usable");
-        add_batches(&mut rows, &output);
+        let input = insert_batches(&input_schema(), &events, 3);
+        let output = at_end_of(&mut operator, &tick(0, watermark), &input);
+        add_batches(&mut rows, &output.rows);
         assert_eq!(rows, visible(&taken, watermark));
         assert_eq!(late.get(), dropped, "what is late is counted");
         if restart {
             disk.restart();
             operator = window(&disk, lateness, &late);
-            let mut image = Vec::new();
-            operator
-                .on_epoch(
-                    &restored_tick(0, watermark),
-                    &[],
-                    &mut image,
-                    &mut Vec::new(),
-                )
-                .expect("state is readable");
+            let image = at_end_of(&mut operator, &restored_tick(0, watermark), &[]).rows;
             let expected = if emits_image {
                 rows.clone()
             } else {
@@ -250,15 +225,7 @@ fn the_sums_of_windows_that_are_over_are_gone_and_those_within_the_lateness_stay
     };
     let mut epoch = |watermark: i64, rows: &[Values]| {
         let input = insert_batches(&input_schema(), rows, 1);
-        let mut output = Vec::new();
-        operator
-            .on_epoch(
-                &tick(0, Some(watermark)),
-                &input,
-                &mut output,
-                &mut Vec::new(),
-            )
-            .expect("state is usable");
+        at_end_of(&mut operator, &tick(0, Some(watermark)), &input);
     };
     let windows: Vec<Values> = (1..=1_000).map(|window| row(window * 10)).collect();
     epoch(0, &windows);
