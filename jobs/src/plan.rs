@@ -30,7 +30,7 @@ use tidemill_types::format::{Contract, Contracts, Schemas, SinkSpec, SourceSpec,
 use tidemill_types::options::Options;
 use tidemill_types::system_columns::Kept;
 
-pub use aggregate::{Aggregate, AggregateCall, AggregateFunction};
+pub use aggregate::{Aggregate, AggregateCall};
 pub use dead_letters::DeadLetters;
 pub use dedup::Dedup;
 pub use distinct::Distinct;

@@ -23,32 +23,18 @@ use arrow_schema::{ArrowError, DataType};
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use tidemill_types::AggregateFunction;
 
 /// The part of a wide number that has a slot of its own.
 const LOW_BITS: i128 = u64::MAX as i128;
 /// With so many digits, 10^10 rows fit 128 bits.
 const NARROW_DIGITS_MAX: u8 = 28;
 
-/// An aggregate function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
-    /// Sum of the non-null arguments; null if there is none.
-    Sum,
-    /// Number of rows, or of non-null arguments.
-    Count,
-    /// Average of the non-null arguments; null if there is none.
-    Avg,
-    /// Least non-null argument.
-    Min,
-    /// Greatest non-null argument.
-    Max,
-}
-
 /// One aggregate of a group.
 #[derive(Debug, Clone)]
 pub struct AggregateSpec {
     /// What is computed.
-    pub function: Function,
+    pub function: AggregateFunction,
     /// Argument column of the input; `None` counts rows.
     pub argument: Option<usize>,
     /// Type of the argument.
@@ -65,13 +51,13 @@ impl AggregateSpec {
     pub fn is_accumulable(&self) -> bool {
         !self.distinct
             && match self.function {
-                Function::Count => true,
-                Function::Sum | Function::Avg => match &self.argument_type {
+                AggregateFunction::Count => true,
+                AggregateFunction::Sum | AggregateFunction::Avg => match &self.argument_type {
                     Some(DataType::Decimal128(..)) => true,
                     Some(argument) => argument.is_integer(),
                     None => false,
                 },
-                Function::Min | Function::Max => false,
+                AggregateFunction::Min | AggregateFunction::Max => false,
             }
     }
 }
@@ -170,7 +156,7 @@ impl AccumulatorPlan {
         for (spec, column) in self.specs.iter().zip(&arguments.0) {
             if let Some(value) = column.as_ref().and_then(|column| column[row]) {
                 match spec.function {
-                    Function::Count => into.0[slot] += diff,
+                    AggregateFunction::Count => into.0[slot] += diff,
                     _ if is_wide(spec) => {
                         into.0[slot] += (value & LOW_BITS) * diff;
                         into.0[slot + 1] += diff;
@@ -222,10 +208,12 @@ pub struct Beyond;
 /// The result of the aggregate whose slots begin at `at`; none over no value.
 fn result(group: &Accumulators, at: usize, spec: &AggregateSpec) -> Result<Option<i128>, Beyond> {
     match (spec.function, spec.argument) {
-        (Function::Count, None) => Ok(Some(group.0[0])),
-        (Function::Count, Some(_)) => Ok(Some(group.0[at])),
+        (AggregateFunction::Count, None) => Ok(Some(group.0[0])),
+        (AggregateFunction::Count, Some(_)) => Ok(Some(group.0[at])),
         _ if group.0[at + 1] == 0 => Ok(None),
-        (Function::Avg, _) => average(sum_at(group, at, spec), group.0[at + 1], spec).map(Some),
+        (AggregateFunction::Avg, _) => {
+            average(sum_at(group, at, spec), group.0[at + 1], spec).map(Some)
+        }
         _ => sum_at(group, at, spec).to_i128().map(Some).ok_or(Beyond),
     }
 }
@@ -235,8 +223,8 @@ pub struct Arguments(Vec<Option<Vec<Option<i128>>>>);
 
 const fn slots_of(spec: &AggregateSpec) -> usize {
     match (spec.function, spec.argument) {
-        (Function::Count, None) => 0,
-        (Function::Count, Some(_)) => 1,
+        (AggregateFunction::Count, None) => 0,
+        (AggregateFunction::Count, Some(_)) => 1,
         _ if is_wide(spec) => 3,
         _ => 2,
     }
@@ -273,7 +261,7 @@ fn joined(low: i128, high: i128) -> i256 {
 }
 
 fn numbers(column: &ArrayRef, spec: &AggregateSpec) -> Result<Vec<Option<i128>>, ArrowError> {
-    if spec.function == Function::Count {
+    if spec.function == AggregateFunction::Count {
         return Ok((0..column.len())
             .map(|row| column.is_valid(row).then_some(1))
             .collect());

@@ -10,7 +10,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use crate::ledger::Ledger;
-use crate::packet::Origin;
+use crate::packet::SourcePlace;
 use crate::shell::Batches;
 use crate::watermark::Fact;
 use crate::{Changes, Counter, Packet};
@@ -49,10 +49,10 @@ impl RawBatch {
         }
     }
 
-    fn origin(&self) -> Option<Origin> {
+    fn place(&self) -> Option<SourcePlace> {
         let partition = self.records.partition;
         let first = self.records.offsets.first();
-        first.map(|&offset| Origin { partition, offset })
+        first.map(|&offset| SourcePlace { partition, offset })
     }
 }
 
@@ -135,9 +135,9 @@ pub fn decode<'scope>(input: Batches<'scope, RawBatch>, settings: Settings) -> D
                         observer(epoch, range, decoded.rows.num_rows());
                     }
                     if decoded.rows.num_rows() > 0 {
-                        let origin = raw.origin();
+                        let place = raw.place();
                         rows.session(&capability).give(Packet {
-                            origin,
+                            place,
                             ..Packet::from(ChangeBatch::inserts(decoded.rows))
                         });
                     }

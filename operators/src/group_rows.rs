@@ -10,7 +10,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use tidemill_types::ChangeBatch;
 
-use crate::accumulators::{AggregateSpec, Finished, Function};
+use crate::accumulators::{AggregateSpec, Finished};
 use crate::error::Context;
 use crate::uncomputed::{Uncomputed, letter, type_name};
 use crate::{Error, columns};
@@ -40,7 +40,7 @@ impl GroupRows {
             let distinct = if spec.distinct { "distinct " } else { "" };
             format!(
                 "'{}({distinct}{argument})' of a group cannot be computed: it does not fit {}",
-                word(spec.function),
+                spec.function.name(),
                 type_name(&spec.data_type)
             )
         };
@@ -106,15 +106,5 @@ impl GroupRows {
             ChangeBatch::new(rows, diffs),
             self.uncomputed.rows(&letters),
         ))
-    }
-}
-
-const fn word(function: Function) -> &'static str {
-    match function {
-        Function::Sum => "sum",
-        Function::Count => "count",
-        Function::Avg => "avg",
-        Function::Min => "min",
-        Function::Max => "max",
     }
 }

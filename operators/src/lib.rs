@@ -48,6 +48,6 @@ pub mod window;
 pub use counter::Counter;
 pub use epoch::{EpochOperator, Output};
 pub use error::Error;
-pub use packet::{Changes, Origin, Packet};
+pub use packet::{Changes, Packet, SourcePlace};
 pub use shell::Failure;
 pub use tick::{Tick, Ticks};

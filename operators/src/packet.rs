@@ -16,12 +16,12 @@ pub struct Packet {
     /// The changes.
     pub changes: ChangeBatch,
     /// Where the rows come from, as long as they are what stateless stages make of one batch of a source, in its order.
-    pub origin: Option<Origin>,
+    pub place: Option<SourcePlace>,
 }
 
 /// A place in a source; by these, batches come into the order of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Origin {
+pub struct SourcePlace {
     /// Partition.
     pub partition: u32,
     /// Offset of the first record.
@@ -35,7 +35,7 @@ impl Packet {
         Self {
             worker: 0,
             changes,
-            origin: self.origin,
+            place: self.place,
         }
     }
 }
@@ -45,7 +45,7 @@ impl From<ChangeBatch> for Packet {
         Self {
             worker: 0,
             changes,
-            origin: None,
+            place: None,
         }
     }
 }
@@ -59,14 +59,14 @@ impl Serialize for Packet {
         writer.write(&self.changes.rows).map_err(S::Error::custom)?;
         writer.finish().map_err(S::Error::custom)?;
         drop(writer);
-        (self.worker, &self.changes.diffs, self.origin, bytes).serialize(serializer)
+        (self.worker, &self.changes.diffs, self.place, bytes).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Packet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        type Fields = (u64, Option<Vec<i64>>, Option<Origin>, Vec<u8>);
-        let (worker, diffs, origin, bytes) = Fields::deserialize(deserializer)?;
+        type Fields = (u64, Option<Vec<i64>>, Option<SourcePlace>, Vec<u8>);
+        let (worker, diffs, place, bytes) = Fields::deserialize(deserializer)?;
         let mut reader = StreamReader::try_new(bytes.as_slice(), None).map_err(D::Error::custom)?;
         let rows = reader
             .next()
@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Packet {
         Ok(Self {
             worker,
             changes: ChangeBatch { rows, diffs },
-            origin,
+            place,
         })
     }
 }

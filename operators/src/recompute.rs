@@ -14,10 +14,10 @@ use arrow_array::{Array, ArrayRef, Float64Array, UInt32Array};
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::take::take;
 use hashbrown::HashSet;
-use tidemill_types::{Row, RowCodec};
+use tidemill_types::{AggregateFunction, Row, RowCodec};
 
 use crate::accumulators::{
-    AggregateSpec, Beyond, Finished, Function, average, exact_numbers, exact_sum, numbers_to_array,
+    AggregateSpec, Beyond, Finished, average, exact_numbers, exact_sum, numbers_to_array,
 };
 
 const FITS: u8 = 1;
@@ -140,9 +140,9 @@ fn result_of(
     }
     let number: i128 = valid.iter().map(|&(_, count)| i128::from(count)).sum();
     match spec.function {
-        Function::Count => exact(Ok(Some(number)), &spec.data_type),
-        Function::Min | Function::Max => {
-            let row = if spec.function == Function::Min {
+        AggregateFunction::Count => exact(Ok(Some(number)), &spec.data_type),
+        AggregateFunction::Min | AggregateFunction::Max => {
+            let row = if spec.function == AggregateFunction::Min {
                 valid.first()
             } else {
                 valid.last()
@@ -153,10 +153,16 @@ fn result_of(
             .collect();
             Ok((take(column, &index, None)?, true))
         }
-        Function::Sum | Function::Avg if column.data_type() == &DataType::Float64 => Ok(
-            approximate(spec, column.as_primitive::<Float64Type>(), &valid),
-        ),
-        Function::Sum | Function::Avg => {
+        AggregateFunction::Sum | AggregateFunction::Avg
+            if column.data_type() == &DataType::Float64 =>
+        {
+            Ok(approximate(
+                spec,
+                column.as_primitive::<Float64Type>(),
+                &valid,
+            ))
+        }
+        AggregateFunction::Sum | AggregateFunction::Avg => {
             let values = exact_numbers(column)?;
             let numbers = valid
                 .iter()
@@ -164,7 +170,7 @@ fn result_of(
             let sum = exact_sum(numbers);
             let result = match spec.function {
                 _ if number <= 0 => Ok(None),
-                Function::Sum => sum.to_i128().map(Some).ok_or(Beyond),
+                AggregateFunction::Sum => sum.to_i128().map(Some).ok_or(Beyond),
                 _ => average(sum, number, spec).map(Some),
             };
             exact(result, &spec.data_type)
@@ -187,7 +193,7 @@ fn approximate(
         .iter()
         .map(|&(row, count)| values.value(row) * count as f64)
         .sum();
-    let result = if spec.function == Function::Sum {
+    let result = if spec.function == AggregateFunction::Sum {
         sum
     } else {
         sum / number as f64

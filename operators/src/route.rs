@@ -78,7 +78,7 @@ fn split(
         parts.push(Packet {
             worker,
             changes: ChangeBatch { rows, diffs },
-            origin: None,
+            place: None,
         });
     }
     Ok(parts)

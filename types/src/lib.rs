@@ -4,6 +4,7 @@
 //! Promises: no I/O, no clock, no threads. Does not promise a stable layout in memory: only what [`row`] and [`key_group`] document
 //! as stored on disk is frozen.
 
+pub mod aggregate;
 pub mod batch;
 pub mod dead_letter;
 pub mod epoch;
@@ -16,6 +17,7 @@ pub mod raw;
 pub mod row;
 pub mod system_columns;
 
+pub use aggregate::AggregateFunction;
 pub use batch::ChangeBatch;
 pub use dead_letter::DeadLetter;
 pub use epoch::Epoch;

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use arrow_schema::SchemaRef;
-use tidemill_jobs::plan::{AggregateCall, AggregateFunction, SourcePlan};
-use tidemill_operators::accumulators::{AggregateSpec, Function};
+use tidemill_jobs::plan::{AggregateCall, SourcePlan};
+use tidemill_operators::accumulators::AggregateSpec;
 use tidemill_operators::ledger::Ledger;
 use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::{Counter, resequence};
@@ -54,16 +54,9 @@ pub fn specs(schema: &SchemaRef, aggregates: &[AggregateCall]) -> Result<Vec<Agg
             .as_ref()
             .map(|name| schema.index_of(name))
             .transpose()?;
-        let function = match aggregate.function {
-            AggregateFunction::Sum => Function::Sum,
-            AggregateFunction::Count => Function::Count,
-            AggregateFunction::Avg => Function::Avg,
-            AggregateFunction::Min => Function::Min,
-            AggregateFunction::Max => Function::Max,
-        };
         let argument_type = argument.map(|i| schema.field(i).data_type().clone());
         Ok(AggregateSpec {
-            function,
+            function: aggregate.function,
             argument,
             argument_type,
             distinct: aggregate.distinct,

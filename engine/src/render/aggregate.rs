@@ -1,7 +1,7 @@
 //! Renders an aggregate; and the plan's calls of functions as the operators take them, with or without a window.
 
-use tidemill_jobs::plan::{Aggregate, AggregateCall, AggregateFunction, Node, NodeId};
-use tidemill_operators::accumulators::{AggregateSpec, Function};
+use tidemill_jobs::plan::{Aggregate, AggregateCall, Node, NodeId};
+use tidemill_operators::accumulators::AggregateSpec;
 use tidemill_operators::{Changes, reduce};
 
 use super::Renderer;
@@ -48,7 +48,7 @@ impl<'scope> Renderer<'_, 'scope> {
                     .transpose()
                     .map_err(|error| self.plan_error(&node.name, error))?;
                 Ok(AggregateSpec {
-                    function: function(aggregate.function),
+                    function: aggregate.function,
                     argument,
                     argument_type: argument.map(|i| schema.field(i).data_type().clone()),
                     distinct: aggregate.distinct,
@@ -56,15 +56,5 @@ impl<'scope> Renderer<'_, 'scope> {
                 })
             })
             .collect()
-    }
-}
-
-const fn function(function: AggregateFunction) -> Function {
-    match function {
-        AggregateFunction::Sum => Function::Sum,
-        AggregateFunction::Count => Function::Count,
-        AggregateFunction::Avg => Function::Avg,
-        AggregateFunction::Min => Function::Min,
-        AggregateFunction::Max => Function::Max,
     }
 }

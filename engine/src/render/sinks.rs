@@ -121,7 +121,7 @@ impl Renderer<'_, '_> {
     fn mode(&self, plan: &SinkPlan) -> sink::Mode {
         if plan.contents != Contents::Rows {
             sink::Mode::Upsert
-        } else if self.keeps_origin(plan.input) {
+        } else if self.keeps_place(plan.input) {
             sink::Mode::Append(sink::Order::Arrival)
         } else if self.keeps_order(plan.input, plan.key.clone()) {
             sink::Mode::Append(sink::Order::Keys)
@@ -165,10 +165,10 @@ impl Renderer<'_, '_> {
     }
 
     /// True if the rows at a node are what stateless stages make of one source.
-    fn keeps_origin(&self, node: NodeId) -> bool {
+    fn keeps_place(&self, node: NodeId) -> bool {
         match &self.context.plan.nodes[node].op {
             NodeOp::Source(_) => true,
-            op => op.stage().is_computed() && self.keeps_origin(op.inputs()[0]),
+            op => op.stage().is_computed() && self.keeps_place(op.inputs()[0]),
         }
     }
 
@@ -222,15 +222,15 @@ fn beginning(letter: &DeadLetter) -> DeadLetter {
 
 /// An epoch's changes as a sink takes them: all together, or by the source's partition that they come from and in the
 /// order of the source.
-fn parts(mut packets: Vec<Packet>, by_origin: bool) -> BTreeMap<Option<u32>, Vec<ChangeBatch>> {
-    if by_origin {
-        packets.sort_by_key(|packet| packet.origin);
+fn parts(mut packets: Vec<Packet>, by_place: bool) -> BTreeMap<Option<u32>, Vec<ChangeBatch>> {
+    if by_place {
+        packets.sort_by_key(|packet| packet.place);
     }
     let mut parts: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for packet in packets {
-        let origin = packet.origin.filter(|_| by_origin);
+        let place = packet.place.filter(|_| by_place);
         parts
-            .entry(origin.map(|origin| origin.partition))
+            .entry(place.map(|place| place.partition))
             .or_default()
             .push(packet.changes);
     }
@@ -241,7 +241,7 @@ fn parts(mut packets: Vec<Packet>, by_origin: bool) -> BTreeMap<Option<u32>, Vec
 mod tests {
     use super::{ChangeBatch, Packet, parts};
     use arrow_array::RecordBatch;
-    use tidemill_operators::Origin;
+    use tidemill_operators::SourcePlace;
     use tidemill_types::dead_letter::ledger_schema;
 
     fn packet(partition: u32, offset: i64) -> Packet {
@@ -250,15 +250,15 @@ mod tests {
         Packet {
             worker: 0,
             changes,
-            origin: Some(Origin { partition, offset }),
+            place: Some(SourcePlace { partition, offset }),
         }
     }
 
     #[test]
     fn a_sink_in_the_order_of_its_source_takes_an_epoch_by_partition() {
         let packets = vec![packet(3, 9), packet(1, 5), packet(3, 2)];
-        let counts = |by_origin| -> Vec<(Option<u32>, usize)> {
-            parts(packets.clone(), by_origin)
+        let counts = |by_place| -> Vec<(Option<u32>, usize)> {
+            parts(packets.clone(), by_place)
                 .into_iter()
                 .map(|(partition, changes)| (partition, changes.len()))
                 .collect()

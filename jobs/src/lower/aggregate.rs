@@ -8,11 +8,13 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::expr::AggregateFunction as Call;
 use datafusion_expr::{Aggregate as Plan, Expr, lit, when};
 
-use super::graph::{Bound, Edge};
+use tidemill_types::AggregateFunction;
+
+use super::graph::{Bound, WindowEdge};
 use super::query::is_exact;
 use super::{Lowered, Lowering, column, fresh};
 use crate::error::Error;
-use crate::plan::{self, AggregateCall, AggregateFunction, NodeId, NodeOp};
+use crate::plan::{self, AggregateCall, NodeId, NodeOp};
 use crate::query::relation::{WINDOW_END, WINDOW_START};
 
 /// The columns that an aggregate reads, in a node of exactly them.
@@ -141,7 +143,9 @@ impl Lowering<'_> {
             .iter()
             .filter_map(|name| bound(name).map(|(expr, bound)| (name.clone(), expr, bound)))
             .collect();
-        if let Some((name, _, bound)) = grouped.iter().find(|(_, _, bound)| bound.edge == Edge::End)
+        if let Some((name, _, bound)) = grouped
+            .iter()
+            .find(|(_, _, bound)| bound.edge == WindowEdge::End)
         {
             return Ok(Some((name.clone(), bound.source)));
         }

@@ -16,7 +16,7 @@ use crate::text;
 
 /// Which end of a window a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edge {
+pub enum WindowEdge {
     /// `window_start`.
     Start,
     /// `window_end`.
@@ -27,7 +27,7 @@ pub enum Edge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
     /// Which end.
-    pub edge: Edge,
+    pub edge: WindowEdge,
     /// The window's size.
     pub size_ms: i64,
     /// The source whose watermark closes it.
@@ -177,8 +177,8 @@ impl Graph {
         source: usize,
     ) -> NodeId {
         let bounds = [
-            (super::WINDOW_START, Edge::Start),
-            (super::WINDOW_END, Edge::End),
+            (super::WINDOW_START, WindowEdge::Start),
+            (super::WINDOW_END, WindowEdge::End),
         ];
         let id = self.add(scope, op, schema);
         self.drafts[id].bounds = bounds

@@ -13,7 +13,7 @@ use super::{Lowered, Lowering, WINDOW_END, WINDOW_START, column, fresh};
 use crate::catalog::{CHANGE_TYPE, Object, TIMESTAMP};
 use crate::error::Error;
 use crate::plan::{self, NodeId, NodeOp};
-use crate::query::relation::{Origin, Relation};
+use crate::query::relation::{Relation, RowsOf};
 
 impl Lowering<'_> {
     /// Lowers a plan.
@@ -63,7 +63,9 @@ impl Lowering<'_> {
 
     fn scan(&mut self, scope: &str, scan: &TableScan) -> Result<Lowered, Error> {
         let bug = |message: String| Error::planner(self.query.at, message);
-        let Some(Relation::Rows { origin, tumble, .. }) = scan.source.downcast_ref::<Relation>()
+        let Some(Relation::Rows {
+            rows_of, tumble, ..
+        }) = scan.source.downcast_ref::<Relation>()
         else {
             return Err(bug(format!("'{}' is not a relation", scan.table_name)));
         };
@@ -75,10 +77,10 @@ impl Lowering<'_> {
         }
         let mut node = self
             .stages
-            .node(origin)
+            .node(rows_of)
             .ok_or_else(|| bug(format!("'{}' has no node", scan.table_name)))?;
         if let Some(tumble) = tumble {
-            let source = self.stages.source(origin, self.catalog);
+            let source = self.stages.source(rows_of, self.catalog);
             let source =
                 source.ok_or_else(|| bug(format!("'{}' has no source", scan.table_name)))?;
             let bounds = [WINDOW_START, WINDOW_END]
@@ -105,8 +107,8 @@ impl Lowering<'_> {
                 source,
             );
         }
-        let expr = |field: &Arc<Field>| match origin {
-            Origin::Stream(_) if field.name() == CHANGE_TYPE => change_type(),
+        let expr = |field: &Arc<Field>| match rows_of {
+            RowsOf::Stream(_) if field.name() == CHANGE_TYPE => change_type(),
             _ => Ok(column(field.name())),
         };
         let columns = scan

@@ -14,13 +14,13 @@ use super::graph::Graph;
 use crate::catalog::{Catalog, DEAD_LETTERS, Deduplication, LATE, event_fields, table_schema};
 use crate::error::{Error, Location};
 use crate::plan::{self, Column, NodeId, NodeOp, SourcePlan};
-use crate::query::relation::{Origin, Relation};
+use crate::query::relation::{Relation, RowsOf};
 
 /// What the queries of a job read.
 #[derive(Debug, Default)]
 pub struct Usage {
     /// The tables, streams and virtual tables that are read.
-    origins: BTreeSet<Origin>,
+    read: BTreeSet<RowsOf>,
     /// Per source, the columns that are read.
     columns: BTreeMap<usize, BTreeSet<String>>,
 }
@@ -31,11 +31,12 @@ impl Usage {
         // The walk only looks; it cannot fail.
         let _ = plan.apply(|node| {
             if let LogicalPlan::TableScan(scan) = node
-                && let Some(Relation::Rows { origin, tumble, .. }) =
-                    scan.source.downcast_ref::<Relation>()
+                && let Some(Relation::Rows {
+                    rows_of, tumble, ..
+                }) = scan.source.downcast_ref::<Relation>()
             {
-                self.origins.insert(origin.clone());
-                if let Some(source) = source_of(origin, catalog) {
+                self.read.insert(rows_of.clone());
+                if let Some(source) = source_of(rows_of, catalog) {
                     let columns = self.columns.entry(source).or_default();
                     columns.extend(
                         scan.projected_schema
@@ -52,9 +53,9 @@ impl Usage {
 
     /// Adds the columns that the stages themselves need.
     fn add_stages(&mut self, catalog: &Catalog) {
-        for origin in &self.origins {
-            let (source, needed): (_, Vec<Option<&String>>) = match origin {
-                Origin::Table(index) => {
+        for rows_of in &self.read {
+            let (source, needed): (_, Vec<Option<&String>>) = match rows_of {
+                RowsOf::Table(index) => {
                     let table = &catalog.tables[*index];
                     let by = table
                         .deduplication
@@ -70,7 +71,7 @@ impl Usage {
                             .collect(),
                     )
                 }
-                Origin::Stream(index) => {
+                RowsOf::Stream(index) => {
                     let stream = &catalog.streams[*index];
                     let by = stream
                         .deduplication
@@ -82,7 +83,7 @@ impl Usage {
                         .map(Some);
                     (stream.source, order.chain([by]).collect())
                 }
-                Origin::DeadLetters | Origin::Late => continue,
+                RowsOf::DeadLetters | RowsOf::Late => continue,
             };
             let watermark = catalog.sources[source]
                 .watermark
@@ -94,11 +95,11 @@ impl Usage {
     }
 }
 
-fn source_of(origin: &Origin, catalog: &Catalog) -> Option<usize> {
-    match origin {
-        Origin::Table(index) => Some(catalog.tables[*index].source),
-        Origin::Stream(index) => Some(catalog.streams[*index].source),
-        Origin::DeadLetters | Origin::Late => None,
+fn source_of(rows_of: &RowsOf, catalog: &Catalog) -> Option<usize> {
+    match rows_of {
+        RowsOf::Table(index) => Some(catalog.tables[*index].source),
+        RowsOf::Stream(index) => Some(catalog.streams[*index].source),
+        RowsOf::DeadLetters | RowsOf::Late => None,
     }
 }
 
@@ -107,7 +108,7 @@ fn source_of(origin: &Origin, catalog: &Catalog) -> Option<usize> {
 pub struct Stages {
     /// The sources that are read.
     pub sources: Vec<SourcePlan>,
-    nodes: BTreeMap<Origin, NodeId>,
+    nodes: BTreeMap<RowsOf, NodeId>,
     /// Index of a catalog's source in `sources`.
     indices: BTreeMap<usize, usize>,
 }
@@ -131,22 +132,22 @@ impl Stages {
             stages.sources.push(source(catalog, *index, used, kept));
         }
         let mut resequencers = Vec::new();
-        for origin in &usage.origins {
-            let node = match origin {
-                Origin::Table(index) => stages.table(graph, catalog, *index),
-                Origin::Stream(index) => stages.stream(graph, catalog, *index, &mut resequencers),
-                Origin::DeadLetters => graph.add(
+        for rows_of in &usage.read {
+            let node = match rows_of {
+                RowsOf::Table(index) => stages.table(graph, catalog, *index),
+                RowsOf::Stream(index) => stages.stream(graph, catalog, *index, &mut resequencers),
+                RowsOf::DeadLetters => graph.add(
                     DEAD_LETTERS,
                     NodeOp::DeadLetters(plan::DeadLetters),
                     ledger_schema(),
                 ),
-                Origin::Late if resequencers.is_empty() => {
+                RowsOf::Late if resequencers.is_empty() => {
                     let message = format!(
                         "'{LATE}' is empty: no stream with RESEQUENCE BY reaches a sink of this job"
                     );
                     return Err(Error::contradiction(late_at, message));
                 }
-                Origin::Late => graph.add(
+                RowsOf::Late => graph.add(
                     LATE,
                     NodeOp::Late(plan::Late {
                         inputs: resequencers.clone(),
@@ -154,19 +155,19 @@ impl Stages {
                     ledger_schema(),
                 ),
             };
-            stages.nodes.insert(origin.clone(), node);
+            stages.nodes.insert(rows_of.clone(), node);
         }
         Ok(stages)
     }
 
     /// The node that emits what a relation reads; a stream's still has the system columns.
-    pub fn node(&self, origin: &Origin) -> Option<NodeId> {
-        self.nodes.get(origin).copied()
+    pub fn node(&self, rows_of: &RowsOf) -> Option<NodeId> {
+        self.nodes.get(rows_of).copied()
     }
 
     /// The source under a table or stream, as an index in [`Stages::sources`].
-    pub fn source(&self, origin: &Origin, catalog: &Catalog) -> Option<usize> {
-        self.indices.get(&source_of(origin, catalog)?).copied()
+    pub fn source(&self, rows_of: &RowsOf, catalog: &Catalog) -> Option<usize> {
+        self.indices.get(&source_of(rows_of, catalog)?).copied()
     }
 
     fn events(
@@ -253,18 +254,18 @@ impl Stages {
 /// What travels along with the records of a source beside their columns.
 fn kept(catalog: &Catalog, usage: &Usage, source: usize) -> Kept {
     let mut kept = Kept::default();
-    let reads = |ledger| usage.origins.contains(ledger);
-    for origin in &usage.origins {
-        match origin {
-            Origin::Table(table) if catalog.tables[*table].source == source => {
+    let reads = |ledger| usage.read.contains(ledger);
+    for rows_of in &usage.read {
+        match rows_of {
+            RowsOf::Table(table) if catalog.tables[*table].source == source => {
                 let table = &catalog.tables[*table];
                 kept.time |= table.deduplication.is_some() || table.version.is_none();
-                kept.bytes |= reads(&Origin::DeadLetters) && !catalog.may_lack(table).is_empty();
+                kept.bytes |= reads(&RowsOf::DeadLetters) && !catalog.may_lack(table).is_empty();
             }
-            Origin::Stream(stream) if catalog.streams[*stream].source == source => {
+            RowsOf::Stream(stream) if catalog.streams[*stream].source == source => {
                 let stream = &catalog.streams[*stream];
                 kept.time |= stream.deduplication.is_some();
-                kept.bytes |= reads(&Origin::Late) && stream.resequencing.is_some();
+                kept.bytes |= reads(&RowsOf::Late) && stream.resequencing.is_some();
             }
             _ => {}
         }

@@ -55,13 +55,13 @@ struct Side {
 }
 
 /// What two sides of a join are joined on.
-struct Edge<'a> {
+struct Joined<'a> {
     /// Indices of the sides.
     ends: [usize; 2],
     on: &'a On,
 }
 
-impl Edge<'_> {
+impl Joined<'_> {
     /// The other end and, per pair, that end's column and the one of this end; nothing if the side is not one of the
     /// ends.
     fn seen_from(&self, side: usize) -> Option<(usize, Vec<(&String, &String)>)> {
@@ -153,14 +153,14 @@ impl Proof<'_> {
                 kind,
                 on,
             }) => {
-                let edge = Edge { ends: [0, 1], on };
-                self.determined_by_joins(&sides([*left, *right], *kind), &[edge], known)
+                let joined = Joined { ends: [0, 1], on };
+                self.determined_by_joins(&sides([*left, *right], *kind), &[joined], known)
             }
             NodeOp::StarJoin(plan::StarJoin {
                 fact, dimensions, ..
             }) => {
-                let (sides, edges) = star(*fact, dimensions);
-                self.determined_by_joins(&sides, &edges, known)
+                let (sides, joins) = star(*fact, dimensions);
+                self.determined_by_joins(&sides, &joins, known)
             }
             NodeOp::Aggregate(plan::Aggregate { input, group, .. })
             | NodeOp::WindowAggregate(plan::WindowAggregate { input, group, .. }) => {
@@ -182,16 +182,21 @@ impl Proof<'_> {
         }
     }
 
-    fn determined_by_joins(&self, sides: &[Side], edges: &[Edge<'_>], known: &Columns) -> Columns {
+    fn determined_by_joins(
+        &self,
+        sides: &[Side],
+        joins: &[Joined<'_>],
+        known: &Columns,
+    ) -> Columns {
         let mut known = known.clone();
         // Per side, what was known of it when it was asked.
         let mut asked = vec![None; sides.len()];
         loop {
             let met: Vec<bool> = (0..sides.len())
-                .map(|i| edges.iter().any(|edge| edge.meets(i, sides, &known)))
+                .map(|i| joins.iter().any(|joined| joined.meets(i, sides, &known)))
                 .collect();
-            for edge in edges {
-                edge.equate(sides, &met, &mut known);
+            for joined in joins {
+                joined.equate(sides, &met, &mut known);
             }
             let next = sides.iter().enumerate().find(|(i, side)| {
                 (!side.padded || met[*i]) && asked[*i] != Some(self.of_node(side.id, &known))
@@ -300,15 +305,15 @@ fn sides([left, right]: [NodeId; 2], kind: JoinKind) -> [Side; 2] {
 }
 
 /// The fact is the first side.
-fn star(fact: NodeId, dimensions: &[Dimension]) -> (Vec<Side>, Vec<Edge<'_>>) {
+fn star(fact: NodeId, dimensions: &[Dimension]) -> (Vec<Side>, Vec<Joined<'_>>) {
     let side = |id, padded| Side { id, padded };
     let of_dimensions = dimensions.iter().map(|of| side(of.input, of.optional));
     let sides = std::iter::once(side(fact, false)).chain(of_dimensions);
-    let edges = (1..).zip(dimensions).map(|(i, dimension)| Edge {
+    let joins = (1..).zip(dimensions).map(|(i, dimension)| Joined {
         ends: [0, i],
         on: &dimension.on,
     });
-    (sides.collect(), edges.collect())
+    (sides.collect(), joins.collect())
 }
 
 fn contains(columns: &Columns, names: &[String]) -> bool {

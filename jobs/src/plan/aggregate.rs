@@ -1,6 +1,7 @@
 //! The stage that aggregates groups.
 
 use arrow_schema::DataType;
+use tidemill_types::AggregateFunction;
 
 use super::NodeId;
 use super::stage::{Durable, Names, Stage, State};
@@ -31,39 +32,12 @@ pub struct AggregateCall {
     pub data_type: DataType,
 }
 
-/// The aggregate functions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AggregateFunction {
-    /// Sum; null over no non-null value.
-    Sum,
-    /// Count of rows or of non-null values.
-    Count,
-    /// Average, rounded as DataFusion does; null over no non-null value.
-    Avg,
-    /// Least.
-    Min,
-    /// Greatest.
-    Max,
-}
-
-impl AggregateFunction {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Sum => "sum",
-            Self::Count => "count",
-            Self::Avg => "avg",
-            Self::Min => "min",
-            Self::Max => "max",
-        }
-    }
-}
-
 /// Groups and what is computed of them, in words.
 pub(super) fn grouped(group: &[String], aggregates: &[AggregateCall]) -> String {
     let call = |call: &AggregateCall| {
         let distinct = if call.distinct { "distinct " } else { "" };
         let argument = call.argument.as_deref().unwrap_or("*");
-        let function = call.function.word();
+        let function = call.function.name();
         format!("{function}({distinct}{argument}) AS {}", call.name)
     };
     let aggregates: Vec<_> = aggregates.iter().map(call).collect();

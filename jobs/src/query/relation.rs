@@ -18,7 +18,7 @@ pub const WINDOW_END: &str = "window_end";
 
 /// What rows come from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
+pub enum RowsOf {
     /// The table of that index.
     Table(usize),
     /// The stream of that index.
@@ -44,7 +44,7 @@ pub enum Relation {
     /// Rows.
     Rows {
         /// Where they come from.
-        origin: Origin,
+        rows_of: RowsOf,
         /// The window, which adds two columns.
         tumble: Option<Tumble>,
         /// The columns.
@@ -57,28 +57,28 @@ pub enum Relation {
 impl Relation {
     /// What an object of the catalog is to a query; nothing for sources and sinks.
     pub fn of(catalog: &Catalog, object: &Object) -> Option<Self> {
-        let (origin, schema) = match object {
+        let (rows_of, schema) = match object {
             Object::Source(_) | Object::Sink => return None,
             Object::View(plan) => return Some(Self::View(Arc::clone(plan))),
             Object::Table(index) => {
                 let source = &catalog.sources[catalog.tables[*index].source];
                 (
-                    Origin::Table(*index),
+                    RowsOf::Table(*index),
                     catalog::table_schema(&source.columns),
                 )
             }
             Object::Stream(index) => {
                 let source = &catalog.sources[catalog.streams[*index].source];
                 (
-                    Origin::Stream(*index),
+                    RowsOf::Stream(*index),
                     catalog::stream_schema(&source.columns, source.envelope),
                 )
             }
-            Object::DeadLetters => (Origin::DeadLetters, ledger_schema()),
-            Object::Late => (Origin::Late, ledger_schema()),
+            Object::DeadLetters => (RowsOf::DeadLetters, ledger_schema()),
+            Object::Late => (RowsOf::Late, ledger_schema()),
         };
         Some(Self::Rows {
-            origin,
+            rows_of,
             tumble: None,
             schema,
         })
@@ -112,7 +112,10 @@ impl Relation {
         };
         catalog::column(&catalog.sources[source].columns, &window.time)?;
         catalog.require_watermark(source, &window.time, "TUMBLE over")?;
-        let Some(Self::Rows { origin, schema, .. }) = Self::of(catalog, object) else {
+        let Some(Self::Rows {
+            rows_of, schema, ..
+        }) = Self::of(catalog, object)
+        else {
             return Err(Error::planner(
                 window.at,
                 format!("'{}' has no rows", name.text),
@@ -138,7 +141,7 @@ impl Relation {
             size_ms: window.size_ms,
         });
         Ok(Self::Rows {
-            origin,
+            rows_of,
             tumble,
             schema: Arc::new(Schema::new(fields)),
         })

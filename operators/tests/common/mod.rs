@@ -20,14 +20,14 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
-use tidemill_operators::accumulators::{AggregateSpec, Function};
+use tidemill_operators::accumulators::AggregateSpec;
 use tidemill_operators::columns::batch;
 use tidemill_operators::ledger::Ledger;
 use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::{Counter, EpochOperator, Output, Tick};
 use tidemill_state::{Settings, Store};
-use tidemill_types::ChangeBatch;
 use tidemill_types::system_columns::{self, Kept};
+use tidemill_types::{AggregateFunction, ChangeBatch};
 
 pub const TIME: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 pub const MONEY: DataType = DataType::Decimal128(18, 2);
@@ -438,20 +438,20 @@ pub fn naive_aggregate(spec: &AggregateSpec, rows: &[&Values]) -> Value {
     }
     let count = arguments.len() as i128;
     match spec.function {
-        Function::Count => Value::Int(count),
-        Function::Min => arguments.into_iter().min().cloned().unwrap_or(Value::Null),
-        Function::Max => arguments.into_iter().max().cloned().unwrap_or(Value::Null),
-        Function::Sum | Function::Avg if count == 0 => Value::Null,
-        Function::Sum | Function::Avg if spec.data_type == DataType::Float64 => {
+        AggregateFunction::Count => Value::Int(count),
+        AggregateFunction::Min => arguments.into_iter().min().cloned().unwrap_or(Value::Null),
+        AggregateFunction::Max => arguments.into_iter().max().cloned().unwrap_or(Value::Null),
+        AggregateFunction::Sum | AggregateFunction::Avg if count == 0 => Value::Null,
+        AggregateFunction::Sum | AggregateFunction::Avg if spec.data_type == DataType::Float64 => {
             let sum: f64 = arguments.iter().filter_map(|value| value.as_float()).sum();
-            Value::float(if spec.function == Function::Sum {
+            Value::float(if spec.function == AggregateFunction::Sum {
                 sum
             } else {
                 sum / f64::from(i32::try_from(count).expect("few"))
             })
         }
-        Function::Sum => Value::Int(exact_sum(&arguments)),
-        Function::Avg => {
+        AggregateFunction::Sum => Value::Int(exact_sum(&arguments)),
+        AggregateFunction::Avg => {
             let scale = |data_type: &DataType| {
                 if let DataType::Decimal128(_, scale) = data_type {
                     i32::from(*scale)
@@ -489,7 +489,7 @@ fn exact_sum(arguments: &[&Value]) -> i128 {
 
 /// `function(argument)`, where the argument is a column of `input`; `None` counts rows.
 pub fn spec(
-    function: Function,
+    function: AggregateFunction,
     argument: Option<&str>,
     distinct: bool,
     data_type: DataType,

@@ -5,11 +5,11 @@
 
 use arrow_array::cast::AsArray;
 use arrow_schema::{DataType, SchemaRef};
-use tidemill_operators::accumulators::{AggregateSpec, Function};
+use tidemill_operators::accumulators::AggregateSpec;
 use tidemill_operators::reduce::{Settings, aggregate};
 use tidemill_operators::window::{self, Window};
 use tidemill_operators::{Changes, Failure, Ticks};
-use tidemill_types::ChangeBatch;
+use tidemill_types::{AggregateFunction, ChangeBatch};
 
 use crate::common::dataflow::{Contents, Feed, Run, run};
 use crate::common::{
@@ -27,7 +27,7 @@ fn input_schema() -> SchemaRef {
     ])
 }
 
-fn of(function: Function, argument: &str, data_type: DataType) -> AggregateSpec {
+fn of(function: AggregateFunction, argument: &str, data_type: DataType) -> AggregateSpec {
     spec(function, Some(argument), false, data_type, &input_schema())
 }
 
@@ -95,22 +95,22 @@ fn a_group_beyond_its_type_has_no_row_until_it_fits_again() {
     let big = |function| of(function, "big", DataType::Int64);
     let cases: [(Vec<AggregateSpec>, Value, Value); 4] = [
         (
-            vec![big(Function::Sum)],
+            vec![big(AggregateFunction::Sum)],
             Value::int(i64::MAX),
             Value::int(5),
         ),
         (
-            vec![of(Function::Sum, "unsigned", DataType::UInt64)],
+            vec![of(AggregateFunction::Sum, "unsigned", DataType::UInt64)],
             Value::int(u64::MAX),
             Value::int(5),
         ),
         (
-            vec![of(Function::Sum, "weight", DataType::Float64)],
+            vec![of(AggregateFunction::Sum, "weight", DataType::Float64)],
             Value::float(1e308),
             Value::float(0.5),
         ),
         (
-            vec![big(Function::Sum), big(Function::Min)],
+            vec![big(AggregateFunction::Sum), big(AggregateFunction::Min)],
             Value::int(i64::MAX),
             Value::int(5),
         ),
@@ -137,7 +137,13 @@ fn a_group_beyond_its_type_has_no_row_until_it_fits_again() {
 fn an_average_is_right_where_its_sum_would_not_fit() {
     let digits = |scale| DataType::Decimal128(38, scale);
     let schema = schema(&[("amount", digits(0)), ("region", DataType::Utf8)]);
-    let average = spec(Function::Avg, Some("amount"), false, digits(4), &schema);
+    let average = spec(
+        AggregateFunction::Avg,
+        Some("amount"),
+        false,
+        digits(4),
+        &schema,
+    );
     let large = 10_i128.pow(33);
     let numbers = vec![Value::Int(large), Value::Int(large + 1)];
     let rows: Vec<(Values, i64)> = numbers
@@ -159,7 +165,7 @@ fn an_average_is_right_where_its_sum_would_not_fit() {
 #[test]
 fn a_window_beyond_its_type_has_no_row_until_it_fits_again() {
     let disk = Disk::new(true);
-    let specs = vec![of(Function::Sum, "unsigned", DataType::UInt64)];
+    let specs = vec![of(AggregateFunction::Sum, "unsigned", DataType::UInt64)];
     let settings = window::Settings {
         name: "revenue".to_owned(),
         group: vec![0, 4],

@@ -7,9 +7,11 @@
 
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
-use tidemill_operators::accumulators::{AggregateSpec, Function};
+use tidemill_operators::accumulators::AggregateSpec;
 use tidemill_operators::reduce::{Settings, aggregate, distinct};
 use tidemill_operators::{Changes, Failure, Ticks};
+
+use tidemill_types::AggregateFunction;
 
 use crate::common::dataflow::{Feed, Run, run};
 use crate::common::{
@@ -54,11 +56,19 @@ fn sums() -> Vec<AggregateSpec> {
     let spec =
         |function, argument, data_type| spec(function, argument, false, data_type, &input_schema());
     vec![
-        spec(Function::Sum, Some("amount"), DataType::Decimal128(28, 2)),
-        spec(Function::Count, None, DataType::Int64),
-        spec(Function::Avg, Some("amount"), DataType::Decimal128(22, 6)),
-        spec(Function::Count, Some("region"), DataType::Int64),
-        spec(Function::Sum, Some("small"), DataType::Int64),
+        spec(
+            AggregateFunction::Sum,
+            Some("amount"),
+            DataType::Decimal128(28, 2),
+        ),
+        spec(AggregateFunction::Count, None, DataType::Int64),
+        spec(
+            AggregateFunction::Avg,
+            Some("amount"),
+            DataType::Decimal128(22, 6),
+        ),
+        spec(AggregateFunction::Count, Some("region"), DataType::Int64),
+        spec(AggregateFunction::Sum, Some("small"), DataType::Int64),
     ]
 }
 
@@ -68,33 +78,63 @@ fn others() -> Vec<AggregateSpec> {
         spec(function, argument, distinct, data_type, &input_schema())
     };
     vec![
-        spec(Function::Min, Some("amount"), false, MONEY),
-        spec(Function::Max, Some("region"), false, DataType::Utf8),
-        spec(Function::Count, None, false, DataType::Int64),
-        spec(Function::Max, Some("day"), false, DataType::Date32),
-        spec(Function::Count, Some("small"), true, DataType::Int64),
+        spec(AggregateFunction::Min, Some("amount"), false, MONEY),
         spec(
-            Function::Sum,
+            AggregateFunction::Max,
+            Some("region"),
+            false,
+            DataType::Utf8,
+        ),
+        spec(AggregateFunction::Count, None, false, DataType::Int64),
+        spec(AggregateFunction::Max, Some("day"), false, DataType::Date32),
+        spec(
+            AggregateFunction::Count,
+            Some("small"),
+            true,
+            DataType::Int64,
+        ),
+        spec(
+            AggregateFunction::Sum,
             Some("amount"),
             true,
             DataType::Decimal128(28, 2),
         ),
         spec(
-            Function::Avg,
+            AggregateFunction::Avg,
             Some("amount"),
             true,
             DataType::Decimal128(22, 6),
         ),
-        spec(Function::Sum, Some("weight"), false, DataType::Float64),
-        spec(Function::Avg, Some("weight"), false, DataType::Float64),
-        spec(Function::Min, Some("weight"), false, DataType::Float64),
         spec(
-            Function::Sum,
+            AggregateFunction::Sum,
+            Some("weight"),
+            false,
+            DataType::Float64,
+        ),
+        spec(
+            AggregateFunction::Avg,
+            Some("weight"),
+            false,
+            DataType::Float64,
+        ),
+        spec(
+            AggregateFunction::Min,
+            Some("weight"),
+            false,
+            DataType::Float64,
+        ),
+        spec(
+            AggregateFunction::Sum,
             Some("amount"),
             false,
             DataType::Decimal128(28, 2),
         ),
-        spec(Function::Count, Some("weight"), false, DataType::Int64),
+        spec(
+            AggregateFunction::Count,
+            Some("weight"),
+            false,
+            DataType::Int64,
+        ),
     ]
 }
 

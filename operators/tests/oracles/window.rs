@@ -9,8 +9,10 @@
 use arrow_schema::{DataType, SchemaRef};
 use proptest::prelude::*;
 use tidemill_operators::Counter;
-use tidemill_operators::accumulators::{AggregateSpec, Function};
+use tidemill_operators::accumulators::AggregateSpec;
 use tidemill_operators::window::{Settings, Window};
+
+use tidemill_types::AggregateFunction;
 
 use crate::common::{
     Disk, MONEY, Multiset, Ops, TIME, Value, Values, accumulated, add, add_batches,
@@ -34,12 +36,24 @@ fn specs() -> Vec<AggregateSpec> {
     let spec =
         |function, argument, data_type| spec(function, argument, false, data_type, &input_schema());
     vec![
-        spec(Function::Count, None, DataType::Int64),
-        spec(Function::Sum, Some("amount"), DataType::Decimal128(28, 2)),
-        spec(Function::Avg, Some("amount"), DataType::Decimal128(22, 6)),
-        spec(Function::Count, Some("quantity"), DataType::Int64),
-        spec(Function::Sum, Some("quantity"), DataType::Int64),
-        spec(Function::Avg, Some("quantity"), DataType::Decimal128(24, 4)),
+        spec(AggregateFunction::Count, None, DataType::Int64),
+        spec(
+            AggregateFunction::Sum,
+            Some("amount"),
+            DataType::Decimal128(28, 2),
+        ),
+        spec(
+            AggregateFunction::Avg,
+            Some("amount"),
+            DataType::Decimal128(22, 6),
+        ),
+        spec(AggregateFunction::Count, Some("quantity"), DataType::Int64),
+        spec(AggregateFunction::Sum, Some("quantity"), DataType::Int64),
+        spec(
+            AggregateFunction::Avg,
+            Some("quantity"),
+            DataType::Decimal128(24, 4),
+        ),
     ]
 }
 
@@ -249,7 +263,7 @@ fn the_sums_of_windows_that_are_over_are_gone_and_those_within_the_lateness_stay
 fn an_aggregate_that_cannot_be_retracted_is_refused() {
     let disk = Disk::new(true);
     let greatest = spec(
-        Function::Max,
+        AggregateFunction::Max,
         Some("quantity"),
         false,
         DataType::Int64,
