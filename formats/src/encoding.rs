@@ -49,6 +49,11 @@ pub trait Value<'a>: Copy {
     /// True for what can identify something: a number or a text.
     fn is_scalar(self) -> bool;
 
+    /// True for a text that is not empty.
+    fn is_named(self) -> bool {
+        self.text().is_ok_and(|text| !text.is_empty())
+    }
+
     /// Appends it, if it is not null, to a column of any type; on a fault nothing is appended.
     ///
     /// # Errors

@@ -149,7 +149,7 @@ impl Reading {
             return Err(reason::wrong_member(&self.entity.name, expected, &named));
         }
         let uuid = of(&self.uuid)?;
-        if !uuid.text().is_ok_and(|uuid| !uuid.is_empty()) {
+        if !uuid.is_named() {
             return Err(wrong(&self.uuid, "a string that is not empty", uuid));
         }
         let id = of(&self.id)?;

@@ -28,6 +28,11 @@ impl<'a> Value<'a> for Token<'a> {
     }
 
     #[inline]
+    fn is_named(self) -> bool {
+        self.0.starts_with('"') && self.0 != "\"\""
+    }
+
+    #[inline]
     fn push(self, column: &mut ColumnBuffer, conversion: Conversion) -> Result<(), Fault> {
         let token = self.0;
         column.push_with(|values| {
@@ -87,7 +92,8 @@ pub fn text(token: &str) -> Result<Cow<'_, str>, Fault> {
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))
         .ok_or(Fault::WrongType)?;
-    if inner.as_bytes().contains(&b'\\') {
+    // Folding without an early exit lets the compiler test many bytes at a time.
+    if inner.bytes().fold(false, |any, byte| any | (byte == b'\\')) {
         // Only half of a surrogate pair can fail here.
         serde_json::from_str::<String>(token)
             .map(Cow::Owned)
