@@ -124,6 +124,10 @@ impl Encoding for JsonReader {
         let text =
             std::str::from_utf8(bytes).map_err(|error| reason::not_utf8(error.valid_up_to()))?;
         let mut payload = text;
+        // What follows a delete, and has no schema, is not taken for another schema.
+        if payload.trim_ascii() == "null" {
+            return Ok(false);
+        }
         if let Some(wrapper) = &mut self.wrapper {
             if let Some(likely) = wrapper.likely_payload(text) {
                 if self.members.read(likely, found).is_ok() {

@@ -1,8 +1,9 @@
 //! What Kafka Connect's JSON converter adds: a record may be `{"schema": …, "payload": …}`, and its schema says what numbers and texts stand for.
 //!
 //! A topic's records carry the same schema over and over, some kilobytes of it: what stands before the payload is compared with what stood
-//! there in the record before, and read only if it is another. Source of the names: Kafka's `org.apache.kafka.connect.data`, Debezium's
-//! "Data type mappings".
+//! there in the record before, and read only if it is another. A record is read by its own schema, or by none, whatever came before it.
+//!
+//! Source of the names: Kafka's `org.apache.kafka.connect.data`, Debezium's "Data type mappings".
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -42,36 +43,51 @@ struct Wrapped<'a> {
 /// Takes payloads out of records that carry their schema.
 #[derive(Debug, Default)]
 pub struct Wrapper {
-    /// What stood before the last payload.
+    /// What stood before the last payload that had nothing after it but the end of its record; empty if there was none.
     before: String,
+    /// The schema that was read last, and its text.
     schema: Schema,
+    text: String,
+    /// True if the record that was read last carried it.
+    holds: bool,
     is_new: bool,
 }
 
 impl Wrapper {
     /// What is the payload of a record, if it begins as the one before and has nothing after its payload, which is not looked at.
-    pub fn likely_payload<'a>(&self, text: &'a str) -> Option<&'a str> {
+    pub fn likely_payload<'a>(&mut self, text: &'a str) -> Option<&'a str> {
         if self.before.is_empty() {
             return None;
         }
-        text.strip_prefix(self.before.as_str())?.strip_suffix('}')
+        let payload = text.strip_prefix(self.before.as_str())?.strip_suffix('}')?;
+        self.hold(true);
+        Some(payload)
     }
 
-    /// The payload of a record that is `{"schema": …, "payload": …}`; none of any other.
+    /// The payload of a record that is `{"schema": …, "payload": …}`; none of any other, of which no schema says anything.
     pub fn payload<'a>(&mut self, text: &'a str) -> Option<&'a str> {
-        let first = text.trim_start().strip_prefix('{')?.trim_start();
-        if !first.starts_with("\"schema\"") && !first.starts_with("\"payload\"") {
+        let Some(Wrapped { schema, payload }) = wrapped(text) else {
+            self.hold(false);
             return None;
-        }
-        let Wrapped { schema, payload } = serde_json::from_str(text).ok()?;
+        };
         let payload = payload.get();
         let start = payload.as_ptr() as usize - text.as_ptr() as usize;
+        self.before.clear();
         if &text[start + payload.len()..] == "}" {
-            self.before = text[..start].to_owned();
+            self.before.push_str(&text[..start]);
+        }
+        self.hold(true);
+        if self.text != schema.get() {
+            schema.get().clone_into(&mut self.text);
             self.schema = serde_json::from_str(schema.get()).unwrap_or_default();
             self.is_new = true;
         }
         Some(payload)
+    }
+
+    fn hold(&mut self, holds: bool) {
+        self.is_new |= self.holds != holds;
+        self.holds = holds;
     }
 
     /// True once after the schema became another one.
@@ -81,6 +97,9 @@ impl Wrapper {
 
     /// What the schema says of a member; none if it does not know it.
     pub fn conversion(&self, path: &[String]) -> Option<Conversion> {
+        if !self.holds {
+            return None;
+        }
         let mut schema = &self.schema;
         for name in path {
             let mut fields = schema.fields.iter();
@@ -88,6 +107,14 @@ impl Wrapper {
         }
         Some(schema.conversion())
     }
+}
+
+fn wrapped(text: &str) -> Option<Wrapped<'_>> {
+    let first = text.trim_start().strip_prefix('{')?.trim_start();
+    if !first.starts_with("\"schema\"") && !first.starts_with("\"payload\"") {
+        return None;
+    }
+    serde_json::from_str(text).ok()
 }
 
 impl Schema {

@@ -157,3 +157,27 @@ fn members_after_the_payload_and_spaces_are_read_all_the_same() {
     assert_eq!(reasons(&decoded), [""; 0]);
     assert_eq!(shown(&decoded.rows), ["create 1", "create 1", "create 3"]);
 }
+
+#[test]
+fn a_record_is_read_by_its_own_schema_whatever_came_before_it() {
+    let one = DECIMAL.replace('2', "1");
+    let change = event("c", "null", r#"{"id":1,"amount":"MDk="}"#);
+    let plain = event("c", "null", r#"{"id":1,"amount":"12.50"}"#);
+    let before = with_schema(DECIMAL, &change);
+    let line = with_schema(&one, &change) + "\n";
+    let schema = with_schema(&one, "0");
+    let schema = schema
+        .strip_prefix("{\"schema\":")
+        .and_then(|rest| rest.strip_suffix(",\"payload\":0}"))
+        .unwrap();
+    let behind = format!(r#"{{"payload":{change},"schema":{schema}}}"#);
+    let values = [&before, &plain, &before, &line, &before, &behind];
+    let values = values.map(|value| value.as_bytes());
+    let decoded = Spec::new("debezium", columns()).decode(&values);
+    assert_eq!(reasons(&decoded), [""; 0]);
+    let amounts = ["123.45", "12.50", "123.45", "1234.50", "123.45", "1234.50"];
+    assert_eq!(
+        shown(&decoded.rows),
+        amounts.map(|amount| format!("create 1 {amount}"))
+    );
+}
