@@ -61,6 +61,7 @@ fn write_next(
     cursor: &mut Cursor<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
+    cursor.step()?;
     match schema.get(id) {
         &Type::Scalar(scalar) => write(scalar_value(scalar, cursor)?.0, out),
         Type::Enum(symbols) => {

@@ -301,6 +301,7 @@ fn skip_scalar(scalar: Scalar, cursor: &mut Cursor<'_>) -> Result<()> {
 
 /// Steps over a value of any type.
 fn skip(schema: &Schema, id: TypeId, cursor: &mut Cursor<'_>) -> Result<()> {
+    cursor.step()?;
     match schema.get(id) {
         Type::Scalar(scalar) => skip_scalar(*scalar, cursor),
         Type::Enum(symbols) => cursor.choice(symbols.len(), SYMBOLS).map(|_| ()),

@@ -1,12 +1,16 @@
 //! The bytes of one Avro record, from the first to the last: numbers, lengths, texts, and the blocks of arrays and maps.
 //!
 //! Promises: no read goes beyond the record, no length is believed before it was compared with what is left, and all arrays and maps of a
-//! record together have no more items than the record has bytes, so no record costs more time or memory than its size.
+//! record together have no more items than the record has bytes, nor it more values than its size justifies: so no record costs more time or
+//! memory than its size.
 //!
 //! Source: the Avro specification, "Binary encoding".
 
 /// How deep values may lie in each other; deeper ones are refused.
 const MAX_DEPTH: usize = 64;
+/// How many values may lie in a record for each of its bytes (some take none: nulls, and records of nothing), and beyond that.
+const VALUES_PER_BYTE: usize = 2 * MAX_DEPTH;
+const VALUES: usize = 1 << 16;
 /// How many bytes a number of 64 bits takes at most.
 const VARINT_BYTES: usize = 10;
 
@@ -51,6 +55,8 @@ pub struct Cursor<'a> {
     depth: usize,
     /// How many items there may still be.
     items: usize,
+    /// How many values there may still be.
+    values: usize,
 }
 
 /// Some items of an array or a map.
@@ -70,6 +76,7 @@ impl<'a> Cursor<'a> {
             at,
             depth: 0,
             items: record.len(),
+            values: VALUES + VALUES_PER_BYTE * record.len(),
         }
     }
 
@@ -91,6 +98,21 @@ impl<'a> Cursor<'a> {
             why: why.into(),
             fields: Vec::new(),
         })
+    }
+
+    /// Comes to a value.
+    #[inline]
+    pub fn step(&mut self) -> Result<()> {
+        match self.values.checked_sub(1) {
+            Some(values) => {
+                self.values = values;
+                Ok(())
+            }
+            None => Err(Self::broken(
+                self.at,
+                "more values than a record of so many bytes has: its schema has records of no bytes in each other",
+            )),
+        }
     }
 
     /// Goes into a value that others lie in; `leave` goes out of it.

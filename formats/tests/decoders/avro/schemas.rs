@@ -248,3 +248,21 @@ fn items_without_bytes_are_no_more_than_the_record_has() {
     assert_eq!(shown(&decoded.rows), ["create [[null,null]]"]);
     assert!(reasons(&decoded)[0].contains("a block of 30 items, more than the record has bytes"));
 }
+
+#[test]
+fn records_without_bytes_in_each_other_are_no_work_without_end() {
+    let mut within = r#"{"type": "record", "name": "R0", "fields": []}"#.to_owned();
+    for level in 1..30 {
+        let before = level - 1;
+        within = format!(
+            r#"{{"type": "record", "name": "R{level}", "fields": [{{"name": "x", "type": {within}}}, {{"name": "y", "type": "R{before}"}}]}}"#
+        );
+    }
+    let schema = format!(
+        r#"{{"type": "record", "name": "R", "fields": [{{"name": "a", "type": {within}}}, {{"name": "b", "type": "long"}}]}}"#
+    );
+    for column in ["a", "b"] {
+        let decoded = source(&schema, vec![data(column, DataType::Utf8)]).decode(&[&[2]]);
+        assert!(reasons(&decoded)[0].contains("more values than a record of so many bytes has"));
+    }
+}
