@@ -2,6 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use prost::Message;
+use prost_reflect::prost_types::{FileDescriptorProto, FileDescriptorSet};
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 use tidemill_types::format::{Error, Options};
 
@@ -33,6 +35,7 @@ pub fn message(options: &Options) -> Result<MessageDescriptor, Error> {
     if bytes.is_empty() {
         return Err(wrong(""));
     }
+    check_syntax(&bytes).map_err(|why| wrong(&format!(" ({why})")))?;
     let pool =
         DescriptorPool::decode(bytes.as_slice()).map_err(|error| wrong(&format!(" ({error})")))?;
     let name = options.get(MESSAGE).map(String::as_str).unwrap_or_default();
@@ -49,6 +52,22 @@ pub fn message(options: &Options) -> Result<MessageDescriptor, Error> {
             expected: format!("the name of a message: {}", names.join(", ")),
         }
     })
+}
+
+/// Refuses files of another syntax than the library knows, such as editions: it panics over them.
+fn check_syntax(descriptors: &[u8]) -> Result<(), String> {
+    let set = FileDescriptorSet::decode(descriptors).map_err(|error| error.to_string())?;
+    let is_unknown = |file: &&FileDescriptorProto| {
+        !matches!(file.syntax.as_deref(), None | Some("proto2" | "proto3"))
+    };
+    match set.file.iter().find(is_unknown) {
+        None => Ok(()),
+        Some(file) => Err(format!(
+            "the file '{}' is of syntax '{}', which is not read; write it in proto2 or proto3",
+            file.name(),
+            excerpt(file.syntax())
+        )),
+    }
 }
 
 fn excerpt(text: &str) -> String {
