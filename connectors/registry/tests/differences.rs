@@ -148,6 +148,9 @@ fn schemas_that_are_deep_or_hold_themselves_are_compared_within_a_bound() {
     let nested = "message P {".repeat(100_000);
     let deep = diff(&proto(&nested), &proto(&nested)).unwrap_err();
     assert!(deep.message.contains("nested over"), "{deep}");
+    let angles = format!("option (x) = {{ {}", "a <".repeat(100_000));
+    let deep = diff(&proto(&angles), &proto(&angles)).unwrap_err();
+    assert!(deep.message.contains("nested over"), "{deep}");
     let deep = format!(
         r#"{{"name":"a","type":{}"int"{}}}"#,
         r#"{"type":"array","items":"#.repeat(100),

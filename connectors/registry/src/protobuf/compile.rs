@@ -11,6 +11,8 @@ use crate::{Whole, invalid};
 const MAIN: &str = "tidemill.main.proto";
 /// How deep a text may nest: the compiler goes as deep.
 const NESTED_MAX: usize = 64;
+/// How many angles may be open: comments have some that nothing closes.
+const ANGLES_MAX: usize = 200;
 /// A file that Confluent's registries have built in, in the part that schemas use: options of fields and messages.
 const CONFLUENT_META: &str = r#"
 syntax = "proto3";
@@ -59,16 +61,18 @@ fn texts(whole: &Whole) -> impl Iterator<Item = &str> {
     [&*whole.schema.text].into_iter().chain(references)
 }
 
-/// Refuses what is nested so deep that the compiler could run out of its stack.
+/// Refuses what is nested so deep that the compiler could run out of its stack. In the value of an option, angles nest as braces do.
 fn check_nesting(text: &str) -> Result<(), String> {
-    let mut depth = 0_usize;
+    let (mut depth, mut angles) = (0_usize, 0_usize);
     for byte in text.bytes() {
         match byte {
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
+            b'<' => angles += 1,
+            b'>' => angles = angles.saturating_sub(1),
             _ => {}
         }
-        if depth > NESTED_MAX {
+        if depth > NESTED_MAX || angles > ANGLES_MAX {
             return Err(format!("it is nested over {NESTED_MAX} deep"));
         }
     }
