@@ -8,6 +8,7 @@ use chrono::DateTime;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidemill_checkpoints::{CheckpointStore, Manifest, Summary};
+use tidemill_connectors_api::PartitionMap;
 use tidemill_terminal::Failure;
 use tidemill_terminal::environment::now_ms;
 use tidemill_terminal::show::{self, BAD, GOOD, HEADING, bytes, counted, duration, grouped};
@@ -165,6 +166,7 @@ fn print_manifest(out: &mut dyn Write, manifest: &Manifest, valid: bool) -> io::
         created_ms,
         clock_ms,
         positions,
+        incarnations,
         files,
         state_bytes,
         ..
@@ -198,12 +200,19 @@ fn print_manifest(out: &mut dyn Write, manifest: &Manifest, valid: bool) -> io::
         out,
         "\n{HEADING}positions{HEADING:#}, the offset to read next by partition"
     )?;
-    for (topic, partitions) in positions {
+    for (source, partitions) in positions {
+        let map = incarnations
+            .get(source)
+            .and_then(|of| PartitionMap::parse(of));
+        let shown = |number: u32| {
+            let place = map.as_ref().and_then(|map| map.place(number));
+            place.map_or_else(|| number.to_string(), |place| place.to_string())
+        };
         let offsets: Vec<_> = partitions
             .iter()
-            .map(|(partition, offset)| format!("{partition}: {}", grouped(offset)))
+            .map(|(&number, offset)| format!("{}: {}", shown(number), grouped(offset)))
             .collect();
-        writeln!(out, "  {topic:<24}  {}", offsets.join("  "))?;
+        writeln!(out, "  {source:<24}  {}", offsets.join("  "))?;
     }
     writeln!(out, "\n{HEADING}files{HEADING:#}, with size and CRC-32")?;
     for file in files {

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tidemill_connectors_api::registry::{Registered, Schema, SchemaId, with_references};
 use tidemill_connectors_api::{Described, Error, Options, Registry, Source, SourceBatch};
-use tidemill_types::ErrorKind;
 use tidemill_types::format::{self, Contract, SchemaText, Schemas, WriterSchema, framed_schema};
+use tidemill_types::{ErrorKind, TopicPartition};
 
 use crate::Clock;
 
@@ -318,12 +318,12 @@ impl Source for Gate {
         self.source.topic()
     }
 
-    fn describe(&mut self) -> Result<Described, Error> {
-        self.source.describe()
+    fn place(&self, partition: u32) -> TopicPartition {
+        self.source.place(partition)
     }
 
-    fn goes_on_from(&mut self, incarnation: &str) -> Result<bool, Error> {
-        self.source.goes_on_from(incarnation)
+    fn describe(&mut self, before: &str) -> Result<Described, Error> {
+        self.source.describe(before)
     }
 
     fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error> {

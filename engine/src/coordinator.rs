@@ -442,9 +442,9 @@ impl Coordinator {
         let sources = self.run.plan.sources.iter().zip(&self.run.status.sources);
         let offsets = sources.flat_map(|(source, status)| {
             let positions = self.positions.get(&source.name).into_iter().flatten();
-            positions.map(|(&partition, &next_offset)| SourceOffset {
-                topic: status.topic.clone(),
-                partition,
+            let places = status.places();
+            positions.map(move |(&number, &next_offset)| SourceOffset {
+                place: places.of(number),
                 next_offset,
             })
         });

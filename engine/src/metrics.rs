@@ -151,8 +151,10 @@ fn sources(out: &mut Text, status: &Status) {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        for (partition, committed, end) in positions {
-            let labels = format!("{},partition=\"{partition}\"", topic(&source.topic));
+        let places = source.places();
+        for (number, committed, end) in positions {
+            let place = places.of(number);
+            let labels = format!("{},partition=\"{}\"", topic(&place.topic), place.partition);
             family.value(&labels, (end - committed).max(0));
         }
     }
@@ -228,4 +230,27 @@ fn escape(label: &str) -> String {
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
         .replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_types::TopicPartition;
+
+    use super::text;
+    use crate::Status;
+
+    #[test]
+    fn the_lag_of_a_partition_has_its_own_topic_and_number() {
+        let status = Status::new("job", vec!["orders, returns".to_owned()], Vec::new());
+        let source = &status.sources[0];
+        source.set_places([(1, TopicPartition::new("returns", 0))]);
+        source.ends(&[(1, 7)]);
+        let text = text(&status);
+        for line in [
+            "tidemill_lag{topic=\"orders, returns\"} 7",
+            "tidemill_lag_partition{topic=\"returns\",partition=\"0\"} 7",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
 }

@@ -200,11 +200,11 @@ fn source_facts(
 ) -> Result<Vec<SourceFact>, Error> {
     let mut facts = Vec::with_capacity(sources.len());
     for (source, &name) in sources.iter_mut().zip(names) {
-        let described = source.describe()?;
         let before = last.and_then(|last| last.incarnations.get(name));
+        let described = source.describe(before.map_or("", String::as_str))?;
         facts.push(SourceFact {
             name: name.to_owned(),
-            goes_on: before.map_or(Ok(true), |before| source.goes_on_from(before))?,
+            goes_on: described.goes_on,
             incarnation: described.incarnation,
             partitions: described.partitions,
         });

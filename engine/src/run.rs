@@ -65,7 +65,9 @@ pub fn run(
         if threads::run(opened, &settings, stop)? == End::Done {
             break;
         }
-        tracing::info!("a source has more partitions; the job begins again, to read them as well");
+        tracing::info!(
+            "a source has more partitions or topics; the job begins again, to read them as well"
+        );
         status.set_phase(Phase::Recovering);
         // Another owner as for the journal: each of them claims it once.
         settings.owner = format!("{owner}.{beginning}");
@@ -113,6 +115,7 @@ impl Opened {
         let snapshots = checkpoint.map(|manifest| store.worker_dirs(manifest));
         let sources = edges.start.sources.iter();
         let partitions: Vec<_> = sources.map(|source| source.partitions.clone()).collect();
+        edges.show_places(status);
         let (sinks, replay) = (plan.sinks.len(), &edges.start.replay);
         let limits = Arc::new(Limits::new(edges.committer.as_ref(), sinks, replay));
         let shared = Shared {
@@ -223,6 +226,15 @@ impl Edges {
             start,
             ends,
         })
+    }
+
+    /// Tells the status which partitions of which topics the sources' are.
+    fn show_places(&self, status: &Status) {
+        let sources = self.sources.iter().zip(&self.start.sources);
+        for ((source, fact), status) in sources.zip(&status.sources) {
+            let numbers = fact.partitions.iter();
+            status.set_places(numbers.map(|&number| (number, source.place(number))));
+        }
     }
 
     /// Puts before each source with a registry what looks up the schemas of its records; returns them as they come to be known, by source.

@@ -1,9 +1,11 @@
 //! What a running job says about itself: counts and gauges that its threads raise and that the status line, `--json` and `/metrics` read.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidemill_operators::Counter;
+use tidemill_types::TopicPartition;
+use tidemill_types::place::Places;
 
 /// Upper bounds of the histograms' buckets, in seconds.
 const BUCKETS_S: [f64; 14] = [
@@ -76,8 +78,10 @@ impl Phase {
 /// Counts of one source.
 #[derive(Debug, Default)]
 pub struct SourceStatus {
-    /// Topic.
+    /// What it reads: the topic, or what topics.
     pub topic: String,
+    /// Which partitions of which topics its partitions are.
+    places: Mutex<Places>,
     /// Records read, since the process started.
     pub records: Counter,
     /// Bytes read.
@@ -88,11 +92,32 @@ pub struct SourceStatus {
     pub dead_letters: Counter,
     /// Events dropped by a dedup.
     pub duplicates: Counter,
-    /// Per partition `(partition, committed position, end)`.
+    /// Per partition `(partition, committed position, end)`, by the source's numbers.
     pub positions: Mutex<Vec<(u32, i64, i64)>>,
 }
 
 impl SourceStatus {
+    /// Of a source that reads `topic`.
+    fn of(topic: String) -> Self {
+        Self {
+            places: Mutex::new(Places::new(&topic, [])),
+            topic,
+            ..Self::default()
+        }
+    }
+
+    /// Its partitions are these.
+    pub(crate) fn set_places(&self, places: impl IntoIterator<Item = (u32, TopicPartition)>) {
+        let places = Places::new(&self.topic, places);
+        *self.places.lock().unwrap_or_else(PoisonError::into_inner) = places;
+    }
+
+    /// Which partitions of which topics its partitions are.
+    pub(crate) fn places(&self) -> Places {
+        let places = self.places.lock();
+        places.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Everything before these positions, by partition, is committed.
     pub(crate) fn committed(&self, positions: impl Iterator<Item = (u32, i64)>) {
         let mut known = self.known();
@@ -117,7 +142,7 @@ impl SourceStatus {
 
     fn known(&self) -> MutexGuard<'_, Vec<(u32, i64, i64)>> {
         let known = self.positions.lock();
-        known.unwrap_or_else(std::sync::PoisonError::into_inner)
+        known.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -211,13 +236,7 @@ impl Status {
         Self {
             job: job.to_owned(),
             recovery_ms: AtomicI64::new(-1),
-            sources: sources
-                .into_iter()
-                .map(|topic| SourceStatus {
-                    topic,
-                    ..SourceStatus::default()
-                })
-                .collect(),
+            sources: sources.into_iter().map(SourceStatus::of).collect(),
             sinks: sinks
                 .into_iter()
                 .map(|topic| SinkStatus {
@@ -231,18 +250,12 @@ impl Status {
 
     /// Changes where the job stands.
     pub fn set_phase(&self, phase: Phase) {
-        *self
-            .phase
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = phase;
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
     /// Where the job stands.
     pub fn phase(&self) -> Phase {
-        *self
-            .phase
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True if everything that the sources are known to hold is committed.

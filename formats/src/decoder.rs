@@ -16,7 +16,7 @@ use arrow_schema::{Schema, SchemaRef};
 use tidemill_types::dead_letter::{Header, Stage};
 use tidemill_types::format::{self, Clocks, ColumnOrigin, Decoded, Error, SourceSpec};
 use tidemill_types::system_columns::{self, OP_DELETE};
-use tidemill_types::{DeadLetter, RawRecord, RawRecords};
+use tidemill_types::{DeadLetter, RawRecord, RawRecords, TopicPartition};
 
 use crate::encoding::{Encoding, Found, Wanted};
 use crate::envelopes::{Event, Reading, State};
@@ -27,7 +27,7 @@ use target::{From, Target};
 
 /// Decodes records of one source.
 pub struct Decoder<E> {
-    topic: String,
+    topic: Arc<str>,
     schema: SchemaRef,
     encoding: E,
     reading: Reading,
@@ -42,7 +42,7 @@ pub struct Decoder<E> {
 /// What was found in a record, and what it does.
 struct Read<'r, 'a, V> {
     record: RawRecord<'a>,
-    position: Position,
+    position: Position<'r>,
     values: &'r Found<V>,
     keys: &'r FoundKey<'a>,
     state: State,
@@ -86,7 +86,7 @@ impl<E: Encoding> Decoder<E> {
         let has_key = !of_key.values().is_empty();
         let keys = has_key.then(|| KeyReader::new(&of_key, spec.options));
         Ok(Self {
-            topic: spec.topic.to_owned(),
+            topic: Arc::from(spec.topic),
             schema: Arc::new(Schema::new(fields)),
             encoding: encoding(&wanted, &reading)?,
             reading,
@@ -104,7 +104,7 @@ impl<E: Encoding> Decoder<E> {
         &mut self,
         schema: &'a E::Schema,
         record: RawRecord<'a>,
-        position: Position,
+        position: Position<'_>,
         values: &mut Found<E::Value<'a>>,
         keys: &mut FoundKey<'a>,
     ) -> Result<bool, String> {
@@ -149,7 +149,7 @@ impl<E: Encoding> Decoder<E> {
     /// Appends the event to every column and returns its time. On an error some columns have a value more than others.
     fn append<'a>(&mut self, read: &Read<'_, 'a, E::Value<'a>>) -> Result<Option<i64>, String> {
         for target in &mut self.targets {
-            target.append(read, &self.topic)?;
+            target.append(read)?;
         }
         let Some((column, max_future_ms)) = self.time else {
             return Ok(None);
@@ -181,15 +181,15 @@ impl<E: Encoding> Decoder<E> {
 }
 
 /// The record with all that it had; by which plan and source it was read the decoder does not know.
-fn letter(topic: &str, partition: u32, record: &RawRecord<'_>, reason: String) -> DeadLetter {
+fn letter(place: &TopicPartition, record: &RawRecord<'_>, reason: String) -> DeadLetter {
     let header = |(name, value): (&[u8], Option<&[u8]>)| Header {
         name: String::from_utf8_lossy(name).into_owned(),
         value: value.map(<[u8]>::to_vec),
     };
     DeadLetter {
         stage: Stage::Decode,
-        topic: topic.to_owned(),
-        partition,
+        topic: place.topic.to_string(),
+        partition: place.partition,
         offset: record.offset,
         reason,
         timestamp_ms: record.timestamp_ms,
@@ -218,14 +218,16 @@ impl<E: Encoding> format::Decoder for Decoder<E> {
             target.buffer.reserve(records.len());
         }
         self.rows.reserve(records.len());
+        let place = records.place.clone().unwrap_or_else(|| TopicPartition {
+            topic: Arc::clone(&self.topic),
+            partition: records.partition,
+        });
         for record in records.iter() {
-            let position = Position::new(records.partition, &record, clocks);
+            let position = Position::new(&place, &record, clocks);
             match self.decode_record(&schema, record, position, &mut values, &mut keys) {
                 Ok(true) => {}
                 Ok(false) => ignored += 1,
-                Err(reason) => {
-                    dead_letters.push(letter(&self.topic, records.partition, &record, reason));
-                }
+                Err(reason) => dead_letters.push(letter(&place, &record, reason)),
             }
         }
         let (time_max, event_time) = (self.rows.time_max, self.rows.event_time);

@@ -72,6 +72,12 @@ fn subject(with: &With<'_>, registry: &Options) -> Result<Option<String>, Error>
     }
     match (with.get(SUBJECT), with.get("topic")) {
         (Some(subject), _) => Ok(Some(subject.to_owned())),
+        (None, Some(topics)) if topics.contains(',') => {
+            let message = format!(
+                "the topics '{topics}' have a subject each; say with {SUBJECT} = '…' of which the columns are"
+            );
+            Err(Error::contradiction(with.place("topic"), message))
+        }
         (None, Some(topic)) => Ok(Some(format!("{topic}-value"))),
         (None, None) => with
             .required(SUBJECT)

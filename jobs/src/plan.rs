@@ -87,10 +87,12 @@ pub struct SourcePlan {
 }
 
 impl SourcePlan {
-    /// The name that dead letters and metrics carry: the topic's, if it has one.
+    /// What it reads, as dead letters and metrics name it: the topic, if it has one; or what several have in common.
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.options.get("topic").unwrap_or(&self.name)
+        let pattern = || self.options.get("topic.pattern");
+        let topic = self.options.get("topic").or_else(pattern);
+        topic.unwrap_or(&self.name)
     }
 
     /// What its decoder reads; `schemas` are those of its registry.

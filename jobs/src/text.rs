@@ -92,9 +92,10 @@ impl Display for JobPlan {
 }
 
 fn place(connector: &str, options: &Options) -> String {
-    match options.get("topic") {
-        None => connector.to_owned(),
-        Some(topic) => format!("{connector} '{topic}'"),
+    match (options.get("topic"), options.get("topic.pattern")) {
+        (Some(topic), _) => format!("{connector} '{topic}'"),
+        (None, Some(pattern)) => format!("{connector} topics like '{pattern}'"),
+        (None, None) => connector.to_owned(),
     }
 }
 
@@ -171,7 +172,7 @@ fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
 /// The options that the other lines do not show, and that are no secret.
 fn option_lines(out: &mut dyn Write, options: &Options) -> std::fmt::Result {
     for (name, value) in options {
-        if name != "topic" && !is_secret(name) {
+        if !["topic", "topic.pattern"].contains(&name.as_str()) && !is_secret(name) {
             writeln!(out, "  with {name} = '{}'", shown(value))?;
         }
     }

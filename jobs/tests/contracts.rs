@@ -62,6 +62,19 @@ fn columns_of_metadata_and_a_watermark_stand_beside_those_of_the_contract() {
 }
 
 #[test]
+fn several_topics_have_the_columns_of_the_subject_that_is_named() {
+    let both = REGISTRY.replace(
+        "'orders'",
+        "'orders, returns', schema.subject = 'orders-value'",
+    );
+    let plan = plan(&format!("CREATE SOURCE orders WITH ({both})")).unwrap();
+    assert!(
+        plan.to_string()
+            .contains("kafka 'orders, returns', plain avro, contract 'orders-value' version 2")
+    );
+}
+
+#[test]
 fn what_no_registry_says_is_refused_with_the_cure() {
     let cases = [
         (
@@ -85,6 +98,10 @@ fn what_no_registry_says_is_refused_with_the_cure() {
             "1:122: schema.version is 'new'; give it a number or 'latest'",
         ),
         (
+            "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders, returns', format = 'avro', schema.registry.url = 'http://there')",
+            "1:49: the topics 'orders, returns' have a subject each; say with schema.subject = '…' of which the columns are",
+        ),
+        (
             "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders', format = 'csv', schema.registry.url = 'http://there')",
             "1:15: format 'csv' has no contracts; leave the options 'schema.…' out, or choose 'avro'",
         ),
@@ -96,6 +113,8 @@ fn what_no_registry_says_is_refused_with_the_cure() {
             "{source}"
         );
     }
+    let pattern = "CREATE SOURCE orders WITH (connector = 'kafka', topic.pattern = 'orders.*', format = 'avro', schema.registry.url = 'http://there')";
+    assert!(refused(pattern).1.contains("schema.subject"));
     let away = "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders', format = 'avro', schema.registry.url = 'http://away')";
     assert_eq!(
         refused(away),

@@ -13,6 +13,7 @@ use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
 use tidemill_types::dead_letter::Stage;
+use tidemill_types::place::Places;
 use tidemill_types::{ChangeBatch, DeadLetter, system_columns};
 
 use crate::error::Context;
@@ -27,8 +28,8 @@ pub struct Settings {
     pub name: String,
     /// Name of the table in SQL, for reasons.
     pub table: String,
-    /// Topic that the events come from.
-    pub topic: String,
+    /// Where the source's partitions are.
+    pub places: Places,
     /// Primary key columns that an event may lack.
     pub key: Vec<String>,
     /// The version column, if a delete may lack it.
@@ -165,11 +166,13 @@ impl Guard {
         let record = self
             .bytes
             .map(|column| rows.column(column).as_binary::<i32>().value(row).to_vec());
+        let number = columns::partitions(rows.column(self.partition))[row];
+        let place = self.settings.places.of(number);
         DeadLetter {
             stage: Stage::Table,
             source: self.settings.table.clone(),
-            topic: self.settings.topic.clone(),
-            partition: columns::partitions(rows.column(self.partition))[row],
+            topic: place.topic.to_string(),
+            partition: place.partition,
             offset: columns::offsets(rows.column(self.offset))[row],
             reason,
             bytes: Some(record.unwrap_or_else(|| in_words(rows, row).into_bytes())),

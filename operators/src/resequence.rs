@@ -13,6 +13,7 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::SchemaRef;
 use tidemill_state::Change;
 use tidemill_types::dead_letter::Stage;
+use tidemill_types::place::Places;
 use tidemill_types::{ChangeBatch, DeadLetter, Row, key_group, system_columns};
 
 use crate::error::Context;
@@ -33,8 +34,8 @@ pub struct Settings {
     pub within_ms: i64,
     /// The delay that the source's watermark already has.
     pub watermark_delay_ms: i64,
-    /// The topic that late rows are reported with.
-    pub topic: String,
+    /// Where the source's partitions are.
+    pub places: Places,
 }
 
 /// An event that waits: time, key, partition, offset.
@@ -153,11 +154,12 @@ impl Resequence {
             .filter(|bytes| bytes.is_valid(row));
         let bytes = bytes.map(|bytes| bytes.value(row).to_vec());
         let stream = self.settings.name.split('/').next();
+        let place = self.settings.places.of(partition);
         DeadLetter {
             stage: Stage::Late,
             source: stream.unwrap_or_default().to_owned(),
-            topic: self.settings.topic.clone(),
-            partition,
+            topic: place.topic.to_string(),
+            partition: place.partition,
             offset,
             reason,
             bytes,

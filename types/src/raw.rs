@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::place::TopicPartition;
+
 /// Consecutive records of one partition.
 ///
 /// Offsets rise but may have gaps (compaction, transaction markers).
@@ -23,8 +25,10 @@ use std::ops::Range;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct RawRecords {
-    /// Partition that the records were read from.
+    /// Partition that the records were read from, by its number in the source.
     pub partition: u32,
+    /// Its topic, and its number there; none where the source reads one topic, whose partition it is.
+    pub place: Option<TopicPartition>,
     /// Offset of each record.
     pub offsets: Vec<i64>,
     /// When each record was written, in milliseconds since 1970 and below zero where that is not known; empty where the source has no
@@ -175,7 +179,10 @@ impl RawRecords {
     /// A copy of some of the records, which no epoch has counted yet.
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Self {
-        let mut part = Self::of(self.partition);
+        let mut part = Self {
+            place: self.place.clone(),
+            ..Self::of(self.partition)
+        };
         for i in range.clone() {
             let record = self.get(i);
             part.push(record.offset, record.key, record.value);
@@ -220,6 +227,7 @@ fn take_sized<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::RawRecords;
+    use crate::place::TopicPartition;
 
     #[test]
     fn a_null_is_not_an_empty_text_and_headers_keep_their_order() {
@@ -240,6 +248,7 @@ mod tests {
     #[test]
     fn a_part_has_its_records_with_all_that_they_have() {
         let mut records = RawRecords::of(5);
+        records.place = Some(TopicPartition::new("eu", 2));
         for offset in 0..3 {
             records.push(offset, Some(&[b'k', 0]), Some(b"value"));
             records.push_header(b"h", Some(&[0, 1]));
@@ -247,6 +256,7 @@ mod tests {
         }
         let part = records.part(1..3);
         assert_eq!((part.partition, part.len()), (5, 2));
+        assert_eq!(part.place, records.place);
         assert_eq!(part.offsets, [1, 2]);
         let last = part.get(1);
         assert_eq!(last.timestamp_ms, Some(20));

@@ -67,7 +67,7 @@ fn refuse_unknown(connector: &dyn Connector, options: &Options) -> Result<(), Fa
 }
 
 fn read(source: &mut dyn Source, count: usize) -> anyhow::Result<Vec<RawRecords>> {
-    let described = source.describe()?;
+    let described = source.describe("")?;
     let ends = source.end_offsets()?;
     let oldest: Vec<_> = described
         .partitions

@@ -6,16 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
 use tidemill_connectors_api::replay::Place as Spot;
-use tidemill_connectors_api::{self as api, ReplayRecord, SourceSpec};
+use tidemill_connectors_api::{self as api, Connector, ReplayRecord, SourceSpec};
 use tidemill_jobs::plan::{JobPlan, SourcePlan};
 use tidemill_terminal::environment::now_ms;
 use tidemill_terminal::show::{self, GOOD, HEADING, QUIET, counted, grouped};
 use tidemill_types::format::{Clocks, Decoder};
-use tidemill_types::{DeadLetter, RawRecords};
+use tidemill_types::{DeadLetter, RawRecords, TopicPartition};
 
 use super::verdict::{Facts, Verdict, decide};
 use super::{Filter, From, Position, topic};
@@ -57,11 +58,11 @@ impl Replay {
         let (job, place) = self.from.open()?;
         let plan = &job.plan;
         let hash = plan.hash();
-        let shared = shared_topics(plan);
+        let mut readers = Readers::new(plan)?;
         let mut refused = Refused::new();
-        if !shared.is_empty() {
+        if plan.sources.len() > 1 {
             place.read(plan, &mut |letter| {
-                if shared.contains(&letter.topic) {
+                if readers.of(&letter.topic)?.len() > 1 {
                     let position = Position::of(&letter);
                     refused.entry(position).or_default().insert(letter.source);
                 }
@@ -75,11 +76,12 @@ impl Replay {
             if !is_wanted || !self.filter.takes(&letter) {
                 return Ok(());
             }
+            let sources = readers.of(&letter.topic)?;
             let facts = Facts {
                 plan_hash: &hash,
                 other_plans: self.other_plans,
-                source_topic: source(plan, &letter.source).map(SourcePlan::topic),
-                taken_by: taken_by(plan, &letter, &refused),
+                is_read: sources.contains(&letter.source),
+                taken_by: taken_by(sources, &letter, &refused),
             };
             run.letter(letter, &facts)
         })?;
@@ -98,32 +100,55 @@ fn looked(plan: &JobPlan, state_dir: &Path) -> anyhow::Result<BTreeMap<String, L
     Ok(looked)
 }
 
-/// Topics that more than one source reads.
-fn shared_topics(plan: &JobPlan) -> BTreeSet<String> {
-    let mut readers: BTreeMap<&str, usize> = BTreeMap::new();
-    for source in &plan.sources {
-        *readers.entry(source.topic()).or_default() += 1;
+/// Which sources read a topic.
+struct Readers<'a> {
+    plan: &'a JobPlan,
+    connectors: Vec<Arc<dyn Connector>>,
+    /// What was found out, by topic.
+    known: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl<'a> Readers<'a> {
+    fn new(plan: &'a JobPlan) -> anyhow::Result<Self> {
+        let sources = plan.sources.iter();
+        let connectors = sources.map(|source| topic::connector(&source.connector));
+        Ok(Self {
+            plan,
+            connectors: connectors.collect::<Result<_, _>>()?,
+            known: BTreeMap::new(),
+        })
     }
-    let shared = readers.into_iter().filter(|&(_, readers)| readers > 1);
-    shared.map(|(topic, _)| topic.to_owned()).collect()
+
+    /// The names of the sources that read a topic.
+    fn of(&mut self, topic: &str) -> anyhow::Result<&BTreeSet<String>> {
+        if !self.known.contains_key(topic) {
+            let mut readers = BTreeSet::new();
+            for (source, connector) in self.plan.sources.iter().zip(&self.connectors) {
+                let spec = SourceSpec::new(&self.plan.name, &source.name, &source.options);
+                if connector.reads(&spec, topic)? {
+                    readers.insert(source.name.clone());
+                }
+            }
+            self.known.insert(topic.to_owned(), readers);
+        }
+        Ok(&self.known[topic])
+    }
 }
 
 fn source<'a>(plan: &'a JobPlan, name: &str) -> Option<&'a SourcePlan> {
     plan.sources.iter().find(|source| source.name == name)
 }
 
-/// A source that reads the letter's topic and has no letter of the record.
-fn taken_by<'a>(plan: &'a JobPlan, letter: &DeadLetter, refused: &Refused) -> Option<&'a str> {
+/// One of the sources that read the letter's topic which has no letter of the record.
+fn taken_by<'a>(
+    sources: &'a BTreeSet<String>,
+    letter: &DeadLetter,
+    refused: &Refused,
+) -> Option<&'a str> {
     let by = refused.get(&Position::of(letter));
-    let took = |source: &&SourcePlan| {
-        source.topic() == letter.topic
-            && source.name != letter.source
-            && by.is_none_or(|by| !by.contains(&source.name))
-    };
-    plan.sources
-        .iter()
-        .find(took)
-        .map(|source| source.name.as_str())
+    let took =
+        |source: &&String| **source != letter.source && by.is_none_or(|by| !by.contains(*source));
+    sources.iter().find(took).map(String::as_str)
 }
 
 /// What is put back into one topic.
@@ -196,7 +221,7 @@ impl<'a> Run<'a> {
             refusal.or_insert(Refusal { count: 0, example }).count += 1;
             return Ok(());
         }
-        self.open(&letter.source)?;
+        self.open(&letter.source, &letter.topic)?;
         let Some(topic) = self.topics.get_mut(&letter.topic) else {
             return Ok(());
         };
@@ -218,19 +243,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn open(&mut self, name: &str) -> anyhow::Result<()> {
+    fn open(&mut self, name: &str, topic: &str) -> anyhow::Result<()> {
         let Some(source) = source(self.plan, name) else {
             return Ok(());
         };
-        if self.topics.contains_key(source.topic()) {
+        if self.topics.contains_key(topic) {
             return Ok(());
         }
         let connector = topic::connector(&source.connector)?;
         let spec = SourceSpec::new(&self.plan.name, name, &source.options);
-        let mut replay = connector.replay(&spec)?;
+        let mut replay = connector.replay(&spec, topic)?;
         let before = replay.put_before()?;
         self.topics.insert(
-            source.topic().to_owned(),
+            topic.to_owned(),
             Topic {
                 replay,
                 before,
@@ -343,6 +368,7 @@ fn record(letter: DeadLetter) -> ReplayRecord {
 /// Why the job would refuse the record, if it would.
 fn refused_again(decoder: &mut dyn Decoder, letter: &DeadLetter) -> Option<String> {
     let mut records = RawRecords::of(letter.partition);
+    records.place = Some(TopicPartition::new(&letter.topic, letter.partition));
     records.push(
         letter.offset,
         letter.key.as_deref(),

@@ -36,7 +36,7 @@ pub fn read(
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let mut source = connector.source(&SourceSpec::new(job, &sink.name, &options))?;
-    let partitions = source.describe()?.partitions;
+    let partitions = source.describe("")?.partitions;
     let ends = source.end_offsets()?;
     let oldest: Vec<_> = partitions.iter().map(|&number| (number, None)).collect();
     let mut open: BTreeMap<u32, i64> = source.open(&oldest)?.into_iter().collect();

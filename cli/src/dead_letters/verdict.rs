@@ -33,8 +33,8 @@ pub struct Facts<'a> {
     pub plan_hash: &'a str,
     /// True if what other plans refused is to be put back all the same.
     pub other_plans: bool,
-    /// The topic that the letter's source reads now; none without such a source.
-    pub source_topic: Option<&'a str>,
+    /// True if the job has the letter's source, and it reads the letter's topic.
+    pub is_read: bool,
     /// A source that reads the same topic and did not refuse the record.
     pub taken_by: Option<&'a str>,
 }
@@ -44,7 +44,7 @@ pub fn decide(letter: &DeadLetter, facts: &Facts<'_>) -> Verdict {
     if letter.stage != Stage::Decode {
         return Verdict::LaterStage;
     }
-    if facts.source_topic != Some(&letter.topic) {
+    if !facts.is_read {
         return Verdict::NoSource;
     }
     if letter.plan != facts.plan_hash && !facts.other_plans {
@@ -109,7 +109,7 @@ mod tests {
     const FACTS: Facts<'_> = Facts {
         plan_hash: "now",
         other_plans: false,
-        source_topic: Some("orders"),
+        is_read: true,
         taken_by: None,
     };
 
@@ -162,13 +162,11 @@ mod tests {
             ..letter()
         };
         assert_eq!(decide(&truncated, &FACTS), Verdict::Truncated);
-        for source_topic in [None, Some("others")] {
-            let facts = Facts {
-                source_topic,
-                ..FACTS
-            };
-            assert_eq!(decide(&letter(), &facts), Verdict::NoSource);
-        }
+        let facts = Facts {
+            is_read: false,
+            ..FACTS
+        };
+        assert_eq!(decide(&letter(), &facts), Verdict::NoSource);
         let facts = Facts {
             taken_by: Some("also"),
             ..FACTS

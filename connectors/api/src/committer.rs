@@ -1,16 +1,14 @@
 //! The writing port: outputs and journal become visible together.
 
-use tidemill_types::{Epoch, OutputRecords};
+use tidemill_types::{Epoch, OutputRecords, TopicPartition};
 
 use crate::Error;
 
 /// Where a source's partition stands after an epoch, for ordinary lag tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceOffset {
-    /// Topic of the source.
-    pub topic: String,
-    /// Partition.
-    pub partition: u32,
+    /// Which partition of which topic.
+    pub place: TopicPartition,
     /// The offset to read next.
     pub next_offset: i64,
 }

@@ -23,14 +23,22 @@ pub trait Connector: Send + Sync {
     /// As [`Connector::source`], and where the sinks cannot be committed together.
     fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error>;
 
-    /// Builds what puts records of a source back into its topic. Does not connect yet.
+    /// Whether a source reads a topic.
+    ///
+    /// # Errors
+    /// As [`Connector::source`].
+    fn reads(&self, spec: &SourceSpec<'_>, topic: &str) -> Result<bool, Error> {
+        Ok(spec.options.get("topic").is_some_and(|read| read == topic))
+    }
+
+    /// Builds what puts records of a source back into one of the topics that it reads. Does not connect yet.
     ///
     /// # Errors
     /// As [`Connector::source`], and where the connector cannot write to what it reads.
-    fn replay(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Replay>, Error> {
+    fn replay(&self, spec: &SourceSpec<'_>, topic: &str) -> Result<Box<dyn Replay>, Error> {
         let name = self.options().name;
         let message = format!(
-            "source '{}' is read by connector '{name}', which cannot put records back; export them, and write them there by other means",
+            "topic '{topic}' of source '{}' is read by connector '{name}', which cannot put records back; export them, and write them there by other means",
             spec.name
         );
         Err(Error::new(ErrorKind::Invalid, message))

@@ -8,6 +8,7 @@
 pub mod committer;
 pub mod connector;
 pub mod error;
+pub mod partition_map;
 pub mod registry;
 pub mod replay;
 pub mod source;
@@ -15,6 +16,7 @@ pub mod source;
 pub use committer::{Committer, EpochOutput, SinkSpec, SourceOffset};
 pub use connector::{Connector, ConnectorOptions, Options, SourceSpec};
 pub use error::Error;
+pub use partition_map::PartitionMap;
 pub use registry::Registry;
 pub use replay::{Replay, ReplayRecord};
 pub use source::{Described, Source, SourceBatch};

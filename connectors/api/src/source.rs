@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidemill_types::RawRecords;
+use tidemill_types::{RawRecords, TopicPartition};
 
 use crate::Error;
 
@@ -65,33 +65,33 @@ impl SourceBatch {
 /// What a source reads, as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
-    /// Which log of this name it is: another one after the log was deleted and made again under the same name (Kafka: the topic id of
-    /// KIP-516). Empty where the system has no such thing: then nothing can be told apart, and nothing is refused.
+    /// Which log of this name it is: another one after the log was deleted and made again under the same name (Kafka: the topic ids of
+    /// KIP-516). Where a source reads several topics, it tells of each, and which number stands for which of their partitions: see
+    /// [`PartitionMap`](crate::PartitionMap). Empty where the system has no such thing: then nothing can be told apart, and nothing is refused.
     pub incarnation: String,
-    /// The partitions, in order.
+    /// Whether it goes on from the incarnation before: whether partition and offset still name the record that they named then.
+    pub goes_on: bool,
+    /// The partitions, in order, by their numbers in the source.
     pub partitions: Vec<u32>,
 }
 
 /// A partitioned, replayable log of records. One value per `CREATE SOURCE`; used from one thread.
 pub trait Source: Send {
-    /// The name that dead letters carry (the topic).
+    /// What is read, for messages: the topic, or what topics.
     fn topic(&self) -> &str;
 
-    /// Which log it is, and its partitions.
-    ///
-    /// # Errors
-    /// `Invalid` if the topic does not exist (says how to create it), `Retry` if the other side does not answer.
-    fn describe(&mut self) -> Result<Described, Error>;
-
-    /// Whether what is there now goes on from what an earlier [`Source::describe`] called `incarnation`: whether an offset still names the
-    /// record that it named then. True for the empty incarnation.
-    ///
-    /// # Errors
-    /// As [`Source::describe`].
-    fn goes_on_from(&mut self, incarnation: &str) -> Result<bool, Error> {
-        let now = self.describe()?.incarnation;
-        Ok(incarnation.is_empty() || now.is_empty() || now == incarnation)
+    /// The topic of a partition, and its number there. Known once the source was described.
+    fn place(&self, partition: u32) -> TopicPartition {
+        TopicPartition::new(self.topic(), partition)
     }
+
+    /// Which log it is, and its partitions. `before` is the incarnation that positions are known of, empty for none: partitions that it tells
+    /// of keep their numbers.
+    ///
+    /// # Errors
+    /// `Invalid` if the topic does not exist (says how to create it), or one that was read does not exist any more, `Retry` if the other side
+    /// does not answer.
+    fn describe(&mut self, before: &str) -> Result<Described, Error>;
 
     /// For every partition the offset after the last readable record now, as `(partition, offset)`, for a run that ends there. Asks and
     /// waits: not to be called while polling, see [`Source::known_ends`].
@@ -104,7 +104,7 @@ pub trait Source: Send {
     /// a partition that is away. Those that it heard nothing of are missing. Never waits.
     fn known_ends(&mut self) -> Vec<(u32, i64)>;
 
-    /// True once it is known that there are partitions which were not opened, because they were added later. Never waits. Polls bring nothing
+    /// True once it is known that there are partitions which were not opened, because they, or their topics, were added later. Never waits. Polls bring nothing
     /// of them: they are read after the next [`Source::open`] that names them.
     fn has_grown(&self) -> bool {
         false

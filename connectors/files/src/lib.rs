@@ -43,7 +43,7 @@ impl Connector for Files {
         Ok(Box::new(committer::FilesCommitter::new(job, options)))
     }
 
-    fn replay(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Replay>, Error> {
+    fn replay(&self, spec: &SourceSpec<'_>, _: &str) -> Result<Box<dyn Replay>, Error> {
         let options = options::SourceOptions::parse(spec.name, spec.options)?;
         Ok(Box::new(replay::FilesReplay::new(options)))
     }

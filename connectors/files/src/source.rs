@@ -106,7 +106,7 @@ impl Source for FilesSource {
         &self.options.topic
     }
 
-    fn describe(&mut self) -> Result<Described, Error> {
+    fn describe(&mut self, before: &str) -> Result<Described, Error> {
         let partitions = self.partitions()?;
         let mut files = Vec::new();
         for &partition in &partitions {
@@ -118,12 +118,9 @@ impl Source for FilesSource {
         }
         Ok(Described {
             incarnation: fingerprint::of(&files)?,
+            goes_on: fingerprint::matches(before, |partition| self.file_of(partition))?,
             partitions,
         })
-    }
-
-    fn goes_on_from(&mut self, incarnation: &str) -> Result<bool, Error> {
-        fingerprint::matches(incarnation, |partition| self.file_of(partition))
     }
 
     fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error> {

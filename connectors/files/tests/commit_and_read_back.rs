@@ -265,7 +265,7 @@ fn a_committed_topic_has_its_partitions_also_for_a_source() {
         .source(&SourceSpec::new("reader", "a", &options))
         .unwrap();
     assert_eq!(source.topic(), "a");
-    assert_eq!(source.describe().unwrap().partitions, [0, 1]);
+    assert_eq!(source.describe("").unwrap().partitions, [0, 1]);
 }
 
 #[test]

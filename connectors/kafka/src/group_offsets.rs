@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::{Offset, TopicPartitionList};
 use tidemill_connectors_api::SourceOffset;
+use tidemill_types::TopicPartition;
 
 use crate::native::admin::{Answer, Answers, Question};
 use crate::native::{Fetcher, wire_partition};
@@ -73,7 +74,8 @@ impl GroupOffsets {
         let new = self.newest.iter();
         for offset in new.filter(|offset| !self.told.contains(offset)) {
             let at = Offset::Offset(offset.next_offset);
-            list.add_partition_offset(&offset.topic, wire_partition(offset.partition), at)
+            let TopicPartition { topic, partition } = &offset.place;
+            list.add_partition_offset(topic, wire_partition(*partition), at)
                 .expect("an offset is not negative");
         }
         if list.count() == 0 {

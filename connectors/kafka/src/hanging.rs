@@ -94,16 +94,19 @@ pub fn open_partitions(reader: &Fetcher, names: &[&str]) -> Result<Partitions, E
     let mut written = Vec::with_capacity(names.len());
     for &name in names {
         let partitions = topics::partitions(reader, name)?.unwrap_or_default();
-        written.push(topics::offsets(reader, name, &partitions, End::Written)?);
+        let places = topics::places(name, &partitions);
+        let ends = topics::offsets(reader, &places, End::Written)?;
+        written.push((places, ends));
     }
     // Asked after the others: what was written since does not count.
-    for (&name, written) in names.iter().zip(&written) {
-        let partitions: Vec<u32> = written.iter().map(|&(partition, _)| partition).collect();
-        let readable = topics::offsets(reader, name, &partitions, End::Newest)?;
-        let is_open =
-            |&((_, written), (_, readable)): &(&(u32, i64), &(u32, i64))| readable < written;
-        let of_topic = written.iter().zip(&readable).filter(is_open);
-        let of_topic: Vec<u32> = of_topic.map(|(&(partition, _), _)| partition).collect();
+    for (&name, (places, written)) in names.iter().zip(&written) {
+        let readable = topics::offsets(reader, places, End::Newest)?;
+        let ends = written.iter().zip(&readable);
+        let of_topic = places
+            .iter()
+            .zip(ends)
+            .filter(|(_, (written, readable))| readable < written);
+        let of_topic: Vec<u32> = of_topic.map(|(place, _)| place.partition).collect();
         if !of_topic.is_empty() {
             open.push((name.to_owned(), of_topic));
         }

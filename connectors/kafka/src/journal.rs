@@ -103,16 +103,15 @@ impl Marks {
             match answer {
                 Answer::Offsets(ends) if self.asked => {
                     self.asked = false;
-                    if let Some(&(_, Ok(end))) = ends.first() {
-                        self.before.insert(self.newest, end);
+                    if let Some((_, Ok(end))) = ends.first() {
+                        self.before.insert(self.newest, *end);
                     }
                 }
                 Answer::Failed(code, text) => {
                     self.asked = false;
                     tracing::warn!(%code, text, "the journal could not be trimmed; it is tried again after the next checkpoint");
                 }
-                Answer::Deleted | Answer::GroupTold | Answer::Offsets(_) | Answer::Topic { .. } => {
-                }
+                Answer::Deleted | Answer::GroupTold | Answer::Offsets(_) | Answer::Topics(_) => {}
             }
         }
     }
@@ -124,7 +123,8 @@ impl Marks {
             self.before = self.before.split_off(&epoch.next());
         }
         if !self.asked {
-            reader.ask(&Question::Offsets(topic, &[0], End::Newest), PATIENCE);
+            let end = topics::places(topic, &[0]);
+            reader.ask(&Question::Offsets(&end, End::Newest), PATIENCE);
             self.asked = true;
         }
     }

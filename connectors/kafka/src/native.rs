@@ -19,7 +19,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaType;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use tidemill_types::Epoch;
+use tidemill_types::{Epoch, TopicPartition};
 
 use crate::context::Context;
 use crate::login;
@@ -109,11 +109,8 @@ impl Fetcher {
     }
 
     /// Reads from exactly these positions from now on.
-    pub fn assign(&self, topic: &str, positions: &[(u32, i64)]) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::with_capacity(positions.len());
-        for &(partition, position) in positions {
-            list.add_partition_offset(topic, wire_partition(partition), Offset::Offset(position))?;
-        }
+    pub fn assign(&self, positions: &[(TopicPartition, i64)]) -> KafkaResult<()> {
+        let list = list_of(positions)?;
         // SAFETY: client and list are alive; the list is copied.
         match unsafe { ffi::rd_kafka_assign(self.client.native_ptr(), list.ptr()) } {
             rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
@@ -122,11 +119,8 @@ impl Fetcher {
     }
 
     /// Holds partitions back, or lets them go on where they stopped. What was fetched of them ahead is fetched again.
-    pub fn pause(&self, topic: &str, partitions: &[u32], pauses: bool) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for &partition in partitions {
-            list.add_partition(topic, wire_partition(partition));
-        }
+    pub fn pause(&self, partitions: &[(TopicPartition, i64)], pauses: bool) -> KafkaResult<()> {
+        let list = list_of(partitions)?;
         let client = self.client.native_ptr();
         // SAFETY: client and list are alive; the list is copied, and its elements get their outcome.
         let code = unsafe {
@@ -143,16 +137,8 @@ impl Fetcher {
     }
 
     /// Lets partitions go on at these positions.
-    pub fn seek(
-        &self,
-        topic: &str,
-        positions: &[(u32, i64)],
-        patience: Duration,
-    ) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::with_capacity(positions.len());
-        for &(partition, position) in positions {
-            list.add_partition_offset(topic, wire_partition(partition), Offset::Offset(position))?;
-        }
+    pub fn seek(&self, positions: &[(TopicPartition, i64)], patience: Duration) -> KafkaResult<()> {
+        let list = list_of(positions)?;
         let wait_ms = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: client and list are alive; the list's elements get their outcome, and the error, which may be none, is given back once.
         let code = unsafe {
@@ -268,6 +254,15 @@ pub fn show_token(client: &Client<Context>, config: &ClientConfig) -> KafkaResul
     }
 }
 
+fn list_of(positions: &[(TopicPartition, i64)]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for (place, position) in positions {
+        let partition = wire_partition(place.partition);
+        list.add_partition_offset(&place.topic, partition, Offset::Offset(*position))?;
+    }
+    Ok(list)
+}
+
 /// A client for what only the administration of a cluster can.
 pub fn admin_client(config: &ClientConfig) -> KafkaResult<AdminClient<Context>> {
     let admin: AdminClient<Context> = config.create_with_context(Context::default())?;
@@ -327,7 +322,25 @@ impl Drop for MessageBatch<'_> {
 /// A record, or something that happened in its place.
 pub struct FetchedMessage<'a>(&'a rd_kafka_message_t);
 
+/// A topic of messages: two of one assignment are of one topic if they have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicMark(usize);
+
 impl<'a> FetchedMessage<'a> {
+    /// Its topic, to be compared; none if it is about the client as a whole.
+    pub fn topic_mark(&self) -> Option<TopicMark> {
+        (!self.0.rkt.is_null()).then(|| TopicMark(self.0.rkt.addr()))
+    }
+
+    /// Its topic's name; empty if it is about the client as a whole.
+    pub fn topic(&self) -> String {
+        if self.0.rkt.is_null() {
+            return String::new();
+        }
+        // SAFETY: the message is valid, and holds a reference to its topic, whose name lives as long.
+        unsafe { text(ffi::rd_kafka_topic_name(self.0.rkt)) }
+    }
+
     /// Partition that it is about.
     pub fn partition(&self) -> u32 {
         u32::try_from(self.0.partition).expect("an assigned partition has a number")

@@ -12,12 +12,19 @@ use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkSpec, Source
 use tidemill_types::ErrorKind;
 
 use crate::login;
+use crate::selection::Selection;
 use crate::start::Start;
 
 /// Largest record that is written, and that topics made here accept. Larger ones written by others are read up to librdkafka's 100 MB.
 const MESSAGE_BYTES_MAX: &str = "16842752";
 /// This connector's own options of a source.
-const SOURCE: [&str; 4] = ["topic", "bootstrap.servers", "topic.wait", "start"];
+const SOURCE: [&str; 5] = [
+    "topic",
+    "topic.pattern",
+    "bootstrap.servers",
+    "topic.wait",
+    "start",
+];
 /// This connector's own options of a sink, of which each may have its own value.
 const SINK: [&str; 2] = ["topic", "partitions"];
 /// This connector's own options of a sink that hold for all sinks of a job.
@@ -126,8 +133,8 @@ pub fn known() -> ConnectorOptions {
 /// How a source reads.
 #[derive(Clone)]
 pub struct SourceOptions {
-    /// The topic.
-    pub topic: String,
+    /// The topics.
+    pub topics: Selection,
     /// Where the brokers are, for messages.
     pub bootstrap: String,
     /// How long to wait for a topic that isn't there.
@@ -194,7 +201,7 @@ impl SourceOptions {
         copy(options, &[&CONNECTION, &CONSUMER], &mut client);
         login::configure(&what, options, &mut client)?;
         Ok(Self {
-            topic: topic(&what, "topic", required(&what, options, "topic")?)?,
+            topics: Selection::parse(&what, options)?,
             bootstrap: bootstrap.to_owned(),
             topic_wait: options
                 .get("topic.wait")
@@ -422,9 +429,10 @@ fn required<'a>(what: &str, options: &'a Options, name: &str) -> Result<&'a str,
     }
 }
 
-fn topic(what: &str, option: &str, name: &str) -> Result<String, Error> {
+/// A name that a topic can have.
+pub fn topic(what: &str, option: &str, name: &str) -> Result<String, Error> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.len() > 249 || matches!(name, "." | "..") || !name.chars().all(legal) {
+    if name.len() > 249 || matches!(name, "" | "." | "..") || !name.chars().all(legal) {
         return Err(invalid(format!(
             "{what} has {option} '{name}', which is no topic name: use up to 249 of a-z, A-Z, 0-9, '.', '_' and '-'"
         )));

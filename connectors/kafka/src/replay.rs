@@ -86,14 +86,20 @@ impl Entry {
 
 impl KafkaReplay {
     /// Connects to nothing yet.
-    pub fn new(spec: &SourceSpec<'_>) -> Result<Self, Error> {
-        let topic = options::SourceOptions::parse(spec)?.topic;
+    pub fn new(spec: &SourceSpec<'_>, topic: &str) -> Result<Self, Error> {
+        if !options::SourceOptions::parse(spec)?.topics.takes(topic) {
+            return Err(options::invalid(format!(
+                "source '{}' does not read topic '{topic}'; name one that it reads",
+                spec.name
+            )));
+        }
         let log = format!("{LOG_PREFIX}{topic}");
         let taken = options::known().sink;
         let mut options: Options = (spec.options.iter())
             .filter(|(name, _)| taken.contains(&name.as_str()))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
+        options.insert("topic".to_owned(), topic.to_owned());
         options.insert("journal.topic".to_owned(), log.clone());
         let sink = SinkSpec {
             name: spec.name.to_owned(),
@@ -102,7 +108,7 @@ impl KafkaReplay {
         };
         let options = CommitterOptions::parse(&format!("replay-{topic}"), &[sink])?;
         Ok(Self {
-            topic,
+            topic: topic.to_owned(),
             log,
             options,
             owner: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::error::RDKafkaErrorCode;
 use tidemill_connectors_api::Error;
-use tidemill_types::{Epoch, ErrorKind};
+use tidemill_types::{Epoch, ErrorKind, TopicPartition};
 
 use crate::context::Context;
 use crate::error::{advice, failed, kind_of};
@@ -221,10 +221,10 @@ impl Tail {
         let mut positions = Vec::new();
         for partition in topics::required_partitions(&reader, topic, Duration::ZERO)? {
             let (_, end) = topics::watermarks(reader.client(), topic, partition)?;
-            positions.push((partition, end));
+            positions.push((TopicPartition::new(topic, partition), end));
         }
         reader
-            .assign(topic, &positions)
+            .assign(&positions)
             .map_err(|e| failed(&format!("read topic '{topic}'"), &e))?;
         Ok(Self {
             reader,
@@ -324,9 +324,9 @@ pub(crate) fn read_ranges(
     for (partition, range) in ranges.iter().filter(|(_, range)| !range.is_empty()) {
         progress.ends[*partition as usize] = Some(range.end);
         progress.unfinished += 1;
-        positions.push((*partition, range.start));
+        positions.push((TopicPartition::new(topic, *partition), range.start));
     }
-    reader.assign(topic, &positions).map_err(action)?;
+    reader.assign(&positions).map_err(action)?;
     let mut last_arrival = Instant::now();
     while progress.goes_on() {
         reader.drain_events();
@@ -347,7 +347,7 @@ pub(crate) fn read_ranges(
             });
         }
     }
-    reader.assign(topic, &[]).map_err(action)?;
+    reader.assign(&[]).map_err(action)?;
     let Some((code, text)) = progress.trouble else {
         return Ok(());
     };

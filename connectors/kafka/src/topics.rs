@@ -1,5 +1,6 @@
 //! What topics there are, and making those that a job needs.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -7,14 +8,17 @@ use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::bindings::rd_kafka_resp_err_t;
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::Metadata;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use tidemill_connectors_api::Error;
-use tidemill_types::ErrorKind;
+use tidemill_connectors_api::partition_map::FoundTopic;
+use tidemill_types::{ErrorKind, TopicPartition};
 
 use crate::context::Context;
 use crate::error::{advice, failed, kind_of, refused};
-use crate::native::admin::{Answer, End, Question};
+use crate::native::admin::{Answer, End, Question, ToldTopic};
 use crate::native::{Fetcher, admin_client, wire_partition};
+use crate::options::invalid;
+use crate::selection::Selection;
 
 /// How long a broker may take to answer a question.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -42,51 +46,134 @@ pub struct TopicSpec<'a> {
 ///
 /// The client must be a consumer's: a producer's question can create the topic.
 pub fn partitions(reader: &Fetcher, topic: &str) -> Result<Option<Vec<u32>>, Error> {
-    let action = || {
-        let problem = reader.client().context().problem();
-        format!("look up topic '{topic}'{problem}")
-    };
-    let metadata = metadata(reader, topic, action)?;
+    let action = format!("look up topic '{topic}'");
+    let metadata = metadata(reader, Some(topic), &action)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
         return Ok(None);
     };
     match found.error() {
         None => {}
         Some(rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => return Ok(None),
-        Some(error) => return Err(failed(&action(), &KafkaError::MetadataFetch(error.into()))),
+        Some(error) => {
+            let problem = reader.client().context().problem();
+            let error = KafkaError::MetadataFetch(error.into());
+            return Err(failed(&format!("{action}{problem}"), &error));
+        }
     }
-    let mut partitions: Vec<u32> = found
-        .partitions()
-        .iter()
-        .filter_map(|partition| u32::try_from(partition.id()).ok())
-        .collect();
-    partitions.sort_unstable();
-    Ok(if partitions.is_empty() {
-        None
-    } else {
-        Some(partitions)
-    })
+    let partitions = numbers(found);
+    Ok(Some(partitions).filter(|partitions| !partitions.is_empty()))
 }
 
-/// What the brokers tell of a topic. Where they and the client do not trust each other this is the first to hear of it, and does not wait
+fn numbers(topic: &MetadataTopic) -> Vec<u32> {
+    let partitions = topic.partitions().iter();
+    let numbers = partitions.filter_map(|partition| u32::try_from(partition.id()).ok());
+    let mut numbers: Vec<u32> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The names of all topics that are there.
+pub fn names(reader: &Fetcher) -> Result<Vec<String>, Error> {
+    let metadata = metadata(reader, None, "list topics")?;
+    let topics = metadata.topics().iter();
+    let there = topics.filter(|topic| topic.error().is_none() && !topic.partitions().is_empty());
+    Ok(there.map(|topic| topic.name().to_owned()).collect())
+}
+
+/// The topics of a selection that are there now, by name; which of the named ones are not.
+fn look_for(
+    reader: &Fetcher,
+    selection: &Selection,
+) -> Result<(Vec<FoundTopic>, Vec<String>), Error> {
+    let mut missing = Vec::new();
+    let mut found = BTreeMap::new();
+    match selection {
+        Selection::Named(names) => {
+            for name in names {
+                match partitions(reader, name)? {
+                    Some(partitions) => drop(found.insert(name.clone(), count(partitions.len()))),
+                    None => missing.push(name.clone()),
+                }
+            }
+        }
+        Selection::Matching { .. } => {
+            let metadata = metadata(reader, None, &format!("look for topics '{selection}'"))?;
+            for topic in metadata.topics() {
+                if selection.takes(topic.name()) && topic.error().is_none() {
+                    found.insert(topic.name().to_owned(), count(numbers(topic).len()));
+                }
+            }
+            found.retain(|_, partitions| *partitions > 0);
+        }
+    }
+    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    let ids = ids(reader, &names)?;
+    let topics = found
+        .iter()
+        .zip(ids)
+        .map(|((name, &partitions), id)| FoundTopic {
+            name: name.clone(),
+            id,
+            partitions,
+        });
+    Ok((topics.collect(), missing))
+}
+
+fn count(partitions: usize) -> u32 {
+    u32::try_from(partitions).expect("Kafka numbers partitions in 31 bits")
+}
+
+/// The topics of a selection, which must be there or come to be within `wait`: every named one, or any that fits. By name.
+pub fn selected(
+    reader: &Fetcher,
+    selection: &Selection,
+    wait: Duration,
+) -> Result<Vec<FoundTopic>, Error> {
+    let since = Instant::now();
+    loop {
+        let (found, missing) = look_for(reader, selection)?;
+        if missing.is_empty() && !found.is_empty() {
+            return Ok(found);
+        }
+        if since.elapsed() >= wait {
+            return Err(match missing.first() {
+                Some(name) => no_topic(name),
+                None => invalid(format!(
+                    "no topic fits topic.pattern = '{selection}'; the whole name has to. Mend it, create a topic, or wait for one with the \
+                     option topic.wait = '30 s'"
+                )),
+            });
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn no_topic(name: &str) -> Error {
+    invalid(format!(
+        "topic '{name}' does not exist; create it (kafka-topics.sh --bootstrap-server … --create --topic {name}), or wait for it with the \
+         option topic.wait = '30 s'"
+    ))
+}
+
+/// What the brokers tell of a topic, or of all. Where they and the client do not trust each other this is the first to hear of it, and does not wait
 /// for as long as it would for brokers that are away.
-fn metadata(reader: &Fetcher, topic: &str, action: impl Fn() -> String) -> Result<Metadata, Error> {
+fn metadata(reader: &Fetcher, topic: Option<&str>, action: &str) -> Result<Metadata, Error> {
     let context = reader.client().context();
     let mut outcome = Err(KafkaError::MetadataFetch(
         RDKafkaErrorCode::OperationTimedOut,
     ));
     for patience in [FIRST_ANSWER_WAIT_MAX, ANSWER_WAIT_MAX] {
-        outcome = reader.client().fetch_metadata(Some(topic), patience);
+        outcome = reader.client().fetch_metadata(topic, patience);
         if outcome.is_ok() {
             context.forget_refusal();
             break;
         }
         reader.drain_events();
         if let Some(refusal) = context.refusal() {
-            return Err(refused(&action(), &refusal));
+            return Err(refused(action, &refusal));
         }
     }
-    outcome.map_err(|e| failed(&action(), &e))
+    outcome.map_err(|e| failed(&format!("{action}{}", context.problem()), &e))
 }
 
 /// The partitions of a topic that must exist, or come to exist within `wait`.
@@ -101,13 +188,7 @@ pub fn required_partitions(
             return Ok(partitions);
         }
         if since.elapsed() >= wait {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                format!(
-                    "topic '{topic}' does not exist; create it (kafka-topics.sh --bootstrap-server … --create --topic {topic}), or wait for it \
-                     with the option topic.wait = '30 s'"
-                ),
-            ));
+            return Err(no_topic(topic));
         }
         std::thread::sleep(LOOK_AGAIN);
     }
@@ -149,73 +230,98 @@ fn until_led<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
 
 /// The id of a topic that exists: another one after it was deleted and made again (KIP-516). Empty if the brokers give none.
 pub fn id(reader: &Fetcher, topic: &str) -> Result<String, Error> {
+    Ok(ids(reader, &[topic])?.remove(0))
+}
+
+/// The ids of topics that exist, in their order.
+fn ids(reader: &Fetcher, topics: &[&str]) -> Result<Vec<String>, Error> {
     let since = Instant::now();
+    if topics.is_empty() {
+        return Ok(Vec::new());
+    }
     loop {
-        let (code, text) = match reader.ask_now(&Question::Topic(topic), ANSWER_WAIT_MAX) {
-            Answer::Topic { id, .. } => return Ok(id),
-            Answer::Failed(code, text) => (code, text),
-            other => (RDKafkaErrorCode::Unknown, format!("{other:?}")),
-        };
-        match code {
-            RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion => {
-                return Ok(String::new());
+        let told = match reader.ask_now(&Question::Topics(topics), ANSWER_WAIT_MAX) {
+            Answer::Topics(told) => told.into_iter().collect(),
+            Answer::Failed(
+                RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion,
+                _,
+            ) => return Ok(vec![String::new(); topics.len()]),
+            Answer::Failed(code, text) => {
+                let action = format!("ask for the id of topic '{}'", topics.join("', '"));
+                return Err(no_answer(reader, &action, code, &text));
             }
+            _ => BTreeMap::new(),
+        };
+        match ids_of(reader, topics, &told) {
             // A broker may hear of a new topic later than the one that told of its partitions.
-            RDKafkaErrorCode::UnknownTopicOrPartition if since.elapsed() < ANSWER_WAIT_MAX => {
+            Err(error) if error.kind == ErrorKind::Retry && since.elapsed() < ANSWER_WAIT_MAX => {
                 std::thread::sleep(LOOK_AGAIN)
             }
-            _ => {
-                return Err(no_answer(
-                    reader,
-                    &format!("ask for the id of topic '{topic}'"),
-                    code,
-                    &text,
-                ));
-            }
+            outcome => return outcome,
         }
     }
+}
+
+fn ids_of(
+    reader: &Fetcher,
+    topics: &[&str],
+    told: &BTreeMap<String, Result<ToldTopic, RDKafkaErrorCode>>,
+) -> Result<Vec<String>, Error> {
+    let id = |topic: &&str| match told.get(*topic) {
+        Some(Ok(told)) => Ok(told.id.clone()),
+        failed => {
+            let code = failed.and_then(|told| told.as_ref().err().copied());
+            let code = code.unwrap_or(RDKafkaErrorCode::UnknownTopicOrPartition);
+            let action = format!("ask for the id of topic '{topic}'");
+            Err(no_answer(reader, &action, code, &code.to_string()))
+        }
+    };
+    topics.iter().map(id).collect()
 }
 
 /// An end of each of these partitions, asked for in one request, in their order.
 pub fn offsets(
     reader: &Fetcher,
-    topic: &str,
-    partitions: &[u32],
+    partitions: &[TopicPartition],
     end: End,
-) -> Result<Vec<(u32, i64)>, Error> {
+) -> Result<Vec<i64>, Error> {
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
-    until_led(|| offsets_once(reader, topic, partitions, end))
+    until_led(|| offsets_once(reader, partitions, end))
 }
 
 fn offsets_once(
     reader: &Fetcher,
-    topic: &str,
-    partitions: &[u32],
+    partitions: &[TopicPartition],
     end: End,
-) -> Result<Vec<(u32, i64)>, Error> {
-    let action = format!("ask for the offsets of topic '{topic}'");
-    let question = Question::Offsets(topic, partitions, end);
-    let mut found = match reader.ask_now(&question, ANSWER_WAIT_MAX) {
-        Answer::Offsets(found) => found,
-        Answer::Failed(code, text) => return Err(no_answer(reader, &action, code, &text)),
-        other => {
-            let text = format!("{other:?}");
-            return Err(no_answer(reader, &action, RDKafkaErrorCode::Unknown, &text));
-        }
+) -> Result<Vec<i64>, Error> {
+    let action = |place: &TopicPartition| {
+        let TopicPartition { topic, partition } = place;
+        format!("ask for the offsets of topic '{topic}', partition {partition}")
     };
-    found.sort_unstable_by_key(|&(partition, _)| partition);
-    let offset = |&partition: &u32| {
-        let at = found.binary_search_by_key(&partition, |&(partition, _)| partition);
-        let of_partition = format!("{action}, partition {partition}");
-        let missing = RDKafkaErrorCode::UnknownPartition;
-        let answer = at.map_or(Err(missing), |at| found[at].1);
-        let offset =
-            answer.map_err(|code| no_answer(reader, &of_partition, code, &code.to_string()))?;
-        Ok((partition, offset))
+    let question = Question::Offsets(partitions, end);
+    let found: BTreeMap<_, _> = match reader.ask_now(&question, ANSWER_WAIT_MAX) {
+        Answer::Offsets(found) => found.into_iter().collect(),
+        Answer::Failed(code, text) => {
+            return Err(no_answer(reader, &action(&partitions[0]), code, &text));
+        }
+        _ => BTreeMap::new(),
+    };
+    let offset = |place: &TopicPartition| {
+        let missing = Err(RDKafkaErrorCode::UnknownPartition);
+        let answer = found.get(place).copied().unwrap_or(missing);
+        answer.map_err(|code| no_answer(reader, &action(place), code, &code.to_string()))
     };
     partitions.iter().map(offset).collect()
+}
+
+/// The partitions of one topic.
+pub fn places(topic: &str, partitions: &[u32]) -> Vec<TopicPartition> {
+    let partitions = partitions.iter();
+    partitions
+        .map(|&partition| TopicPartition::new(topic, partition))
+        .collect()
 }
 
 fn no_answer(reader: &Fetcher, action: &str, code: RDKafkaErrorCode, text: &str) -> Error {

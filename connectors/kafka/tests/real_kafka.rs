@@ -23,7 +23,7 @@ use tidemill_connectors_api::{
 };
 use tidemill_connectors_kafka::Kafka;
 use tidemill_connectors_kafka::tools::{Bulk, Tail, end_offsets, read_topic};
-use tidemill_types::{Epoch, ErrorKind};
+use tidemill_types::{Epoch, ErrorKind, TopicPartition};
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -167,7 +167,7 @@ fn a_source_yields_every_record_once_from_exactly_where_it_is_opened() {
     bulk.flush().unwrap();
 
     let mut source = source(broker, "positions");
-    assert_eq!(source.describe().unwrap().partitions, [0, 1, 2]);
+    assert_eq!(source.describe("").unwrap().partitions, [0, 1, 2]);
     let ends = source.end_offsets().unwrap();
     assert_eq!(ends, [(0, 10_000), (1, 10_000), (2, 10_001)]);
     source
@@ -236,8 +236,7 @@ fn a_commit_makes_all_sinks_the_journal_and_the_offsets_visible_together() {
     );
     let mut second = epoch(2, 2, 0..100);
     let offset = |topic: &str, partition, next_offset| SourceOffset {
-        topic: topic.to_owned(),
-        partition,
+        place: TopicPartition::new(topic, partition),
         next_offset,
     };
     second.source_offsets = vec![
@@ -599,7 +598,7 @@ fn what_is_compressed_is_read_and_written() {
 #[test]
 fn a_missing_topic_is_an_error_that_says_what_to_do_or_is_waited_for() {
     let broker = broker::shared();
-    let error = source(broker, "nowhere").describe().unwrap_err();
+    let error = source(broker, "nowhere").describe("").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(
         error.message.contains("topic 'nowhere' does not exist")
@@ -615,7 +614,7 @@ fn a_missing_topic_is_an_error_that_says_what_to_do_or_is_waited_for() {
         ))
         .unwrap();
     std::thread::scope(|scope| {
-        let found = scope.spawn(move || waiting.describe().unwrap().partitions);
+        let found = scope.spawn(move || waiting.describe("").unwrap().partitions);
         broker.create_topic("later", 2, &[]);
         assert_eq!(found.join().unwrap(), [0, 1]);
     });

@@ -29,7 +29,7 @@ fn options(broker: &Broker, topic: &str) -> Options {
 fn replay(broker: &Broker, topic: &str) -> Box<dyn Replay> {
     let options = options(broker, topic);
     Kafka
-        .replay(&SourceSpec::new("job", "orders", &options))
+        .replay(&SourceSpec::new("job", "orders", &options), topic)
         .unwrap()
 }
 
@@ -72,7 +72,7 @@ fn committed(broker: &Broker, topic: &str) -> Vec<(u32, ReplayRecord)> {
         ..SourceSpec::new("reader", "orders", &options)
     };
     let mut source = Kafka.source(&spec).unwrap();
-    let partitions = source.describe().unwrap().partitions;
+    let partitions = source.describe("").unwrap().partitions;
     let mut left = source.end_offsets().unwrap();
     let oldest: Vec<_> = partitions.iter().map(|&number| (number, None)).collect();
     let mut opened = source.open(&oldest).unwrap();

@@ -89,7 +89,7 @@ fn reads_and_writes_exactly_once(name: &str, door: Door, more: &Pairs<'_>) {
     producer.flush().unwrap();
 
     let mut reader = source(&options(secured, &input, door, more)).unwrap();
-    assert_eq!(reader.describe().unwrap().partitions, [0]);
+    assert_eq!(reader.describe("").unwrap().partitions, [0]);
     reader.open(&[(0, None)]).unwrap();
     let mut records = Vec::new();
     let deadline = Instant::now() + REFUSAL_WAIT_MAX;
@@ -227,7 +227,7 @@ fn is_refused(door: Door, more: &Pairs<'_>, hint: &str) {
     let secured = shared();
     let options = options(secured, "nothing", door, more);
     let since = Instant::now();
-    let of_source = source(&options).unwrap().describe().unwrap_err();
+    let of_source = source(&options).unwrap().describe("").unwrap_err();
     let of_sink = committer("refused", &options)
         .read_journal(Epoch(0))
         .unwrap_err();

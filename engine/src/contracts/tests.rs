@@ -47,7 +47,7 @@ impl Source for Fake {
         "orders"
     }
 
-    fn describe(&mut self) -> Result<Described, Error> {
+    fn describe(&mut self, _: &str) -> Result<Described, Error> {
         Err(Error::new(ErrorKind::Bug, "not asked here"))
     }
 

@@ -20,7 +20,7 @@ impl<'scope> Renderer<'_, 'scope> {
             per: stage.per.clone(),
             within_ms: stage.within_ms,
             watermark_delay_ms: watermark.as_ref().map_or(0, |mark| mark.delay_ms),
-            topic: self.context.status.sources[stage.source].topic.clone(),
+            places: self.context.status.sources[stage.source].places(),
         };
         let key = self.columns(stage.input, &stage.per, node)?;
         let resequence = resequence::Resequence::new(

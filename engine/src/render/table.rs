@@ -64,7 +64,7 @@ impl<'scope> Renderer<'_, 'scope> {
         let settings = guard::Settings {
             name: node.name.clone(),
             table: node.name.split('/').next().unwrap_or_default().to_owned(),
-            topic: status.topic.clone(),
+            places: status.places(),
             key: lacking(&stage.key),
             version: lacking(stage.version.as_slice()).into_iter().next(),
             ledger: self.ledger.clone(),

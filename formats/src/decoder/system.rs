@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, Int64Array, UInt8Array, UInt32Array};
 use arrow_buffer::Buffer;
-use tidemill_types::RawRecord;
 use tidemill_types::format::{Clocks, TimeRange};
 use tidemill_types::system_columns::Kept;
+use tidemill_types::{RawRecord, TopicPartition};
 
 use crate::column;
 
 /// Where and when a record is decoded.
 #[derive(Debug, Clone, Copy)]
-pub struct Position {
-    /// Its partition.
+pub struct Position<'a> {
+    /// The topic that it was read from.
+    pub topic: &'a str,
+    /// Its partition there.
     pub partition: u32,
     /// Its offset.
     pub offset: i64,
@@ -23,11 +25,12 @@ pub struct Position {
     pub time_ms: i64,
 }
 
-impl Position {
+impl<'a> Position<'a> {
     /// Of a record, in an epoch with these clocks.
-    pub fn new(partition: u32, record: &RawRecord<'_>, clocks: Clocks) -> Self {
+    pub fn new(place: &'a TopicPartition, record: &RawRecord<'_>, clocks: Clocks) -> Self {
         Self {
-            partition,
+            topic: &place.topic,
+            partition: place.partition,
             offset: record.offset,
             now_ms: record.time_ms.unwrap_or(clocks.wall_ms),
             time_ms: record.time_ms.unwrap_or(clocks.steady_ms),
@@ -76,7 +79,7 @@ impl SystemColumns {
         &mut self,
         op: u8,
         record: &RawRecord<'_>,
-        position: Position,
+        position: Position<'_>,
         time: Option<i64>,
         event_ms: i64,
     ) {

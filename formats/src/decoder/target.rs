@@ -19,11 +19,11 @@ pub enum From {
     Envelope(Place),
     /// In the key, at a slot.
     Key(usize),
-    /// The record's partition.
+    /// The record's partition of its topic.
     Partition,
     /// Its offset.
     Offset,
-    /// The source's topic.
+    /// Its topic.
     Topic,
     /// When the record was written.
     Timestamp,
@@ -158,11 +158,7 @@ impl Target {
 
     /// Appends the value of a record.
     #[inline]
-    pub fn append<'a, V: Value<'a>>(
-        &mut self,
-        read: &Read<'_, 'a, V>,
-        topic: &str,
-    ) -> Result<(), String> {
+    pub fn append<'a, V: Value<'a>>(&mut self, read: &Read<'_, 'a, V>) -> Result<(), String> {
         match &self.from {
             From::Envelope(place) => {
                 let value = |slot: usize| read.values.values[slot];
@@ -187,7 +183,7 @@ impl Target {
             From::Partition => self.append_integer(i64::from(read.position.partition)),
             From::Offset => self.append_integer(read.position.offset),
             From::Topic => {
-                self.buffer.push_text(topic);
+                self.buffer.push_text(read.position.topic);
                 Ok(())
             }
             From::Timestamp => self.append_time(read.record.timestamp_ms, read.is_delete),

@@ -16,6 +16,7 @@ pub fn plan(
 ) -> Result<JobPlan, Error> {
     let kafka = [
         "topic",
+        "topic.pattern",
         "bootstrap.servers",
         "sasl.password",
         "schema.url",

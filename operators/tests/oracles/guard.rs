@@ -10,6 +10,7 @@ use tidemill_operators::Counter;
 use tidemill_operators::guard::{Guard, Settings};
 use tidemill_operators::ledger::Ledger;
 use tidemill_types::ChangeBatch;
+use tidemill_types::place::Places;
 use tidemill_types::system_columns::Kept;
 use tidemill_types::system_columns::{OP_CREATE, OP_DELETE, OP_UPDATE};
 
@@ -37,7 +38,7 @@ fn guard(schema: &SchemaRef, dead_letters: &Counter) -> Guard {
     let settings = Settings {
         name: "product/table".to_owned(),
         table: "product".to_owned(),
-        topic: "products".to_owned(),
+        places: Places::new("products", []),
         key: vec!["code".to_owned()],
         version: Some("rev".to_owned()),
         ledger: Ledger::of("plan"),

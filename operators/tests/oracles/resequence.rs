@@ -12,6 +12,7 @@ use tidemill_operators::Counter;
 use tidemill_operators::ledger::Ledger;
 use tidemill_operators::resequence::{Resequence, Settings};
 use tidemill_types::ChangeBatch;
+use tidemill_types::place::Places;
 use tidemill_types::system_columns::Kept;
 
 use crate::common::{
@@ -140,7 +141,7 @@ impl Subject {
             per: vec!["id".to_owned()],
             within_ms: WITHIN_MS,
             watermark_delay_ms: DELAY_MS,
-            topic: "studio.payment".to_owned(),
+            places: Places::new("studio.payment", []),
         };
         Resequence::new(
             settings,

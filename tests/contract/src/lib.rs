@@ -13,6 +13,7 @@
 pub mod journals;
 pub mod owners;
 pub mod registries;
+pub mod several;
 pub mod sources;
 mod steps;
 
@@ -51,6 +52,8 @@ pub trait World {
     fn delete_before(&mut self, topic: &str, partition: u32, offset: i64);
     /// A reader of a topic.
     fn source(&mut self, topic: &str) -> Box<dyn Source>;
+    /// A reader of all topics whose names fit a pattern, which begins so and ends in `.*`; none where a source reads one topic only.
+    fn matching(&mut self, pattern: &str) -> Option<Box<dyn Source>>;
     /// A committer of a job that writes to one sink of that name, of one partition. It has connected to nothing yet.
     fn committer(&mut self, job: &str, sink: &str) -> Box<dyn Committer>;
     /// Leaves what a process leaves that dies in the middle of a commit, as the owner of the job: half the output, nothing committed.
@@ -82,6 +85,8 @@ macro_rules! contracts {
             sources::a_topic_made_again_while_it_is_read_is_refused,
             sources::an_offset_that_is_not_retained_is_refused,
             sources::retention_that_overtakes_a_source_is_refused,
+            several::topics_that_are_read_together_keep_their_numbers,
+            several::a_topic_that_is_made_while_a_pattern_is_read_is_noticed,
         }
     };
     ($world:expr; $($module:ident :: $contract:ident,)*) => {

@@ -19,7 +19,7 @@ pub fn a_source_reads_from_exactly_where_it_is_opened(world: &mut dyn World) {
     world.produce(topic, 0, &["a", "b", "c"]);
     world.produce(topic, 1, &["d", "e"]);
     let mut source = world.source(topic);
-    assert_eq!(source.describe().unwrap().partitions, [0, 1]);
+    assert_eq!(source.describe("").unwrap().partitions, [0, 1]);
     assert_eq!(
         source.open(&[(0, None), (1, None)]).unwrap(),
         [(0, 0), (1, 0)]
@@ -89,14 +89,13 @@ pub fn a_topic_that_grows_is_the_same_log(world: &mut dyn World) {
     let topic = "grows";
     world.make_topic(topic, 1);
     world.produce(topic, 0, &["a"]);
-    let before = world.source(topic).describe().unwrap();
+    let before = world.source(topic).describe("").unwrap();
     world.produce(topic, 0, &["b", "c"]);
     world.add_partitions(topic, 3);
     world.produce(topic, 2, &["d"]);
     let mut source = world.source(topic);
-    assert!(source.goes_on_from(&before.incarnation).unwrap());
-    assert!(source.goes_on_from("").unwrap());
-    let now = source.describe().unwrap();
+    assert!(source.describe(&before.incarnation).unwrap().goes_on);
+    let now = source.describe("").unwrap();
     assert_eq!(
         (before.partitions, now.partitions),
         (vec![0], vec![0, 1, 2])
@@ -141,14 +140,14 @@ pub fn a_topic_made_again_is_another_log(world: &mut dyn World) {
     let topic = "again";
     world.make_topic(topic, 1);
     world.produce(topic, 0, &["a", "b", "c"]);
-    let before = world.source(topic).describe().unwrap();
-    assert_eq!(before, world.source(topic).describe().unwrap());
+    let before = world.source(topic).describe("").unwrap();
+    assert_eq!(before, world.source(topic).describe("").unwrap());
     world.make_topic_again(topic, 1);
     world.produce(topic, 0, &["x", "y", "z", "u"]);
     let mut source = world.source(topic);
-    assert!(!source.goes_on_from(&before.incarnation).unwrap());
-    let now = source.describe().unwrap();
-    assert!(source.goes_on_from(&now.incarnation).unwrap());
+    assert!(!source.describe(&before.incarnation).unwrap().goes_on);
+    let now = source.describe("").unwrap();
+    assert!(source.describe(&now.incarnation).unwrap().goes_on);
 }
 
 /// A topic that is made again while it is read is refused, sooner or later; nothing of it is taken for what the old one held, but perhaps what

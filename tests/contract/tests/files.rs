@@ -92,6 +92,10 @@ impl World for Folder {
             .unwrap()
     }
 
+    fn matching(&mut self, _: &str) -> Option<Box<dyn Source>> {
+        None
+    }
+
     fn committer(&mut self, job: &str, sink: &str) -> Box<dyn Committer> {
         let spec = SinkSpec {
             name: sink.to_owned(),

@@ -83,6 +83,17 @@ impl World for Real {
             .unwrap()
     }
 
+    fn matching(&mut self, pattern: &str) -> Option<Box<dyn Source>> {
+        let mut options = self.options("");
+        options.remove("topic");
+        options.insert("topic.pattern".to_owned(), pattern.to_owned());
+        Some(
+            Kafka
+                .source(&SourceSpec::new("job", "matching", &options))
+                .unwrap(),
+        )
+    }
+
     fn committer(&mut self, job: &str, sink: &str) -> Box<dyn Committer> {
         let mut options = self.options(sink);
         options.insert("partitions".to_owned(), "1".to_owned());

@@ -12,4 +12,5 @@ pub mod kafka;
 pub mod process;
 pub mod registry;
 pub mod scenario;
+mod topics;
 pub mod world;

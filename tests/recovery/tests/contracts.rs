@@ -73,6 +73,13 @@ impl World for Simulated {
             .unwrap()
     }
 
+    fn matching(&mut self, pattern: &str) -> Option<Box<dyn Source>> {
+        let options = Options::from([("topic.pattern".to_owned(), pattern.to_owned())]);
+        let connector = SimConnector(self.0.clone());
+        let source = connector.source(&SourceSpec::new("job", "matching", &options));
+        Some(source.unwrap())
+    }
+
     fn committer(&mut self, job: &str, sink: &str) -> Box<dyn Committer> {
         let spec = SinkSpec {
             name: sink.to_owned(),

@@ -125,16 +125,16 @@ fn a_file_that_begins_otherwise_is_another_one() {
     let folder = tempfile::tempdir().unwrap();
     append(folder.path(), "a\nb\n");
     let mut source = source(folder.path());
-    let before = source.describe().unwrap().incarnation;
+    let before = source.describe("").unwrap().incarnation;
     append(folder.path(), &"c\n".repeat(5000));
-    assert!(source.goes_on_from(&before).unwrap());
-    let long = source.describe().unwrap().incarnation;
-    assert!(source.goes_on_from(&long).unwrap());
+    assert!(source.describe(&before).unwrap().goes_on);
+    let long = source.describe("").unwrap().incarnation;
+    assert!(source.describe(&long).unwrap().goes_on);
     fs::write(folder.path().join("t/0.jsonl"), "a\nx\n").unwrap();
-    assert!(!source.goes_on_from(&before).unwrap());
+    assert!(!source.describe(&before).unwrap().goes_on);
     fs::write(folder.path().join("t/0.jsonl"), "a\nb\n").unwrap();
-    assert!(source.goes_on_from(&before).unwrap());
-    assert!(!source.goes_on_from(&long).unwrap(), "it is shorter");
+    assert!(source.describe(&before).unwrap().goes_on);
+    assert!(!source.describe(&long).unwrap().goes_on, "it is shorter");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use rdkafka::bindings::{
 use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use tidemill_types::TopicPartition;
 
 use super::{Queue, text, wire_partition};
 use crate::context::Context;
@@ -36,28 +37,32 @@ pub enum End {
 /// A question, or a wish.
 #[derive(Debug, Clone, Copy)]
 pub enum Question<'a> {
-    /// Which topic it is, and how many partitions it has.
-    Topic(&'a str),
+    /// Which topics these are, and how many partitions they have.
+    Topics(&'a [&'a str]),
     /// An end of each of these partitions.
-    Offsets(&'a str, &'a [u32], End),
+    Offsets(&'a [TopicPartition], End),
     /// That records before an offset are deleted.
     DeleteBefore(&'a str, u32, i64),
     /// That a consumer group without members stands at these offsets.
     GroupOffsets(&'a str, &'a TopicPartitionList),
 }
 
+/// A topic, as the brokers tell of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldTopic {
+    /// Its id, as base64; empty if they give none.
+    pub id: String,
+    /// How many partitions it has.
+    pub partitions: u32,
+}
+
 /// What came back.
 #[derive(Debug)]
 pub enum Answer {
-    /// A topic.
-    Topic {
-        /// Its id, as base64; empty if the brokers give none.
-        id: String,
-        /// How many partitions it has.
-        partitions: usize,
-    },
+    /// Topics by name; or why one is not known.
+    Topics(Vec<(String, Result<ToldTopic, RDKafkaErrorCode>)>),
     /// By partition; or why it is not known.
-    Offsets(Vec<(u32, Result<i64, RDKafkaErrorCode>)>),
+    Offsets(Vec<(TopicPartition, Result<i64, RDKafkaErrorCode>)>),
     /// The records are deleted.
     Deleted,
     /// The group was told; of topics that the cluster does not have it knows nothing.
@@ -81,7 +86,7 @@ impl Answers {
     /// Asks, giving the brokers `patience` to answer. Does not wait.
     pub fn ask(&self, client: &Client<Context>, question: &Question<'_>, patience: Duration) {
         let operation = match question {
-            Question::Topic(_) => rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+            Question::Topics(_) => rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
             Question::Offsets(..) => rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
             Question::DeleteBefore(..) => rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETERECORDS,
             Question::GroupOffsets(..) => {
@@ -90,8 +95,8 @@ impl Answers {
         };
         let options = AdminOptions::new(client, operation, patience);
         match *question {
-            Question::Topic(topic) => self.ask_topic(client, topic, &options),
-            Question::Offsets(topic, partitions, end) => {
+            Question::Topics(topics) => self.ask_topics(client, topics, &options),
+            Question::Offsets(partitions, end) => {
                 let at = match end {
                     End::Oldest => Offset::Beginning,
                     End::Newest | End::Written => Offset::End,
@@ -101,7 +106,11 @@ impl Answers {
                 if end != End::Written {
                     options.read_committed();
                 }
-                let list = list_of(topic, partitions.iter().map(|&partition| (partition, at)));
+                let list = list_of(
+                    partitions
+                        .iter()
+                        .map(|place| (&*place.topic, place.partition, at)),
+                );
                 // SAFETY: client, list, options and queue are alive; the list is copied.
                 unsafe {
                     ffi::rd_kafka_ListOffsets(
@@ -113,7 +122,7 @@ impl Answers {
                 }
             }
             Question::DeleteBefore(topic, partition, offset) => {
-                let list = list_of(topic, [(partition, Offset::Offset(offset))].into_iter());
+                let list = list_of([(topic, partition, Offset::Offset(offset))].into_iter());
                 // SAFETY: as above; the request is a copy of the list, and destroyed once, after the call that copies it again.
                 unsafe {
                     let mut request = ffi::rd_kafka_DeleteRecords_new(list.ptr());
@@ -146,12 +155,16 @@ impl Answers {
         }
     }
 
-    fn ask_topic(&self, client: &Client<Context>, topic: &str, options: &AdminOptions) {
-        let name = CString::new(topic).expect("a topic's name was checked to be one");
-        // SAFETY: client, name, options and queue are alive; the collection copies the name, and is destroyed once.
+    fn ask_topics(&self, client: &Client<Context>, topics: &[&str], options: &AdminOptions) {
+        let names = topics.iter();
+        let names =
+            names.map(|name| CString::new(*name).expect("a topic's name was checked to be one"));
+        let names: Vec<_> = names.collect();
+        let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+        // SAFETY: client, names, options and queue are alive; the collection copies the names, and is destroyed once.
         unsafe {
             let topics =
-                ffi::rd_kafka_TopicCollection_of_topic_names([name.as_ptr()].as_mut_ptr(), 1);
+                ffi::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             ffi::rd_kafka_DescribeTopics(client.native_ptr(), topics, options.0, self.0.0.as_ptr());
             ffi::rd_kafka_TopicCollection_destroy(topics);
         }
@@ -173,9 +186,9 @@ impl Answers {
     }
 }
 
-fn list_of(topic: &str, positions: impl Iterator<Item = (u32, Offset)>) -> TopicPartitionList {
+fn list_of<'a>(positions: impl Iterator<Item = (&'a str, u32, Offset)>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
-    for (partition, at) in positions {
+    for (topic, partition, at) in positions {
         list.add_partition_offset(topic, wire_partition(partition), at)
             .expect("every offset that is asked for can be told to librdkafka");
     }
@@ -192,7 +205,7 @@ unsafe fn answer_of(event: *mut rd_kafka_event_t) -> Answer {
             return Answer::Failed(code.into(), text(ffi::rd_kafka_event_error_string(event)));
         }
         match ffi::rd_kafka_event_type(event) {
-            ffi::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => topic_of(event),
+            ffi::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => topics_of(event),
             ffi::RD_KAFKA_EVENT_LISTOFFSETS_RESULT => offsets_of(event),
             ffi::RD_KAFKA_EVENT_ALTERCONSUMERGROUPOFFSETS_RESULT => Answer::GroupTold,
             _ => deleted_of(event),
@@ -202,33 +215,45 @@ unsafe fn answer_of(event: *mut rd_kafka_event_t) -> Answer {
 
 /// # Safety
 /// `event` must be a valid result of DescribeTopics.
-unsafe fn topic_of(event: *mut rd_kafka_event_t) -> Answer {
-    // SAFETY: as the caller promises; there is one description for the one topic that was asked for.
+unsafe fn topics_of(event: *mut rd_kafka_event_t) -> Answer {
+    // SAFETY: as the caller promises; the array has `count` valid pointers.
     unsafe {
         let mut count = 0;
         let result = ffi::rd_kafka_event_DescribeTopics_result(event);
         let topics = ffi::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        if count == 0 {
-            let code = RDKafkaErrorCode::UnknownTopicOrPartition;
-            return Answer::Failed(code, code.to_string());
-        }
-        let error = ffi::rd_kafka_TopicDescription_error(*topics);
-        let code = ffi::rd_kafka_error_code(error);
+        Answer::Topics(
+            (0..count)
+                .map(|index| topic_of(*topics.add(index)))
+                .collect(),
+        )
+    }
+}
+
+/// # Safety
+/// `topic` must be a valid description.
+unsafe fn topic_of(
+    topic: *const ffi::rd_kafka_TopicDescription_t,
+) -> (String, Result<ToldTopic, RDKafkaErrorCode>) {
+    // SAFETY: as the caller promises; what is borrowed of the description is copied here.
+    unsafe {
+        let name = text(ffi::rd_kafka_TopicDescription_name(topic));
+        let code = ffi::rd_kafka_error_code(ffi::rd_kafka_TopicDescription_error(topic));
         if code != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return Answer::Failed(code.into(), text(ffi::rd_kafka_error_string(error)));
+            return (name, Err(code.into()));
         }
-        let id = ffi::rd_kafka_TopicDescription_topic_id(*topics);
+        let id = ffi::rd_kafka_TopicDescription_topic_id(topic);
         let id = if id.is_null() {
             String::new()
         } else {
             text(ffi::rd_kafka_Uuid_base64str(id))
         };
         let mut partitions = 0;
-        ffi::rd_kafka_TopicDescription_partitions(*topics, &raw mut partitions);
-        Answer::Topic {
+        ffi::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+        let told = ToldTopic {
             id: if id == NO_TOPIC_ID { String::new() } else { id },
-            partitions,
-        }
+            partitions: u32::try_from(partitions).expect("Kafka numbers partitions in 31 bits"),
+        };
+        (name, Ok(told))
     }
 }
 
@@ -244,7 +269,8 @@ unsafe fn offsets_of(event: *mut rd_kafka_event_t) -> Answer {
             let place = &*ffi::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos.add(index));
             let partition =
                 u32::try_from(place.partition).expect("what was asked for has a number");
-            (partition, offset_or_error(place))
+            let asked = TopicPartition::new(&text(place.topic), partition);
+            (asked, offset_or_error(place))
         };
         Answer::Offsets((0..count).map(offset).collect())
     }

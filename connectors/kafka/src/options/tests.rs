@@ -43,7 +43,7 @@ fn a_source_takes_its_own_options_and_those_of_librdkafka() {
     let options = options(&[&BASE[..], &own].concat());
     let source = SourceOptions::parse(&SourceSpec::new("job", "s", &options)).unwrap();
     assert_eq!(
-        (source.topic.as_str(), source.topic_wait),
+        (source.topics.to_string().as_str(), source.topic_wait),
         ("t", Duration::from_secs(30))
     );
     assert_eq!(source.client.get("fetch.wait.max.ms"), Some("7"));

@@ -19,6 +19,7 @@ use super::scenario::Fed;
 
 pub use connector::SimConnector;
 pub use log::{Entry, Partition, Record};
+pub use source::Selection;
 
 /// A number of a transaction, never used twice.
 pub type TransactionId = u64;
@@ -162,7 +163,7 @@ impl Brokers {
     }
 
     /// Makes a topic if there is none of this name.
-    fn make_topic_if_missing(&mut self, name: &str, partitions: usize) {
+    pub fn make_topic_if_missing(&mut self, name: &str, partitions: usize) {
         if !self.topics.contains_key(name) {
             self.make_topic(name, partitions);
         }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidemill_checkpoints::{CheckpointStore, Journal};
-use tidemill_connectors_api::Connector;
+use tidemill_checkpoints::CheckpointStore;
+use tidemill_connectors_api::{Connector, PartitionMap};
 use tidemill_engine::{Clock, Error, Settings};
 use tidemill_jobs::plan::{Contents, JobPlan, SinkPlan};
-use tidemill_types::ErrorKind;
+use tidemill_types::{ErrorKind, TopicPartition};
 
 use super::clock::SimClock;
 use super::history::{self, Committed};
@@ -21,6 +21,7 @@ use super::kafka::{Kafka, SimConnector};
 use super::process::{self, Part, Process};
 use super::registry::SimRegistry;
 use super::scenario::{Dangers, Fed, Job, Topic};
+use super::topics::{named_topics, topics_of, unread};
 use super::{damage, disk, kafka};
 use crate::planned;
 
@@ -116,10 +117,12 @@ impl<'a> World<'a> {
     ) -> Result<Self, String> {
         let plan = planned(&job.name, &job.sql, &[SimConnector::known()], &registry)?;
         let kafka = Kafka::new(seed);
-        for topic in job.stages.iter().flatten() {
-            let mut brokers = kafka.lock();
-            if brokers.topic(&topic.name).is_none() {
-                brokers.make_topic(&topic.name, topic.partitions.len());
+        let named = named_topics(&plan);
+        for (index, stage) in job.stages.iter().enumerate() {
+            let topics = stage.iter();
+            for topic in topics.filter(|topic| index == 0 || named.contains(&topic.name)) {
+                let mut brokers = kafka.lock();
+                brokers.make_topic_if_missing(&topic.name, topic.partitions.len());
             }
         }
         let in_memory = Path::new("/dev/shm");
@@ -207,8 +210,12 @@ impl<'a> World<'a> {
         self.notes.push(format!("turn {}: {what}", self.turn));
     }
 
-    /// A stage's input is written.
+    /// A stage's input is written, to topics that are made now if no source asks for them by name.
     fn feed_all(&mut self, stage: &[Topic]) -> Result<(), String> {
+        for topic in stage {
+            let mut brokers = self.kafka.lock();
+            brokers.make_topic_if_missing(&topic.name, topic.partitions.len());
+        }
         let feeds = stage.iter().flat_map(|topic| {
             let partitions = topic.partitions.iter().enumerate();
             partitions.map(|(partition, records)| Feed {
@@ -251,30 +258,8 @@ impl<'a> World<'a> {
         self.turn.is_multiple_of(50) && self.unread().is_none()
     }
 
-    /// A partition that the journal does not say to be read to its end.
     fn unread(&self) -> Option<String> {
-        let brokers = self.kafka.lock();
-        let journal = brokers.committed(&SimConnector::journal_topic(&self.job.name), 0);
-        let entries: Vec<_> = journal
-            .iter()
-            .map(|(_, entry)| entry.value.clone().unwrap_or_default())
-            .collect();
-        let journal = Journal::decode(&entries).unwrap_or_default();
-        let read = journal.last().map(|record| &record.positions);
-        self.plan.sources.iter().find_map(|source| {
-            let read = read.and_then(|read| read.get(&source.name));
-            let topic = &source.options["topic"];
-            let partitions = brokers.topic(topic).map(|topic| &topic.partitions);
-            let mut partitions = (0..).zip(partitions.into_iter().flatten());
-            let at = |partition: u32| read.and_then(|read| read.get(&partition)).copied();
-            // One that the journal does not know counts, even if it is empty.
-            let unread = partitions
-                .find(|(partition, log)| at(*partition).is_none_or(|at| at < log.end_offset()));
-            unread.map(|(partition, log)| {
-                let (at, end) = (at(partition), log.end_offset());
-                format!("partition {partition} of '{topic}' is read to {at:?} of {end}")
-            })
-        })
+        unread(&self.job.name, &self.plan, &self.kafka.lock())
     }
 
     /// Something happens.
@@ -497,11 +482,15 @@ impl<'a> World<'a> {
             .into_iter()
             .find_map(|checkpoint| checkpoint.manifest.ok());
         let mut brokers = self.kafka.lock();
-        for (source, positions) in oldest.into_iter().flat_map(|manifest| manifest.positions) {
-            let plan = self.plan.sources.iter().find(|plan| plan.name == source);
-            let topic = plan.map_or("", |plan| plan.options["topic"].as_str());
-            for (partition, offset) in positions {
-                brokers.retain_from(topic, partition as usize, offset);
+        let Some(oldest) = oldest else {
+            return;
+        };
+        for (source, positions) in oldest.positions {
+            let map = PartitionMap::parse(&oldest.incarnations[&source]).unwrap_or_default();
+            for (number, offset) in positions {
+                if let Some(TopicPartition { topic, partition }) = map.place(number) {
+                    brokers.retain_from(&topic, partition as usize, offset);
+                }
             }
         }
     }
@@ -547,10 +536,13 @@ impl<'a> World<'a> {
         if self.is_remade || !is_known {
             return;
         }
+        let mut topics = topics_of(source, &brokers).into_iter();
+        let Some(topic) = topics.next_back() else {
+            return;
+        };
         self.is_remade = true;
-        let topic = &source.options["topic"];
-        let partitions = brokers.partitions(topic);
-        brokers.make_topic(topic, partitions);
+        let partitions = brokers.partitions(&topic);
+        brokers.make_topic(&topic, partitions);
         drop(brokers);
         self.note("a topic is made again");
     }

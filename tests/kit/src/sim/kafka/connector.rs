@@ -1,4 +1,4 @@
-//! The connector `sim`: sources and sinks over the simulated Kafka. Options: `topic`, and for a sink `partitions` and `record.bytes.max`.
+//! The connector `sim`: sources and sinks over the simulated Kafka. Options: `topic` or `topic.pattern`, and for a sink `partitions` and `record.bytes.max`.
 
 use tidemill_connectors_api::{
     Committer, Connector, ConnectorOptions, Error, Options, SinkSpec, Source, SourceSpec,
@@ -6,7 +6,7 @@ use tidemill_connectors_api::{
 use tidemill_types::ErrorKind;
 
 use super::committer::{SimCommitter, SinkTopic};
-use super::source::SimSource;
+use super::source::{Selection, SimSource};
 use super::{Kafka, committer};
 
 /// The connector.
@@ -19,7 +19,7 @@ impl SimConnector {
     pub fn known() -> ConnectorOptions {
         ConnectorOptions {
             name: "sim",
-            source: vec!["topic"],
+            source: vec!["topic", "topic.pattern"],
             sink: vec!["topic", "partitions", "record.bytes.max"],
         }
     }
@@ -42,8 +42,8 @@ impl Connector for SimConnector {
     }
 
     fn source(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Source>, Error> {
-        let topic = topic(spec.options)?;
-        Ok(Box::new(SimSource::new(self.0.clone(), topic)))
+        let selection = Selection::of(spec.options)?;
+        Ok(Box::new(SimSource::new(self.0.clone(), selection)))
     }
 
     fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error> {
