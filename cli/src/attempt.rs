@@ -1,5 +1,6 @@
 //! `tidemill try`: from a topic that nobody has described to a job that reads it.
 
+mod options;
 mod sample;
 mod script;
 
@@ -9,10 +10,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
-use tidemill_connectors_api::Options;
-use tidemill_formats::guess::{Proposal, guess};
+use tidemill_connectors_api::ConnectorOptions;
+use tidemill_formats::guess::guess;
 use tidemill_terminal::{Failure, show};
 
+use crate::plugins;
+use options::Target;
 use sample::Sample;
 use script::Script;
 
@@ -20,6 +23,9 @@ const EXAMPLES: &str = "\
 Examples:
   tidemill try --topic orders                                        # of the Kafka at 127.0.0.1:9092
   tidemill try --topic orders --bootstrap-servers broker:9092 --write orders.sql
+  tidemill try --topic orders --profile production                   # with what profiles.toml says of sources
+  tidemill try --topic orders --bootstrap-servers broker:9093 --with security.protocol=sasl_ssl --with sasl.mechanism=PLAIN \\
+    --with sasl.username=me --with \"sasl.password=secret('kafka')\"
   tidemill try --path data --topic orders                            # the files data/orders/0.jsonl, 1.jsonl, …
   tidemill run orders.sql --state-dir orders.state --until-caught-up  # and then the job that was written
 
@@ -32,15 +38,21 @@ pub struct Arguments {
     /// The topic.
     #[arg(long, value_name = "TOPIC")]
     topic: String,
-    /// Where Kafka is.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
-    bootstrap_servers: String,
+    /// Where Kafka is; default: as the profile says, or 127.0.0.1:9092.
+    #[arg(long, value_name = "HOST:PORT")]
+    bootstrap_servers: Option<String>,
     /// A folder of topics, instead of Kafka.
     #[arg(long, value_name = "FOLDER", conflicts_with = "bootstrap_servers")]
     path: Option<PathBuf>,
-    /// An option of the connector, such as security.protocol=SASL_SSL; may be repeated.
+    /// An option of the connector, such as security.protocol=sasl_ssl; may be repeated. A value may be secret('name'), or have ${VARIABLE} in it.
     #[arg(long = "with", value_name = "NAME=VALUE")]
     options: Vec<String>,
+    /// Takes the options of sources of `[profile.P]` of the configuration.
+    #[arg(long, value_name = "P")]
+    profile: Option<String>,
+    /// The configuration; default: profiles.toml in this folder, if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How many records are looked at.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     records: usize,
@@ -55,15 +67,18 @@ pub struct Arguments {
 impl Arguments {
     /// Looks, proposes, and shows what the proposal makes of the sample.
     pub fn execute(&self) -> anyhow::Result<()> {
-        let (connector, options) = self.source()?;
-        let sample = Sample::read(connector, &options, self.records)?;
+        let connectors = plugins::connectors();
+        let known: Vec<ConnectorOptions> = connectors.iter().map(|known| known.options()).collect();
+        let mut target = Target::of(self, &known)?;
+        let sample = Sample::read(&target, self.records)?;
         let proposal = guess(&sample.records).map_err(|reason| {
             let topic = &self.topic;
             Failure::invalid(format!(
                 "cannot propose columns for topic '{topic}': {reason}"
             ))
         })?;
-        let script = Script::new(connector, &options, &proposal, &sample.records);
+        target.notes.extend(proposal.notes.iter().cloned());
+        let script = Script::new(&self.topic, &target, &proposal, &sample.records);
         let rows = script.first_rows(&sample.records)?;
         if let Some(path) = &self.write {
             write_new(path, &script.text)?;
@@ -75,20 +90,20 @@ impl Arguments {
                 "format": proposal.format,
                 "envelope": proposal.envelope,
                 "sql": script.text,
-                "notes": proposal.notes,
+                "notes": target.notes,
                 "rows": rows.rows,
                 "dead_letters": rows.dead_letters,
             });
             writeln!(show::stdout(), "{object}")?;
             return Ok(());
         }
-        self.tell(&sample, &proposal, &script, &rows)
+        self.tell(&sample, &target.notes, &script, &rows)
     }
 
     fn tell(
         &self,
         sample: &Sample,
-        proposal: &Proposal,
+        notes: &[String],
         script: &Script,
         rows: &script::FirstRows,
     ) -> anyhow::Result<()> {
@@ -98,7 +113,7 @@ impl Arguments {
             writeln!(out, "  {line}")?;
         }
         writeln!(out, "\n{}", script.text)?;
-        for note in &proposal.notes {
+        for note in notes {
             writeln!(out, "Note: {note}.")?;
         }
         writeln!(
@@ -127,28 +142,6 @@ impl Arguments {
             )?,
         }
         Ok(())
-    }
-
-    /// The connector's name, and its options.
-    fn source(&self) -> Result<(&'static str, Options), Failure> {
-        let mut options = Options::from([("topic".to_owned(), self.topic.clone())]);
-        let connector = if let Some(path) = &self.path {
-            options.insert("path".to_owned(), path.display().to_string());
-            "files"
-        } else {
-            options.insert(
-                "bootstrap.servers".to_owned(),
-                self.bootstrap_servers.clone(),
-            );
-            "kafka"
-        };
-        for option in &self.options {
-            let (name, value) = option
-                .split_once('=')
-                .ok_or_else(|| Failure::invalid(format!("'--with {option}' is not NAME=VALUE")))?;
-            options.insert(name.to_owned(), value.to_owned());
-        }
-        Ok((connector, options))
     }
 }
 

@@ -75,6 +75,12 @@ impl Profile {
         Ok(profile)
     }
 
+    /// What it says of all sources.
+    #[must_use]
+    pub const fn of_sources(&self) -> &Options {
+        &self.sources
+    }
+
     /// What it says of an object: its own overrides before those of all of its kind.
     pub(crate) fn overrides(&self, direction: Direction, object: &str) -> Options {
         let mut overrides = match direction {

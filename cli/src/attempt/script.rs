@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use arrow_cast::display::array_value_to_string;
-use tidemill_connectors_api::{ConnectorOptions, Options};
+use tidemill_connectors_api::ConnectorOptions;
 use tidemill_formats::guess::{Proposal, ProposedColumn};
-use tidemill_jobs::options::no_secrets;
 use tidemill_jobs::{self as jobs, Profile, plan_job};
+use tidemill_terminal::environment;
 use tidemill_types::RawRecords;
 use tidemill_types::format::{Clocks, NoContracts};
 
+use super::options::Target;
 use crate::plugins;
 
 /// So many rows are shown, and so many reasons of dead letters.
@@ -34,17 +35,13 @@ pub struct FirstRows {
 
 impl Script {
     /// The job that reads a topic as proposed, and writes what it reads into files beside it.
-    pub fn new(
-        connector: &str,
-        options: &Options,
-        proposal: &Proposal,
-        records: &[RawRecords],
-    ) -> Self {
-        let topic = options.get("topic").map_or("", String::as_str);
+    pub fn new(topic: &str, target: &Target, proposal: &Proposal, records: &[RawRecords]) -> Self {
+        let connector = &target.connector;
         let name = name_of(topic);
         let columns = proposal.columns.iter().map(column);
         let columns = columns.collect::<Vec<_>>().join(",\n");
-        let of_connector = options.iter().map(|(option, value)| set(option, value));
+        let written = target.written.iter();
+        let of_connector = written.map(|(option, value)| format!("{option} = {value}"));
         let of_connector = of_connector.collect::<Vec<_>>().join(", ");
         let of_format = [
             set("format", proposal.format),
@@ -75,8 +72,8 @@ impl Script {
         let formats = plugins::formats();
         let context = jobs::Context {
             profile: &Profile::default(),
-            environment: &|_| None,
-            secrets: &no_secrets,
+            environment: &environment::variable,
+            secrets: &|_| Ok("***".to_owned()),
             formats: &formats,
             connectors: &connectors,
             contracts: &NoContracts,

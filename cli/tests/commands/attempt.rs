@@ -75,3 +75,40 @@ fn a_script_gets_one_object() {
     let unknown = call(&["try", "--path", &data, "--topic", "orders", "--with", "x=1"]);
     assert!(unknown.refused().contains("has no option 'x'"));
 }
+
+#[test]
+fn a_profile_says_where_and_what_it_says_is_not_in_the_job() {
+    let folder = orders();
+    let config = folder.path().join("profiles.toml");
+    let data = data(folder.path());
+    fs::write(
+        &config,
+        format!("[profile.here.sources]\nconnector = 'files'\npath = '{data}'\nformat = 'json'\n"),
+    )
+    .unwrap();
+    let arguments = [
+        "try",
+        "--topic",
+        "orders",
+        "--config",
+        text(&config),
+        "--profile",
+    ];
+    let told = call(&[&arguments[..], &["here"]].concat()).good();
+    assert!(told.contains("run it with --profile here"), "{told}");
+    assert!(!told.contains(&data), "{told}");
+    let unknown = call(&[&arguments[..], &["there"]].concat());
+    assert!(unknown.refused().contains("'here'"));
+}
+
+#[test]
+fn a_secret_is_named_and_not_shown() {
+    let arguments = ["try", "--topic", "orders", "--with"];
+    let missing = call(&[&arguments[..], &["sasl.password=secret('kafka')"]].concat());
+    assert!(missing.refused().contains("TIDEMILL_SECRET_KAFKA"));
+    let nameless = call(&[&arguments[..], &["hunter2"]].concat()).refused();
+    assert!(
+        nameless.contains("NAME=VALUE") && !nameless.contains("hunter2"),
+        "{nameless}"
+    );
+}
