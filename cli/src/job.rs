@@ -11,6 +11,7 @@ use tidemill_engine::Settings;
 use tidemill_jobs::plan::JobPlan;
 use tidemill_jobs::{self as jobs, Profile, options, plan_job};
 use tidemill_terminal::{Failure, environment};
+use tidemill_types::format::ContractBook;
 
 use crate::config::Config;
 use crate::plugins;
@@ -65,10 +66,25 @@ impl JobArguments {
         })
     }
 
-    /// Reads the files and plans the job, to look at it: no secret is fetched, since none is shown.
-    pub fn load_to_show(&self) -> anyhow::Result<JobPlan> {
+    /// Reads the files and plans the job, to look at it: no secret is fetched, since none is shown. Besides, which contracts were not looked
+    /// up, and why.
+    pub fn load_to_show(&self) -> anyhow::Result<(JobPlan, Vec<String>)> {
         let config = Config::read(self.config.as_deref(), &self.sql)?;
-        self.plan(&config, &|_| Ok(NOT_FETCHED.to_owned()), &Book::default())
+        let book = Book {
+            not_fetched: Some(NOT_FETCHED),
+            ..Book::default()
+        };
+        let plan = self.plan(&config, &|_| Ok(NOT_FETCHED.to_owned()), &book)?;
+        let unasked = plan.sources.iter().filter_map(|source| {
+            let registry = source.registry.as_ref()?;
+            let why = book.unasked(&registry.options)?;
+            let (name, subject) = (&source.name, &registry.subject);
+            Some(format!(
+                "source {name}: the registry was not asked for '{subject}': {why}; 'tidemill contracts check' fetches it and asks"
+            ))
+        });
+        let unasked = unasked.collect();
+        Ok((plan, unasked))
     }
 
     /// Reads the files and plans the job by the contracts that there are now.

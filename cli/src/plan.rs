@@ -30,9 +30,12 @@ pub struct Arguments {
 impl Arguments {
     /// Plans and prints.
     pub fn execute(&self) -> anyhow::Result<()> {
-        let plan = self.job.load_to_show()?;
+        let (plan, unasked) = self.job.load_to_show()?;
         if !self.json {
             write!(show::stdout(), "{plan}")?;
+            for note in &unasked {
+                anstream::eprintln!("note: {note}");
+            }
             return Ok(());
         }
         let topic =
@@ -50,6 +53,7 @@ impl Arguments {
             "sources": sources.collect::<Vec<_>>(),
             "sinks": sinks.collect::<Vec<_>>(),
             "text": plan.to_string(),
+            "unasked": unasked,
         });
         writeln!(show::stdout(), "{object}")?;
         Ok(())

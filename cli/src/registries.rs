@@ -50,6 +50,8 @@ pub struct Book {
     pub kept: Option<PathBuf>,
     /// Asks no server: what one would say is not known then.
     pub is_offline: bool,
+    /// What stands for the secrets that were not fetched: a registry that is reached by one is not asked.
+    pub not_fetched: Option<&'static str>,
 }
 
 impl Book {
@@ -73,7 +75,7 @@ impl ContractBook for Book {
         subject: &str,
         version: Option<u32>,
     ) -> Result<Option<Contract>, format::Error> {
-        if self.is_offline && is_server(options) {
+        if self.unasked(options).is_some() {
             return Ok(None);
         }
         let registry = match &self.kept {
@@ -81,6 +83,18 @@ impl ContractBook for Book {
             None => open(options),
         };
         planned(registry.map_err(told)?.as_ref(), subject, version)
+    }
+
+    fn unasked(&self, options: &Options) -> Option<String> {
+        if self.is_offline && is_server(options) {
+            return Some("no server is asked offline".to_owned());
+        }
+        let not_fetched = self.not_fetched?;
+        let mut secrets = options
+            .iter()
+            .filter(|(_, value)| value.contains(not_fetched));
+        let (option, _) = secrets.next()?;
+        Some(format!("'{option}' is a secret, and a plan fetches none"))
     }
 }
 

@@ -35,7 +35,8 @@ pub fn of_source(
     let contract = contracts
         .contract(&registry, &subject, version)
         .map_err(|error| failed(with, &error))?;
-    if let (None, Some(version)) = (&contract, version) {
+    let is_known = contracts.unasked(&registry).is_none();
+    if let (None, Some(version), true) = (&contract, version, is_known) {
         let message = format!("the registry has no version {version} of '{subject}'");
         return Err(Error::contradiction(with.place(VERSION), message));
     }
@@ -91,13 +92,14 @@ pub fn add_columns(
     registry: &RegistryPlan,
     (format, envelope): (&dyn Format, &Envelope),
     with: &With<'_>,
+    contracts: &dyn ContractBook,
 ) -> Result<(), Error> {
     let key = with.list("key");
     let is_of_state = |column: &Column| matches!(column.origin, ColumnOrigin::Data(_));
     if columns.iter().any(is_of_state) {
         return Ok(());
     }
-    let contract = contract_of(registry, with)?;
+    let contract = contract_of(registry, with, contracts)?;
     let of_contract = format
         .contract_columns(contract, envelope.name)
         .map_err(|error| failed(with, &error))?;
@@ -119,12 +121,21 @@ pub fn add_columns(
     Ok(())
 }
 
-fn contract_of<'a>(registry: &'a RegistryPlan, with: &With<'_>) -> Result<&'a Contract, Error> {
+fn contract_of<'a>(
+    registry: &'a RegistryPlan,
+    with: &With<'_>,
+    contracts: &dyn ContractBook,
+) -> Result<&'a Contract, Error> {
     registry.contract.as_ref().ok_or_else(|| {
-        let message = format!(
-            "the registry has no subject '{}' to take columns from; declare them, or name another one: {SUBJECT} = '…'",
-            registry.subject
-        );
+        let subject = &registry.subject;
+        let message = match contracts.unasked(&registry.options) {
+            Some(why) => format!(
+                "the columns are to be those of '{subject}', and the registry was not asked: {why}; declare them, or plan where it can be asked"
+            ),
+            None => format!(
+                "the registry has no subject '{subject}' to take columns from; declare them, or name another one: {SUBJECT} = '…'"
+            ),
+        };
         Error::contradiction(with.place(SUBJECT), message)
     })
 }

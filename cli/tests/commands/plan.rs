@@ -129,3 +129,34 @@ fn a_file_that_is_not_there_is_named() {
         outcome.stderr
     );
 }
+
+#[test]
+fn a_plan_says_which_registry_it_did_not_ask_and_why() {
+    let folder = TempDir::new().unwrap();
+    let job = folder.path().join("job.sql");
+    let sql = |columns: &str| {
+        format!(
+            "CREATE SOURCE orders {columns} WITH (connector = 'kafka', bootstrap.servers = 'b:1', topic = 'orders', format = 'avro',\n\
+             schema.registry.url = 'https://registry.invalid', schema.registry.bearer.auth.token = secret('registry'));\n\
+             CREATE STREAM every_order FROM orders;\n\
+             CREATE SINK copies WITH (connector = 'kafka', bootstrap.servers = 'b:1', topic = 'copies') AS SELECT id FROM every_order;\n"
+        )
+    };
+    fs::write(&job, sql("(id BIGINT)")).unwrap();
+    let outcome = call(&["plan", text(&job)]);
+    for part in [
+        "note: source orders: the registry was not asked for 'orders-value'",
+        "'schema.registry.bearer.auth.token' is a secret",
+    ] {
+        assert!(outcome.stderr.contains(part), "{outcome:#?}");
+    }
+    assert!(outcome.good().contains("contract 'orders-value'"));
+    let json = call(&["plan", text(&job), "--json"]).json();
+    assert_eq!(json["unasked"].as_array().unwrap().len(), 1);
+    fs::write(&job, sql("")).unwrap();
+    let refused = call(&["plan", text(&job)]).refused();
+    assert!(
+        refused.contains("was not asked") && refused.contains("is a secret"),
+        "{refused}"
+    );
+}

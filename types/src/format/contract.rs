@@ -77,6 +77,11 @@ pub trait ContractBook {
         subject: &str,
         version: Option<u32>,
     ) -> Result<Option<Contract>, Error>;
+
+    /// Why a registry is not asked, so that it is not known whether it has a subject; none where it is.
+    fn unasked(&self, _registry: &Options) -> Option<String> {
+        None
+    }
 }
 
 /// No registry.
