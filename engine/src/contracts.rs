@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -174,17 +175,21 @@ pub struct Gate {
     held: BTreeMap<u32, VecDeque<SourceBatch>>,
     /// Those that whoever polls has paused.
     paused: BTreeSet<u32>,
+    /// How many records wait, for whoever looks.
+    awaiting: Arc<AtomicU64>,
 }
 
 impl Gate {
-    /// Before a source.
+    /// Before a source; says in `awaiting` how many records wait.
     #[must_use]
     pub fn new(
         source: Box<dyn Source>,
         asker: Box<dyn Ask>,
         known: Arc<Known>,
         clock: Arc<dyn Clock>,
+        awaiting: Arc<AtomicU64>,
     ) -> Self {
+        awaiting.store(0, Ordering::Relaxed);
         Self {
             source,
             asker,
@@ -194,6 +199,7 @@ impl Gate {
             again: BTreeMap::new(),
             held: BTreeMap::new(),
             paused: BTreeSet::new(),
+            awaiting,
         }
     }
 
@@ -365,6 +371,9 @@ impl Source for Gate {
         // An asker that has its answers at once is not made to wait for the next poll.
         self.learn()?;
         self.release(out)?;
+        let held = self.held.values().flatten();
+        let count = held.map(|batch| batch.records.len() as u64).sum();
+        self.awaiting.store(count, Ordering::Relaxed);
         outcome
     }
 

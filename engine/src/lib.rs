@@ -17,6 +17,7 @@ mod error;
 pub mod event;
 mod expressions;
 pub mod frozen;
+mod letters;
 mod limits;
 mod metrics;
 mod plugins;

@@ -12,6 +12,7 @@ pub fn text(status: &Status) -> String {
     let mut out = Text(String::new());
     job(&mut out, status);
     sources(&mut out, status);
+    contracts(&mut out, status);
     sinks(&mut out, status);
     let histograms = [
         (
@@ -156,6 +157,30 @@ fn sources(out: &mut Text, status: &Status) {
             let place = places.of(number);
             let labels = format!("{},partition=\"{}\"", topic(&place.topic), place.partition);
             family.value(&labels, (end - committed).max(0));
+        }
+    }
+}
+
+fn contracts(out: &mut Text, status: &Status) {
+    let mut family = out.family(
+        "records_awaiting_schema",
+        "gauge",
+        "Records that wait until the registry has said what their schema is.",
+    );
+    for source in &status.sources {
+        let awaiting = source.awaiting_schema.load(Ordering::Relaxed);
+        family.value(&topic(&source.topic), awaiting);
+    }
+    let mut family = out.family(
+        "contract_dead_letters_total",
+        "counter",
+        "Undecodable records by the version of the subject that they were written by.",
+    );
+    for source in &status.sources {
+        for ((subject, version), count) in source.by_contract.counts() {
+            let (subject, version) = (escape(&subject), escape(&version));
+            let contract = format!("subject=\"{subject}\",version=\"{version}\"");
+            family.value(&format!("{},{contract}", topic(&source.topic)), count);
         }
     }
 }

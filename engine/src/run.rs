@@ -107,7 +107,7 @@ impl Opened {
         let state_dir = StateDir::lock(&settings.state_dir, &plan.name, &plan_hash)?;
         let store = state_dir.checkpoints();
         let mut edges = Edges::open(&plan, plugins, settings, &store, &plan_hash)?;
-        let schemas = edges.guard(&plan, plugins, settings, clock)?;
+        let schemas = edges.guard(&plan, plugins, settings, status, clock)?;
         state_dir.claim()?;
         let replayed = edges.start.replay.len() as u64;
         status.replayed_epochs.store(replayed, Ordering::Relaxed);
@@ -243,11 +243,12 @@ impl Edges {
         plan: &JobPlan,
         plugins: Plugins<'_>,
         settings: &Settings,
+        status: &Status,
         clock: &Arc<dyn Clock>,
     ) -> Result<Vec<Option<Arc<dyn Schemas>>>, Error> {
         let mut schemas: Vec<Option<Arc<dyn Schemas>>> = Vec::new();
         let sources = std::mem::take(&mut self.sources).into_iter();
-        for (source, planned) in sources.zip(&plan.sources) {
+        for ((source, planned), status) in sources.zip(&plan.sources).zip(&status.sources) {
             let Some(of) = &planned.registry else {
                 self.sources.push(source);
                 schemas.push(None);
@@ -256,7 +257,8 @@ impl Edges {
             let kept = settings.state_dir.join(CONTRACTS);
             let registry = plugins.registries.open(&of.options, &kept)?;
             let (asker, known) = ((plugins.asker)(registry), Arc::new(Known::default()));
-            let gate = Gate::new(source, asker, Arc::clone(&known), Arc::clone(clock));
+            let (clock, awaiting) = (Arc::clone(clock), Arc::clone(&status.awaiting_schema));
+            let gate = Gate::new(source, asker, Arc::clone(&known), clock, awaiting);
             self.sources.push(Box::new(gate));
             schemas.push(Some(known));
         }

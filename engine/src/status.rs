@@ -1,11 +1,13 @@
 //! What a running job says about itself: counts and gauges that its threads raise and that the status line, `--json` and `/metrics` read.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidemill_operators::Counter;
 use tidemill_types::TopicPartition;
 use tidemill_types::place::Places;
+
+use crate::letters::ByContract;
 
 /// Upper bounds of the histograms' buckets, in seconds.
 const BUCKETS_S: [f64; 14] = [
@@ -90,6 +92,10 @@ pub struct SourceStatus {
     pub ignored: Counter,
     /// Undecodable records.
     pub dead_letters: Counter,
+    /// The same by the contract of their writers, where the source has one.
+    pub by_contract: Arc<ByContract>,
+    /// Records that wait until the registry has said what their schema is.
+    pub awaiting_schema: Arc<AtomicU64>,
     /// Events dropped by a dedup.
     pub duplicates: Counter,
     /// Per partition `(partition, committed position, end)`, by the source's numbers.

@@ -3,7 +3,7 @@
 //! Every record ends as exactly one of: a row, a record that changes nothing (counted), a dead letter.
 
 use tidemill_types::format::{self, Clocks, Decoder, TimeRange};
-use tidemill_types::{ChangeBatch, RawRecords};
+use tidemill_types::{ChangeBatch, DeadLetter, RawRecords};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -78,6 +78,9 @@ impl DecodeCounters {
 /// Told about every decoded batch: the epoch, the range of its events' own times, and how many rows it has. For freshness.
 pub type Observer = Box<dyn FnMut(u64, TimeRange, usize)>;
 
+/// Told about the dead letters of every decoded batch that has some.
+pub type LetterObserver = Box<dyn FnMut(&[DeadLetter])>;
+
 /// What a decoder works with.
 pub struct Settings {
     /// Name of the source.
@@ -90,6 +93,8 @@ pub struct Settings {
     pub counters: DecodeCounters,
     /// Who is told.
     pub observer: Observer,
+    /// Who is told of dead letters.
+    pub letters: LetterObserver,
 }
 
 /// The three streams that leave a decoder.
@@ -110,6 +115,7 @@ pub fn decode<'scope>(input: Batches<'scope, RawBatch>, settings: Settings) -> D
         ledger,
         counters,
         mut observer,
+        letters: mut on_letters,
     } = settings;
     let mut builder = OperatorBuilder::new(format!("decode {name}"), input.scope());
     let mut input = builder.new_input(input, Pipeline);
@@ -145,6 +151,7 @@ pub fn decode<'scope>(input: Batches<'scope, RawBatch>, settings: Settings) -> D
                         for letter in &mut decoded.dead_letters {
                             letter.source.clone_from(&name);
                         }
+                        on_letters(&decoded.dead_letters);
                         let letters = ChangeBatch::inserts(ledger.rows(&decoded.dead_letters));
                         dead.session(&capability).give(Packet::from(letters));
                     }

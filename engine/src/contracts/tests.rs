@@ -1,5 +1,6 @@
 //! A source of framed records before a registry that is asked by hand.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,19 +84,27 @@ struct World {
     fake: Fake,
     gate: Gate,
     known: Arc<Known>,
+    awaiting: Arc<AtomicU64>,
 }
 
 impl World {
     fn new() -> Self {
         let fake = Fake::default();
         let known = Arc::new(Known::default());
+        let awaiting = Arc::new(AtomicU64::new(7));
         let gate = Gate::new(
             Box::new(fake.clone()),
             Box::new(fake.clone()),
             Arc::clone(&known),
             Arc::new(fake.clone()),
+            Arc::clone(&awaiting),
         );
-        Self { fake, gate, known }
+        Self {
+            fake,
+            gate,
+            known,
+            awaiting,
+        }
     }
 
     fn sends(&self, partition: u32, offset: i64, ids: &[u8]) {
@@ -119,6 +128,10 @@ impl World {
             offsets.map(|offset| (batch.partition(), *offset))
         });
         records.collect()
+    }
+
+    fn awaiting(&self) -> u64 {
+        self.awaiting.load(Ordering::Relaxed)
     }
 
     fn asked(&self) -> Vec<u32> {
@@ -145,6 +158,7 @@ fn only_what_names_an_unseen_schema_waits_and_what_is_behind_it_in_its_partition
     let mut world = World::new();
     world.answers(7, Ok(schema("seven")));
     assert!(world.poll().is_empty());
+    assert_eq!(world.awaiting(), 0, "of another run");
     world.sends(0, 10, &[7, 7, 8, 7]);
     world.sends(1, 20, &[7]);
     assert_eq!(world.poll(), [(0, 10), (0, 11), (1, 20)]);
@@ -157,9 +171,10 @@ fn only_what_names_an_unseen_schema_waits_and_what_is_behind_it_in_its_partition
         "what was under way is kept in order"
     );
     assert!(world.asked().is_empty(), "it is asked for already");
+    assert_eq!(world.awaiting(), 3);
     world.answers(8, Ok(None));
     assert_eq!(world.poll(), [(0, 12), (0, 13), (0, 14)]);
-    assert!(world.paused().is_empty());
+    assert!(world.paused().is_empty() && world.awaiting() == 0);
     assert_eq!(world.known.schema(8), None);
     assert_eq!(world.known.schema(7).unwrap().schema.text, "seven");
 }

@@ -1,7 +1,9 @@
 //! Where events come in: inputs, decoders and watermarks.
 
+use std::sync::Arc;
+
 use tidemill_jobs::plan::{self, SourcePlan};
-use tidemill_operators::decode::{self, DecodeCounters, Observer, RawBatch};
+use tidemill_operators::decode::{self, DecodeCounters, LetterObserver, Observer, RawBatch};
 use tidemill_operators::shell::Batches;
 use tidemill_operators::watermark::{self, Fact, Watermark, watermark_ticks};
 use tidemill_operators::{Counter, Ticks};
@@ -33,6 +35,7 @@ impl<'scope> Renderer<'_, 'scope> {
                 ledger: self.ledger.clone(),
                 counters,
                 observer: self.observer(),
+                letters: self.letters(index, source),
             };
             let decoded = decode::decode(raw, settings);
             self.dead.push(decoded.dead_letters);
@@ -43,6 +46,17 @@ impl<'scope> Renderer<'_, 'scope> {
             self.handles.push((handle, decoded.rows));
         }
         Ok(())
+    }
+
+    /// Counts dead letters by contract, if the source has one.
+    fn letters(&self, index: usize, source: &SourcePlan) -> LetterObserver {
+        let schemas = self.context.schemas[index].clone();
+        let (Some(schemas), Some(registry)) = (schemas, &source.registry) else {
+            return Box::new(|_| {});
+        };
+        let subject = registry.subject.clone();
+        let counts = Arc::clone(&self.context.status.sources[index].by_contract);
+        Box::new(move |letters| counts.count(letters, &subject, schemas.as_ref()))
     }
 
     pub(super) fn observer(&self) -> Observer {

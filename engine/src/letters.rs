@@ -1,0 +1,110 @@
+//! Dead letters by the contract that their records' writers kept to: which version of which subject is not read.
+//!
+//! Counts since the process started, as the other counts of the status do: what is replayed counts again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tidemill_types::DeadLetter;
+use tidemill_types::format::{Schemas, framed_schema};
+
+/// The version of a record whose id the registry does not know.
+const UNKNOWN: &str = "unknown";
+/// The version of a record that names no schema.
+const NONE: &str = "none";
+
+/// Counts by subject and version.
+#[derive(Debug, Default)]
+pub struct ByContract(Mutex<BTreeMap<(String, String), u64>>);
+
+impl ByContract {
+    /// Counts letters of a source that is planned with a subject.
+    pub fn count(&self, letters: &[DeadLetter], subject: &str, schemas: &dyn Schemas) {
+        for letter in letters {
+            let contract = contract(letter, subject, schemas);
+            *self.lock().entry(contract).or_default() += 1;
+        }
+    }
+
+    /// Every subject and version of which there are letters, with how many.
+    pub fn counts(&self) -> BTreeMap<(String, String), u64> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Subject and version of a letter's writer. A schema may stand in several subjects: then the planned one is meant, if it is among them.
+fn contract(letter: &DeadLetter, subject: &str, schemas: &dyn Schemas) -> (String, String) {
+    let of = |version: &str| (subject.to_owned(), version.to_owned());
+    let Some(id) = letter.bytes.as_deref().and_then(framed_schema) else {
+        return of(NONE);
+    };
+    let Some(writer) = schemas.schema(id) else {
+        return of(UNKNOWN);
+    };
+    let planned = writer.places.iter().find(|(place, _)| place == subject);
+    match planned.or(writer.places.first()) {
+        Some((place, version)) => (place.clone(), version.to_string()),
+        None => of(UNKNOWN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tidemill_types::DeadLetter;
+    use tidemill_types::format::{SchemaText, Schemas, WriterSchema};
+
+    use super::ByContract;
+
+    struct Two;
+
+    impl Schemas for Two {
+        fn schema(&self, id: u32) -> Option<Arc<WriterSchema>> {
+            let places = match id {
+                1 => vec![("other".to_owned(), 7), ("orders-value".to_owned(), 2)],
+                2 => vec![("other".to_owned(), 7)],
+                _ => return None,
+            };
+            let schema = SchemaText {
+                text: String::new(),
+                references: Vec::new(),
+            };
+            Some(Arc::new(WriterSchema { schema, places }))
+        }
+    }
+
+    #[test]
+    fn a_letter_counts_for_the_version_of_its_writer() {
+        let letter = |bytes: Option<&[u8]>| DeadLetter {
+            bytes: bytes.map(<[u8]>::to_vec),
+            ..DeadLetter::default()
+        };
+        let framed = |id: u8| letter(Some(&[0, 0, 0, 0, id, 1]));
+        let counts = ByContract::default();
+        let letters = [
+            framed(1),
+            framed(1),
+            framed(2),
+            framed(9),
+            letter(Some(b"{}")),
+            letter(None),
+        ];
+        counts.count(&letters, "orders-value", &Two);
+        let counts = counts.counts().into_iter();
+        let counts: Vec<_> = counts
+            .map(|((subject, version), count)| format!("{subject} {version} {count}"))
+            .collect();
+        let expected = [
+            "orders-value 2 2",
+            "orders-value none 2",
+            "orders-value unknown 1",
+            "other 7 1",
+        ];
+        assert_eq!(counts, expected);
+    }
+}
