@@ -17,12 +17,16 @@ use tidemill_types::{DeadLetter, ErrorKind};
 
 use crate::plugins;
 
+/// How many ids a second a registry is asked for that it does not know.
+const UNKNOWN_A_SECOND_MAX: usize = 20;
+
 /// The registries that this binary can reach: those of its user, on his network.
 pub struct OwnRegistries;
 
 impl Registries for OwnRegistries {
     fn open(&self, options: &Options, kept: &Path) -> Result<Arc<dyn Registry>, Error> {
-        Ok(Arc::new(Cached::new(open(options)?, kept)))
+        let cached = Cached::new(open(options)?, kept);
+        Ok(Arc::new(cached.with_unknown_a_second(UNKNOWN_A_SECOND_MAX)))
     }
 }
 

@@ -18,7 +18,10 @@
 //! be another today (a pin, places) is `Corrupt`. What is not kept (lists, levels, differences) is asked of the registry each time.
 //! Does not promise to notice that a registry changed its mind, which none does of an id. Nothing is ever deleted.
 
+mod unknown;
+
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -30,6 +33,7 @@ use tidemill_connectors_api::registry::{
 use tidemill_types::ErrorKind;
 
 use crate::disk;
+use unknown::Unknown;
 
 /// The beginning of every file, before the SHA-256 of what follows.
 const HEAD: &str = "tidemill contract 1 ";
@@ -41,6 +45,8 @@ const FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub struct Cached<R> {
     registry: R,
     folder: PathBuf,
+    /// How many unknown ids are asked for, where that is bounded.
+    unknown: Option<Unknown>,
 }
 
 /// What keeps a [`Schema`] on disk.
@@ -78,6 +84,17 @@ impl<R: Registry> Cached<R> {
         Self {
             registry,
             folder: folder.into(),
+            unknown: None,
+        }
+    }
+
+    /// The same, which asks for at most so many ids a second that the registry does not know. Whoever comes then is told to come again: one
+    /// that garbage leads here neither floods the registry nor the folder.
+    #[must_use]
+    pub fn with_unknown_a_second(self, max: usize) -> Self {
+        Self {
+            unknown: Some(Unknown::new(max)),
+            ..self
         }
     }
 
@@ -132,10 +149,17 @@ impl<R: Registry> Registry for Cached<R> {
         if disk::read(&absent, FILE_BYTES_MAX)?.is_some() {
             return Ok(None);
         }
+        let bound = self.unknown.as_ref();
+        bound.map_or(Ok(()), |unknown| unknown.admit(Instant::now()))?;
         let answer = self.registry.schema(id)?;
         match &answer {
             Some(schema) => self.keep(&path, &Kept::from(schema))?,
-            None => self.keep(&absent, &"the registry has no schema of this id")?,
+            None => {
+                self.keep(&absent, &"the registry has no schema of this id")?;
+                if let Some(unknown) = bound {
+                    unknown.count(Instant::now());
+                }
+            }
         }
         Ok(answer)
     }

@@ -154,3 +154,16 @@ fn a_torn_schema_is_asked_for_again_and_a_torn_pin_is_told() {
     fs::write(&pin, &whole[..whole.len() - 2]).unwrap();
     assert_eq!(kind(cached.latest("torn")), ErrorKind::Corrupt);
 }
+
+#[test]
+fn garbage_that_names_many_schemas_does_not_flood_the_registry_and_what_is_kept_is_answered() {
+    let (contracts, cache) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let cached = Cached::new(Folder::new(contracts.path()), cache.path()).with_unknown_a_second(20);
+    let ask = |id| cached.schema(SchemaId(id));
+    let refused = (1_000..2_000).map(ask).filter(Result::is_err).count();
+    // Slow disks see some seconds pass.
+    assert!(refused > 0, "all were asked for");
+    assert_eq!(ask(1_000).unwrap(), None, "it is kept");
+    let files = std::fs::read_dir(cache.path().join("ids")).unwrap().count();
+    assert_eq!(files, 1_000 - refused);
+}
