@@ -18,10 +18,9 @@ use tidemill_connectors_api::Error;
 use tidemill_connectors_api::registry::{
     Compatibility, Difference, Registered, Registry, Schema, SchemaId, SchemaKind, SubjectVersion,
 };
-
+use tidemill_connectors_http::guard::Policy;
 use tidemill_types::ErrorKind;
 
-use crate::guard::Policy;
 use crate::options::ConfluentOptions;
 use crate::{Whole, compatibility};
 use answers::{Level, Place, SchemaAnswer, Verdict, Version};

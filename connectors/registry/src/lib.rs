@@ -2,13 +2,12 @@
 //! [`tidemill_connectors_api::Registry`], with a cache on disk before either.
 //!
 //! Promises: an id is answered with the same bytes for ever, or not at all; every call ends within a bound, in time and in bytes; no secret of
-//! the options is in a message or in `Debug`; no URL leads to where the [policy](guard::Policy) does not allow, nor does what answers there.
+//! the options is in a message or in `Debug`; no URL leads to where the [policy](tidemill_connectors_http::guard::Policy) does not allow, nor does what answers there.
 //! Does not promise to check JSON Schemas for compatibility: only a registry does.
 
 pub mod cache;
 pub mod compatibility;
 pub mod confluent;
-pub mod guard;
 pub mod options;
 
 mod avro;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_connectors_api::{Error, Options, Registry};
-use ureq::http::Uri;
+use tidemill_connectors_http::Uri;
+use tidemill_connectors_http::guard::Policy;
 
-use crate::guard::Policy;
 use crate::{Confluent, Folder, invalid};
 
 /// The URL of a registry with Confluent's API.

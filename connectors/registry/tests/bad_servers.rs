@@ -19,7 +19,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tidemill_connectors_api::registry::{Schema, SchemaId, SchemaKind};
 use tidemill_connectors_api::{Error, Options, Registry};
-use tidemill_connectors_registry::guard::Policy;
+use tidemill_connectors_http::guard::Policy;
 use tidemill_connectors_registry::options::{ConfluentOptions, RegistryOptions};
 use tidemill_connectors_registry::{Confluent, Folder};
 use tidemill_types::ErrorKind;

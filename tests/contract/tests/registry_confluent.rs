@@ -12,8 +12,8 @@ use std::{fs, process};
 
 use tidemill_connectors_api::Registry;
 use tidemill_connectors_api::registry::{Compatibility, Schema, SchemaId, SchemaKind};
+use tidemill_connectors_http::guard::Policy;
 use tidemill_connectors_registry::Confluent;
-use tidemill_connectors_registry::guard::Policy;
 use tidemill_connectors_registry::options::ConfluentOptions;
 use tidemill_tests_broker::registry::Apicurio;
 use tidemill_tests_contract::registries::World;

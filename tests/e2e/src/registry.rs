@@ -1,7 +1,7 @@
 //! A real registry of schemas of a test.
 
+use tidemill_connectors_http::guard::Policy;
 use tidemill_connectors_registry::Confluent;
-use tidemill_connectors_registry::guard::Policy;
 use tidemill_connectors_registry::options::ConfluentOptions;
 use tidemill_tests_broker::registry::Apicurio;
 

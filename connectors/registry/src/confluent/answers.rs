@@ -119,7 +119,7 @@ impl Verdict {
     pub fn words(self) -> impl Iterator<Item = Difference> {
         let messages = self.messages.unwrap_or_default().into_iter();
         messages.chain(self.reason).map(|words| {
-            let words = super::transport::excerpt(&words);
+            let words = tidemill_connectors_http::client::excerpt(&words);
             Difference::new("", format!("the registry says: {words}"))
         })
     }

@@ -1,9 +1,6 @@
 //! Questions over HTTP: within a time, a number of bytes, and the places that the policy allows.
 
-use std::fmt::Write;
-use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,16 +10,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidemill_connectors_api::Error;
+use tidemill_connectors_http::client::excerpt;
+use tidemill_connectors_http::guard::Policy;
+use tidemill_connectors_http::{
+    self as http, Client, Failure, HeaderValue, Question, StatusCode, Trust,
+};
 use tidemill_types::ErrorKind;
-use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
-use ureq::http::{HeaderValue, Response, StatusCode};
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body};
 
-use crate::guard::{GuardedResolver, Policy, Refused};
-use crate::options::{ConfluentOptions, Credentials, Identity};
-use crate::{disk, invalid};
+use crate::invalid;
+use crate::options::{ConfluentOptions, Credentials};
 
 /// How many bytes of an answer are read: a longer one is refused.
 pub const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -31,9 +27,6 @@ const ATTEMPTS_MAX: u32 = 3;
 /// The first pause between two attempts; the next is twice as long. Each is shortened at random, so that many who were cut off together don't
 /// come back together.
 const PAUSE: Duration = Duration::from_millis(100);
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
-/// How much of a registry's own words is shown.
-const EXCERPT_CHARS: usize = 400;
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
 /// What a registry answered.
@@ -67,7 +60,7 @@ enum Attempt {
 #[derive(Debug)]
 pub struct Transport {
     url: String,
-    agent: Agent,
+    client: Client,
     /// Marked as sensitive, so that its `Debug` shows nothing of it.
     authorization: Option<HeaderValue>,
     timeout: Duration,
@@ -82,20 +75,14 @@ struct Said {
 
 impl Transport {
     pub fn new(options: &ConfluentOptions, policy: Policy) -> Result<Self, Error> {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent("tidemill")
-            .max_idle_connections_per_host(4)
-            .timeout_connect(Some(CONNECT_TIMEOUT_MAX.min(options.timeout)))
-            .tls_config(tls(options)?)
-            .build();
-        let resolver = GuardedResolver::new(policy);
+        let identity = options.identity.as_ref();
+        let trust = Trust {
+            ca: options.ca.clone(),
+            identity: identity.map(|of| (of.certificate.clone(), of.key.clone())),
+        };
         Ok(Self {
             url: options.url.clone(),
-            agent: Agent::with_parts(config, DefaultConnector::default(), resolver),
+            client: Client::new(&trust, policy, options.timeout)?,
             authorization: authorization(&options.credentials)?,
             timeout: options.timeout,
         })
@@ -137,62 +124,35 @@ impl Transport {
         body: Option<&Value>,
         deadline: Instant,
     ) -> Result<Attempt, Error> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // A timeout of zero would be none.
-        let left = left.max(Duration::from_millis(1));
         let url = format!("{}{path}", self.url);
-        let mut builder = ureq::http::Request::builder()
-            .uri(&url)
-            .header(ACCEPT, format!("{MEDIA_TYPE}, application/json"));
-        if let Some(authorization) = &self.authorization {
-            builder = builder.header(AUTHORIZATION, authorization.clone());
-        }
-        let cannot = |error: ureq::http::Error| {
-            invalid(format!(
-                "'{url}' cannot be asked: {error}; mend 'schema.registry.url'"
-            ))
-        };
-        let answered = match body {
-            None => {
-                let request = builder.method("GET").body(()).map_err(cannot)?;
-                let request = self.agent.configure_request(request);
-                self.agent.run(request.timeout_global(Some(left)).build())
-            }
-            Some(body) => {
-                let request = builder
-                    .method("POST")
-                    .header(CONTENT_TYPE, MEDIA_TYPE)
-                    .body(body.to_string())
-                    .map_err(cannot)?;
-                let request = self.agent.configure_request(request);
-                self.agent.run(request.timeout_global(Some(left)).build())
-            }
-        };
+        let answered = self.client.ask(Question {
+            url: &url,
+            accept: &format!("{MEDIA_TYPE}, application/json"),
+            body: body.map(|body| (MEDIA_TYPE, body.to_string())),
+            authorization: self.authorization.clone(),
+            within: deadline.saturating_duration_since(Instant::now()),
+            bytes_max: ANSWER_BYTES_MAX,
+        });
         match answered {
-            Ok(response) => self.read(path, response),
-            Err(error) => self.failed(&error),
+            Ok(answer) => self.read(path, answer),
+            Err(failure) => self.failed(failure),
         }
     }
 
     /// What an answer means.
-    fn read(&self, path: &str, mut response: Response<Body>) -> Result<Attempt, Error> {
-        let status = response.status();
+    fn read(&self, path: &str, answer: http::Answer) -> Result<Attempt, Error> {
+        let http::Answer {
+            status,
+            location,
+            body,
+        } = answer;
         if status.is_redirection() {
-            let to = response.headers().get(LOCATION);
-            let to = to.map_or("nowhere".into(), |to| {
-                String::from_utf8_lossy(to.as_bytes())
-            });
             return Err(invalid(format!(
                 "the registry at '{}' redirects to '{}', which is not followed; if it moved there, mend 'schema.registry.url'",
                 self.url,
-                excerpt(&to)
+                location.as_deref().unwrap_or("nowhere")
             )));
         }
-        let body = response.body_mut().with_config();
-        let body = match body.limit(ANSWER_BYTES_MAX).read_to_vec() {
-            Ok(body) => body,
-            Err(error) => return self.failed(&error),
-        };
         let said: Option<Said> = serde_json::from_slice(&body).ok();
         let code = said.as_ref().and_then(|said| said.error_code);
         let message = said.and_then(|said| said.message).unwrap_or_default();
@@ -234,28 +194,23 @@ impl Transport {
     }
 
     /// What it means that there is no answer.
-    fn failed(&self, error: &ureq::Error) -> Result<Attempt, Error> {
-        use ureq::Error as E;
+    fn failed(&self, failure: Failure) -> Result<Attempt, Error> {
         let url = &self.url;
-        match error {
-            E::Other(other) if other.is::<Refused>() => Err(invalid(format!(
-                "'{url}' is refused: {other}; mend 'schema.registry.url'"
+        match failure {
+            Failure::Refused(why) => Err(invalid(format!(
+                "'{url}' is refused: {why}; mend 'schema.registry.url'"
             ))),
-            E::BodyExceedsLimit(_) => Err(invalid(format!(
+            Failure::TooLarge => Err(invalid(format!(
                 "the registry at '{url}' answers with more than {ANSWER_BYTES_MAX} bytes; mend 'schema.registry.url'"
             ))),
-            E::Tls(_) | E::Rustls(_) | E::Pem(_) => Err(invalid(format!(
-                "the registry at '{url}' cannot be trusted: {error}; name the authority of its certificate in \
+            Failure::Untrusted(why) => Err(invalid(format!(
+                "the registry at '{url}' cannot be trusted: {why}; name the authority of its certificate in \
                  'schema.registry.ssl.ca.location'"
             ))),
-            E::Protocol(_) | E::LargeResponseHeader(..) => Err(invalid(format!(
-                "what answers at '{url}' does not speak HTTP: {error}; mend 'schema.registry.url'"
+            Failure::Garbage(why) => Err(invalid(format!(
+                "what answers at '{url}' does not speak HTTP: {why}; mend 'schema.registry.url'"
             ))),
-            E::Io(io) if is_of_tls(io) => Err(invalid(format!(
-                "the registry at '{url}' cannot be trusted: {io}; name the authority of its certificate in \
-                 'schema.registry.ssl.ca.location'"
-            ))),
-            error => Ok(Attempt::Failed(error.to_string())),
+            Failure::OnTheWay(why) => Ok(Attempt::Failed(why)),
         }
     }
 
@@ -283,19 +238,6 @@ impl Transport {
     }
 }
 
-/// The beginning of somebody else's words, on one line.
-pub fn excerpt(text: &str) -> String {
-    let mut excerpt = String::new();
-    for c in text.chars().take(EXCERPT_CHARS) {
-        excerpt.push(if c.is_control() { ' ' } else { c });
-    }
-    if text.chars().nth(EXCERPT_CHARS).is_some() {
-        // A String takes whatever is written.
-        let _ = write!(excerpt, "…");
-    }
-    excerpt
-}
-
 /// Half the pause to all of it.
 fn jittered(pause: Duration) -> Duration {
     let random = RandomState::new().hash_one(0);
@@ -303,64 +245,17 @@ fn jittered(pause: Duration) -> Duration {
     pause * (500 + per_mille) / 1000
 }
 
-fn is_of_tls(error: &std::io::Error) -> bool {
-    // rustls wraps what it refuses during the handshake.
-    error.kind() == std::io::ErrorKind::InvalidData
-}
-
 fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Error> {
-    let value = match credentials {
+    let header = match credentials {
         Credentials::None => return Ok(None),
-        Credentials::Basic(secret) => format!("Basic {}", STANDARD.encode(secret.value())),
-        Credentials::Bearer(secret) => format!("Bearer {}", secret.value()),
+        Credentials::Basic(secret) => {
+            http::client::authorization("Basic", &STANDARD.encode(secret.value()))
+        }
+        Credentials::Bearer(secret) => http::client::authorization("Bearer", secret.value()),
     };
-    let mut header = HeaderValue::from_str(&value).map_err(|_| {
+    header.map(Some).ok_or_else(|| {
         invalid(
             "the token of the registry has characters that no token has; give it alone".to_owned(),
         )
-    })?;
-    header.set_sensitive(true);
-    Ok(Some(header))
-}
-
-fn tls(options: &ConfluentOptions) -> Result<TlsConfig, Error> {
-    let mut config = TlsConfig::builder();
-    if let Some(ca) = &options.ca {
-        config = config.root_certs(RootCerts::new_with_certs(&certificates(ca)?));
-    }
-    if let Some(Identity { certificate, key }) = &options.identity {
-        let certificates = certificates(certificate)?;
-        let key = PrivateKey::from_pem(&read(key)?).map_err(|_| {
-            invalid(format!(
-                "'{}' has no private key in PEM; name its file",
-                key.display()
-            ))
-        })?;
-        config = config.client_cert(Some(ClientCert::new_with_certs(&certificates, key)));
-    }
-    Ok(config.build())
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
-    let pem = read(path)?;
-    let found: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if found.is_empty() {
-        return Err(invalid(format!(
-            "'{}' has no certificate in PEM; name a file that has",
-            path.display()
-        )));
-    }
-    Ok(found)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| {
-        let error = disk::io_error("read", path, &error);
-        Error::new(ErrorKind::Invalid, error.message)
     })
 }

@@ -38,7 +38,7 @@ impl Policy {
     /// Refuses an address.
     ///
     /// ```
-    /// use tidemill_connectors_registry::guard::Policy;
+    /// use tidemill_connectors_http::guard::Policy;
     ///
     /// let metadata = "169.254.169.254".parse().unwrap();
     /// assert!(Policy::OWN.check(metadata).is_err());
