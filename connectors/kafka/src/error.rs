@@ -64,6 +64,9 @@ pub fn failed(action: &str, error: &KafkaError) -> Error {
 pub fn refused(action: &str, refusal: &Refusal) -> Error {
     let Refusal { code, reason } = refusal;
     let has = |words: &[&str]| words.iter().any(|words| reason.contains(words));
+    if has(&["token endpoint"]) {
+        return Error::new(ErrorKind::Invalid, format!("cannot {action}: {reason}"));
+    }
     let options = if *code != RDKafkaErrorCode::SSL {
         "'sasl.mechanism', and 'sasl.username' and 'sasl.password' or 'sasl.oauthbearer.token'"
     } else if has(&["verify failed", "could not be verified"]) {

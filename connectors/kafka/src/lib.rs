@@ -17,6 +17,7 @@ mod journal;
 mod limits;
 mod login;
 mod native;
+mod oidc;
 mod options;
 mod producer;
 mod replay;

@@ -1,13 +1,14 @@
 //! How a client makes itself known, as its settings say it: the protocol, the mechanism, and the token of OAUTHBEARER.
 //!
-//! librdkafka takes everything but a token by its own options. Ours travels in the one that it leaves to the application
-//! (`sasl.oauthbearer.config`), and is given to each client when it is made.
-//! *Promises* that what cannot work, or would send less securely than it looks, is refused before anything connects. *Does not* get a token
-//! from anywhere: it is given one, and the brokers say when it has run out.
+//! librdkafka takes everything but a token by its own options. Ours, or where it comes from, travels in the one that it leaves to the
+//! application (`sasl.oauthbearer.config`), and is given to each client when it is made.
+//! *Promises* that what cannot work, or would send less securely than it looks, is refused before anything connects. *Does not* ask for a
+//! token.
 
 use rdkafka::ClientConfig;
 use tidemill_connectors_api::{Error, Options};
 
+use crate::oidc::{self, Oidc};
 use crate::options::invalid;
 
 /// Our own option, for what librdkafka takes by a call.
@@ -24,9 +25,7 @@ const WITH_PASSWORD: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 /// # Errors
 /// `Invalid`: says which option to mend, and no secret.
 pub fn configure(what: &str, options: &Options, settings: &mut ClientConfig) -> Result<(), Error> {
-    if let Some(token) = options.get(TOKEN_OPTION) {
-        settings.set(TOKEN, token);
-    }
+    set_grant(what, options, settings)?;
     let wrong = |reason: String| Err(invalid(format!("{what} {reason}")));
     let protocol = protocol(settings);
     let (is_encrypted, logs_in) = match protocol.as_str() {
@@ -77,7 +76,10 @@ pub fn configure(what: &str, options: &Options, settings: &mut ClientConfig) -> 
     match missing {
         None => Ok(()),
         Some(&name) => {
-            let name = if name == TOKEN { TOKEN_OPTION } else { name };
+            let name = match name {
+                TOKEN => "sasl.oauthbearer.token', or 'sasl.oauthbearer.method",
+                name => name,
+            };
             wrong(format!(
                 "lacks '{name}', which sasl.mechanism = '{mechanism}' needs; add it"
             ))
@@ -85,9 +87,61 @@ pub fn configure(what: &str, options: &Options, settings: &mut ClientConfig) -> 
     }
 }
 
-/// The token, where there is one.
-pub fn token(settings: &ClientConfig) -> Option<&str> {
-    settings.get(TOKEN)
+/// How a client comes by its token.
+pub enum Grant {
+    /// It was given it.
+    Token(String),
+    /// It asks a server.
+    Oidc(Oidc),
+}
+
+/// How a client with these settings comes by its token.
+pub fn grant(settings: &ClientConfig) -> Grant {
+    let set = settings.get(TOKEN).unwrap_or_default();
+    // No token is JSON.
+    serde_json::from_str(set).map_or_else(|_| Grant::Token(set.to_owned()), Grant::Oidc)
+}
+
+fn set_grant(what: &str, options: &Options, settings: &mut ClientConfig) -> Result<(), Error> {
+    let token = options.get(TOKEN_OPTION);
+    let method = options.get(oidc::METHOD).map_or("default", String::as_str);
+    let wrong = |reason: String| Err(invalid(format!("{what} {reason}")));
+    match (method, token) {
+        ("oidc", Some(_)) => wrong(format!(
+            "has '{TOKEN_OPTION}' and {} = 'oidc', which asks for one; leave one out",
+            oidc::METHOD
+        )),
+        ("oidc", None) if mechanism(settings) != OAUTHBEARER => wrong(format!(
+            "has {} = 'oidc', which is for sasl.mechanism = '{OAUTHBEARER}'; set that",
+            oidc::METHOD
+        )),
+        ("oidc", None) => {
+            let oidc = Oidc::parse(what, options)?;
+            let text =
+                serde_json::to_string(&oidc).expect("texts and paths that were texts are JSON");
+            settings.set(TOKEN, text);
+            Ok(())
+        }
+        ("default", token) => {
+            if let Some(name) = oidc::OPTIONS
+                .iter()
+                .find(|name| options.contains_key(**name))
+            {
+                return wrong(format!(
+                    "has '{name}', which only {} = 'oidc' needs; set that, or leave it out",
+                    oidc::METHOD
+                ));
+            }
+            if let Some(token) = token {
+                settings.set(TOKEN, token);
+            }
+            Ok(())
+        }
+        (other, _) => wrong(format!(
+            "has {} = '{other}'; it is 'default', with '{TOKEN_OPTION}', or 'oidc'",
+            oidc::METHOD
+        )),
+    }
 }
 
 /// `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`, or what else the settings have.

@@ -4,8 +4,10 @@
 //! destroyed before their client, and borrowed bytes don't outlive the call that lends them.
 
 pub mod admin;
+mod token;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ops::Deref;
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
@@ -22,17 +24,14 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tidemill_types::{Epoch, TopicPartition};
 
 use crate::context::Context;
-use crate::login;
 use admin::{Answer, Answers, Question};
+
+pub use token::Keeper;
 
 /// Name of the header that carries the epoch, 8 bytes big endian.
 const EPOCH_HEADER: &CStr = c"tidemill-epoch";
 /// Lets librdkafka's partitioner choose (`RD_KAFKA_PARTITION_UA`, which the binding lacks).
 const PARTITION_BY_KEY: i32 = -1;
-/// Until when a token counts, for librdkafka: it is the brokers that know.
-const TOKEN_UNTIL_MS: i64 = 253_402_300_799_000;
-/// Room for what librdkafka says of an error.
-const ERROR_BYTES_MAX: usize = 512;
 /// How many messages are taken from librdkafka in one call at most.
 pub const FETCH_MESSAGES_MAX: usize = 10_000;
 
@@ -45,6 +44,7 @@ pub struct Fetcher {
     messages_queue: Queue,
     events_queue: Queue,
     answers: Answers,
+    _keeper: Option<Keeper>,
     /// Room for the pointers of one batch; holds none between calls.
     room: Vec<*mut rd_kafka_message_t>,
     client: Client<Context>,
@@ -65,7 +65,7 @@ impl Fetcher {
             RDKafkaType::RD_KAFKA_CONSUMER,
             Context::default(),
         )?;
-        show_token(&client, config)?;
+        let keeper = Keeper::start(&client, config)?;
         // SAFETY: the client is alive; both calls return a new reference to a queue that `Queue` gives back.
         let (messages_queue, events_queue) = unsafe {
             (
@@ -77,6 +77,7 @@ impl Fetcher {
             messages_queue,
             events_queue,
             answers: Answers::new(&client),
+            _keeper: keeper,
             room: vec![ptr::null_mut(); FETCH_MESSAGES_MAX],
             client,
         })
@@ -223,37 +224,6 @@ impl Fetcher {
     }
 }
 
-/// Gives a client the token that its settings have, if it logs in with one.
-pub fn show_token(client: &Client<Context>, config: &ClientConfig) -> KafkaResult<()> {
-    if login::mechanism(config) != login::OAUTHBEARER {
-        return Ok(());
-    }
-    let unusable = |reason: &str| KafkaError::ClientCreation(reason.to_owned());
-    let token = login::token(config).unwrap_or_default();
-    let token = CString::new(token).map_err(|_| unusable("the token is none"))?;
-    let mut reason = [0; ERROR_BYTES_MAX];
-    // SAFETY: the client is alive, and copies token and principal; what went wrong is written with its end into room of the size that is told.
-    let code = unsafe {
-        ffi::rd_kafka_oauthbearer_set_token(
-            client.native_ptr(),
-            token.as_ptr(),
-            TOKEN_UNTIL_MS,
-            c"tidemill".as_ptr(),
-            ptr::null_mut(),
-            0,
-            reason.as_mut_ptr(),
-            reason.len(),
-        )
-    };
-    match code {
-        rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-        // What librdkafka says may repeat the token.
-        _ => Err(unusable(
-            "'sasl.oauthbearer.token' is no token: it is made of letters, digits and '-._~+/='",
-        )),
-    }
-}
-
 fn list_of(positions: &[(TopicPartition, i64)]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(positions.len());
     for (place, position) in positions {
@@ -264,10 +234,27 @@ fn list_of(positions: &[(TopicPartition, i64)]) -> KafkaResult<TopicPartitionLis
 }
 
 /// A client for what only the administration of a cluster can.
-pub fn admin_client(config: &ClientConfig) -> KafkaResult<AdminClient<Context>> {
-    let admin: AdminClient<Context> = config.create_with_context(Context::default())?;
-    show_token(admin.inner(), config)?;
-    Ok(admin)
+pub fn admin_client(config: &ClientConfig) -> KafkaResult<Admin> {
+    let client: AdminClient<Context> = config.create_with_context(Context::default())?;
+    Ok(Admin {
+        _keeper: Keeper::start(client.inner(), config)?,
+        client,
+    })
+}
+
+/// A client with its token.
+pub struct Admin {
+    // Before the client.
+    _keeper: Option<Keeper>,
+    client: AdminClient<Context>,
+}
+
+impl Deref for Admin {
+    type Target = AdminClient<Context>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.client
+    }
 }
 
 /// A partition number as Kafka's protocol has it.

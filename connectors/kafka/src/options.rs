@@ -1,7 +1,7 @@
 //! The `WITH` options that this connector knows: its own, and librdkafka's by their own names from a closed list.
 //!
 //! The list has nothing that loads code, runs a command or calls out (`plugin.library.paths`, `sasl.kerberos.kinit.cmd`,
-//! `ssl.engine.location`, the endpoints of OAUTHBEARER), and nothing that a promise of this crate rests on (`isolation.level`, `enable.idempotence`, `acks`).
+//! `ssl.engine.location`), and nothing that a promise of this crate rests on (`isolation.level`, `enable.idempotence`, `acks`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkSpec, Source
 use tidemill_types::ErrorKind;
 
 use crate::login;
+use crate::oidc;
 use crate::selection::Selection;
 use crate::start::Start;
 
@@ -33,7 +34,7 @@ const SINKS: [&str; 3] = ["bootstrap.servers", "journal.topic", "group.id"];
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// This connector's own options of every client.
-const LOGIN: [&str; 1] = [login::TOKEN_OPTION];
+const LOGIN: [&str; 2] = [login::TOKEN_OPTION, oidc::METHOD];
 
 /// librdkafka's options for every client.
 const CONNECTION: [&str; 45] = [
@@ -125,8 +126,16 @@ const PRODUCER: [&str; 17] = [
 pub fn known() -> ConnectorOptions {
     ConnectorOptions {
         name: "kafka",
-        source: [&SOURCE[..], &LOGIN, &CONNECTION, &CONSUMER].concat(),
-        sink: [&SINK[..], &SINKS, &LOGIN, &CONNECTION, &PRODUCER].concat(),
+        source: [&SOURCE[..], &LOGIN, &oidc::OPTIONS, &CONNECTION, &CONSUMER].concat(),
+        sink: [
+            &SINK[..],
+            &SINKS,
+            &LOGIN,
+            &oidc::OPTIONS,
+            &CONNECTION,
+            &PRODUCER,
+        ]
+        .concat(),
     }
 }
 

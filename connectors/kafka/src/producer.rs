@@ -10,7 +10,7 @@ use tidemill_connectors_api::Error;
 use tidemill_types::ErrorKind;
 
 use crate::context::{Context, DeliveryFailure, key_text};
-use crate::native::{self, ProducedRecord, TopicHandle};
+use crate::native::{self, Keeper, ProducedRecord, TopicHandle};
 
 /// How long is waited for deliveries before failures are looked for.
 const DELIVERY_SLICE: Duration = Duration::from_millis(20);
@@ -38,6 +38,7 @@ pub struct TopicId(usize);
 /// A producer and its topics.
 pub struct TopicProducer {
     // Before the client: handles must go first.
+    _keeper: Option<Keeper>,
     topics: Vec<(String, TopicHandle)>,
     ids: BTreeMap<String, TopicId>,
     client: BaseProducer<Context>,
@@ -47,8 +48,8 @@ impl TopicProducer {
     /// A producer with these settings.
     pub fn new(config: &ClientConfig) -> KafkaResult<Self> {
         let client: BaseProducer<Context> = config.create_with_context(Context::default())?;
-        native::show_token(client.client(), config)?;
         Ok(Self {
+            _keeper: Keeper::start(client.client(), config)?,
             topics: Vec::new(),
             ids: BTreeMap::new(),
             client,

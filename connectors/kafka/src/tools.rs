@@ -3,15 +3,16 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminOptions, NewPartitions};
 use rdkafka::error::RDKafkaErrorCode;
 use tidemill_connectors_api::Error;
 use tidemill_types::{Epoch, ErrorKind, TopicPartition};
 
-use crate::context::Context;
 use crate::error::{advice, failed, kind_of};
 use crate::native::admin::{Answer, Question};
-use crate::native::{FETCH_MESSAGES_MAX, FetchedMessage, Fetcher, ProducedRecord, admin_client};
+use crate::native::{
+    Admin, FETCH_MESSAGES_MAX, FetchedMessage, Fetcher, ProducedRecord, admin_client,
+};
 use crate::options::{client_config, consumer_config, producer_config};
 use crate::producer::{SendError, TopicProducer};
 use crate::topics;
@@ -113,7 +114,7 @@ pub fn delete_before(
     }
 }
 
-fn admin(bootstrap: &str, action: &str) -> Result<AdminClient<Context>, Error> {
+fn admin(bootstrap: &str, action: &str) -> Result<Admin, Error> {
     admin_client(&client_config(bootstrap)).map_err(|e| failed(action, &e))
 }
 

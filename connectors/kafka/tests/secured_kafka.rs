@@ -12,6 +12,8 @@
 mod certificates;
 #[path = "secured/doors.rs"]
 mod doors;
+#[path = "secured/tokens.rs"]
+mod tokens;
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,7 @@ use tidemill_connectors_api::{
 use tidemill_connectors_kafka::Kafka;
 use tidemill_connectors_kafka::tools::{Bulk, TopicSpec, create_topics, read_topic};
 use tidemill_types::{Epoch, ErrorKind};
+use tokens::{CLIENT_SECRET, Tokens};
 
 /// How long a job may take to say that it is not let in.
 const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -213,6 +216,91 @@ fn over_tls_with_a_token() {
     ];
     let all = [trusting(shared(), "sasl_ssl"), token].concat();
     reads_and_writes_exactly_once("token", Door::Login, &all);
+}
+
+fn from(tokens: &Tokens, secret: &str) -> Pairs<'static> {
+    let mut all = trusting(shared(), "sasl_ssl");
+    all.extend([
+        ("sasl.mechanism", "OAUTHBEARER".to_owned()),
+        ("sasl.oauthbearer.method", "oidc".to_owned()),
+        ("sasl.oauthbearer.token.endpoint.url", tokens.url()),
+        ("sasl.oauthbearer.client.id", "the job".to_owned()),
+        ("sasl.oauthbearer.client.secret", secret.to_owned()),
+        (
+            "sasl.oauthbearer.scope",
+            "kafka:read kafka:write".to_owned(),
+        ),
+    ]);
+    all
+}
+
+#[test]
+fn over_tls_with_tokens_from_a_server() {
+    let tokens = Tokens::lasting(Duration::from_secs(300));
+    reads_and_writes_exactly_once("oidc", Door::Login, &from(&tokens, CLIENT_SECRET));
+    let asked = tokens.asked();
+    let body = "grant_type=client_credentials&scope=kafka%3Aread%20kafka%3Awrite";
+    assert!(asked.iter().all(|asked| asked == body), "{asked:?}");
+}
+
+#[test]
+fn a_token_is_replaced_before_it_runs_out_while_the_job_reads() {
+    let (secured, tokens) = (shared(), Tokens::lasting(Duration::from_secs(6)));
+    let spec = TopicSpec {
+        name: "replaced",
+        partitions: 1,
+        settings: Vec::new(),
+    };
+    create_topics(&secured.broker.bootstrap(), &[spec]).unwrap();
+    let options = options(
+        secured,
+        "replaced",
+        Door::Login,
+        &from(&tokens, CLIENT_SECRET),
+    );
+    let mut reader = source(&options).unwrap();
+    reader.open(&[(0, None)]).unwrap();
+    let mut producer = Bulk::new(&secured.broker.bootstrap()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut batches = Vec::new();
+    // By the third one the first is over, and so is what the broker let the connection live for.
+    while tokens.asked().len() < 3 {
+        assert!(Instant::now() < deadline, "{:?}", tokens.asked());
+        reader
+            .poll(Duration::from_millis(100), 1 << 20, &mut batches)
+            .unwrap();
+    }
+    producer
+        .produce("replaced", Some(0), None, Some(b"late"))
+        .unwrap();
+    producer.flush().unwrap();
+    while batches.iter().all(|batch| batch.records.is_empty()) {
+        assert!(Instant::now() < deadline, "the record does not come");
+        reader
+            .poll(Duration::from_millis(100), 1 << 20, &mut batches)
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_client_that_the_server_of_tokens_does_not_know_is_told_so() {
+    let tokens = Tokens::lasting(Duration::from_secs(300));
+    let all = from(&tokens, "not-the-password");
+    is_refused(Door::Login, &all, "'sasl.oauthbearer.client.secret'");
+}
+
+#[test]
+fn a_server_of_tokens_that_is_away_is_named() {
+    let mut all = from(&Tokens::lasting(Duration::from_secs(300)), CLIENT_SECRET);
+    for (name, value) in &mut all {
+        if *name == "sasl.oauthbearer.token.endpoint.url" {
+            "http://127.0.0.1:9/token".clone_into(value);
+        }
+    }
+    let options = options(shared(), "nothing", Door::Login, &all);
+    let error = source(&options).unwrap().describe("").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
+    assert!(error.message.contains("token endpoint"), "{error}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tidemill_types::ErrorKind;
 use rdkafka::ClientConfig;
 
 use super::{CONNECTION, CONSUMER, CommitterOptions, PRODUCER, SourceOptions, duration, known};
+use crate::login::{Grant, grant};
 
 fn options(pairs: &[(&str, &str)]) -> Options {
     pairs
@@ -58,8 +59,6 @@ fn options_that_load_code_or_break_a_promise_are_not_known() {
         "ssl.engine.location",
         "ssl.providers",
         "sasl.kerberos.kinit.cmd",
-        "sasl.oauthbearer.method",
-        "sasl.oauthbearer.token.endpoint.url",
         "isolation.level",
         "enable.auto.commit",
         "auto.offset.reset",
@@ -243,4 +242,37 @@ fn the_page_of_the_connector_has_every_option_that_there_is_and_no_other() {
     };
     assert_eq!(known(source), both.union(&of_source).cloned().collect());
     assert_eq!(known(sink), both.union(&of_sink).cloned().collect());
+}
+
+#[test]
+fn a_token_is_given_or_asked_for_and_what_is_missing_is_named() {
+    let login = [
+        ("security.protocol", "sasl_ssl"),
+        ("sasl.mechanism", "OAUTHBEARER"),
+    ];
+    let parse = |more: &[(&str, &str)]| {
+        let options = options(&[&BASE[..], &login, more].concat());
+        SourceOptions::parse(&SourceSpec::new("job", "s", &options)).map(|parsed| parsed.client)
+    };
+    let oidc = [
+        ("sasl.oauthbearer.method", "oidc"),
+        ("sasl.oauthbearer.token.endpoint.url", "https://id/token"),
+        ("sasl.oauthbearer.client.id", "job"),
+        ("sasl.oauthbearer.client.secret", "hunter2"),
+    ];
+    let client = parse(&oidc).unwrap();
+    assert!(matches!(grant(&client), Grant::Oidc(_)));
+    let given = parse(&[("sasl.oauthbearer.token", "a.b.c")]).unwrap();
+    assert!(matches!(grant(&given), Grant::Token(token) if token == "a.b.c"));
+    let token = ("sasl.oauthbearer.token", "a.b.c");
+    for (wrong, told) in [
+        (&oidc[..3], "lacks 'sasl.oauthbearer.client.secret'"),
+        (&oidc[1..], "only sasl.oauthbearer.method = 'oidc' needs"),
+        (&[oidc[0], token], "leave one out"),
+        (&[], "'sasl.oauthbearer.method'"),
+        (&[("sasl.oauthbearer.method", "x")], "it is 'default'"),
+    ] {
+        let said = message(parse(wrong));
+        assert!(said.contains(told) && !said.contains("hunter2"), "{said}");
+    }
 }

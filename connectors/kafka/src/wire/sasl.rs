@@ -8,7 +8,7 @@ use rdkafka::ClientConfig;
 use super::connection::Connection;
 use super::scram::Exchange;
 use super::{Failure, refused};
-use crate::login;
+use crate::login::{self, Grant};
 
 /// How many random bytes a nonce has.
 const NONCE_BYTES: usize = 24;
@@ -30,7 +30,7 @@ pub fn log_in(connection: &mut Connection, settings: &ClientConfig) -> Result<()
         "SCRAM-SHA-512" => scram(connection, MessageDigest::sha512(), user, password),
         "OAUTHBEARER" => {
             // RFC 7628: a token, and nothing about whose it is.
-            let token = login::token(settings).unwrap_or_default();
+            let token = token(settings)?;
             let told = answer(connection, format!("n,,\x01auth=Bearer {token}\x01\x01"))?;
             if told.is_empty() {
                 Ok(())
@@ -42,6 +42,17 @@ pub fn log_in(connection: &mut Connection, settings: &ClientConfig) -> Result<()
         }
         other => Err(Failure::Security(format!("sasl.mechanism = '{other}'"))),
     }
+}
+
+fn token(settings: &ClientConfig) -> Result<String, Failure> {
+    let oidc = match login::grant(settings) {
+        Grant::Token(token) => return Ok(token),
+        Grant::Oidc(oidc) => oidc,
+    };
+    let asked = oidc.client().and_then(|client| oidc.ask(&client));
+    asked
+        .map(|token| token.text)
+        .map_err(|error| Failure::Login(error.message))
 }
 
 fn scram(

@@ -98,6 +98,7 @@ fn properties(folder: &Path, ports: &[u16]) -> String {
                 "listener.name.{door}.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
 listener.name.{door}.scram-sha-256.sasl.jaas.config={module}.scram.ScramLoginModule required;
 listener.name.{door}.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;
+listener.name.{door}.oauthbearer.connections.max.reauth.ms=20000
 listener.name.{door}.oauthbearer.sasl.jaas.config={module}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";
 "
             )
