@@ -61,6 +61,7 @@ mod tests {
 
     use super::ByContract;
 
+    #[derive(Debug)]
     struct Two;
 
     impl Schemas for Two {

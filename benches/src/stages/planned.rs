@@ -8,6 +8,7 @@ use tidemill_operators::ledger::Ledger;
 use tidemill_operators::uncomputed::Uncomputed;
 use tidemill_operators::{Counter, resequence};
 use tidemill_types::format::Decoder;
+use tidemill_types::place::Places;
 
 use super::inputs::Inputs;
 
@@ -34,7 +35,7 @@ pub fn resequence_settings(
         per: per.to_vec(),
         within_ms,
         watermark_delay_ms: watermark.map_or(0, |watermark| watermark.delay_ms),
-        topic: inputs.plan.sources[source].name.clone(),
+        places: Places::new(&inputs.plan.sources[source].name, []),
     }
 }
 

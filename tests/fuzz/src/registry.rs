@@ -8,7 +8,7 @@ use tidemill_connectors_api::Registry;
 use tidemill_connectors_api::registry::{
     Compatibility, Schema, SchemaId, SchemaKind, SubjectVersion,
 };
-use tidemill_connectors_registry::guard::Policy;
+use tidemill_connectors_http::guard::Policy;
 use tidemill_connectors_registry::options::ConfluentOptions;
 use tidemill_connectors_registry::{Confluent, Whole, compatibility, diff};
 use tiny_http::{Response, Server};
