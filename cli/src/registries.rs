@@ -119,8 +119,9 @@ pub fn of_sinks(plan: &JobPlan) -> anyhow::Result<Vec<(usize, SinkContract)>> {
         else {
             continue;
         };
+        let columns = sink.columns(&plan.nodes[sink.input].schema);
         let text = format
-            .contract_schema(&sink.spec(&plan.nodes[sink.input].schema))
+            .contract_schema(&sink.spec(&columns))
             .with_context(|| format!("sink '{}'", sink.name))?;
         contracts.push((
             index,

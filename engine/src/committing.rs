@@ -13,7 +13,7 @@ use arrow_array::RecordBatch;
 use tidemill_checkpoints::{DeadLetterFile, Journal, ownership};
 use tidemill_connectors_api::{Committer, EpochOutput, SourceOffset};
 use tidemill_operators::ledger::ledger_letters;
-use tidemill_types::{Epoch, ErrorKind, OutputRecords};
+use tidemill_types::{Epoch, ErrorKind, OutputRecord, OutputRecords};
 
 use crate::{Clock, Error, Status};
 
@@ -65,18 +65,18 @@ impl SinkOutput {
         let mut partitions = self.partitions.into_values();
         let mut merged = partitions.next().unwrap_or_default();
         partitions.for_each(|records| merged.append(&records));
-        let mut records: Vec<(&[u8], Option<&[u8]>)> =
+        let mut records: Vec<OutputRecord<'_>> =
             self.parts.iter().flat_map(OutputRecords::iter).collect();
         if keyed {
             // Stable: the records of one key come from one worker, in order.
-            records.sort_by_key(|&(key, _)| key);
+            records.sort_by_key(|record| record.key);
         } else {
-            records.sort_by_key(|&(_, value)| value);
+            records.sort_by_key(|record| (record.value, record.headers, record.timestamp_ms));
         }
         let bytes = self.parts.iter().map(|part| part.arena.len()).sum();
         merged.reserve(records.len(), bytes);
-        for (key, value) in records {
-            merged.push(key, value);
+        for record in records {
+            merged.push_record(record);
         }
         merged
     }

@@ -27,6 +27,7 @@ use crate::decoder;
 use crate::encoding::{Encoding, Found, Wanted};
 use crate::envelopes::{CRUD, DEBEZIUM, PLAIN, Place, Reading, UPSERT};
 use crate::key::KEY_FORMAT;
+use crate::metadata;
 use crate::options::{DATES, TIMESTAMPS};
 use crate::reason;
 use program::Program;
@@ -90,11 +91,14 @@ impl Format for Avro {
             None => Framing::None,
         };
         match (Framing::of(spec.options, usual)?, spec.schema_id) {
-            (Framing::None, _) => Ok(Box::new(AvroRows::new(&SinkSpec {
-                schema_id: None,
-                ..spec.clone()
-            })?)),
-            (Framing::Confluent, Some(_)) => Ok(Box::new(AvroRows::new(spec)?)),
+            (Framing::None, _) => {
+                let unframed = SinkSpec {
+                    schema_id: None,
+                    ..spec.clone()
+                };
+                metadata::beside(spec, AvroRows::new(&unframed)?)
+            }
+            (Framing::Confluent, Some(_)) => metadata::beside(spec, AvroRows::new(spec)?),
             (Framing::Confluent, None) => Err(Error::OptionValue {
                 option: FRAMING.to_owned(),
                 value: spec.options[FRAMING].clone(),

@@ -18,7 +18,7 @@ use crate::envelopes::{PLAIN, UPSERT};
 use crate::fault::Fault;
 use crate::key::{BoundKey, KEY_FORMAT, KeyWriter};
 use crate::written::{self, Columns};
-use crate::{reason, text};
+use crate::{metadata, reason, text};
 
 /// The option that names the fields of a line, in order.
 const COLUMNS: &str = "csv.columns";
@@ -61,12 +61,13 @@ impl Format for Csv {
     }
 
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
-        Ok(Box::new(CsvRows {
+        let rows = CsvRows {
             envelope: written::Envelope::named(spec.envelope)?,
             columns: Columns::new(spec, self.name())?,
             key: KeyWriter::new(spec)?,
             delimiter: delimiter(spec.options)?,
-        }))
+        };
+        metadata::beside(spec, rows)
     }
 }
 

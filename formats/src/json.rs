@@ -12,6 +12,7 @@ use tidemill_types::format::{Decoder, Encoder, Envelope, Error, Format, SinkSpec
 use crate::decoder;
 use crate::encoding::{Conversion, Encoding, Found, Wanted};
 use crate::envelopes::{CLOUDEVENTS, CRUD, DEBEZIUM, PLAIN, UPSERT};
+use crate::metadata;
 use crate::options::{CONNECT_SCHEMA, SINK_OPTIONS, SOURCE_OPTIONS};
 use crate::reason;
 use connect::Wrapper;
@@ -69,7 +70,7 @@ impl Format for Json {
     }
 
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
-        Ok(Box::new(JsonRows::new(spec)?))
+        metadata::beside(spec, JsonRows::new(spec)?)
     }
 }
 

@@ -20,6 +20,7 @@ mod fault;
 pub mod guess;
 mod json;
 mod key;
+mod metadata;
 mod options;
 mod protobuf;
 mod raw;

@@ -24,6 +24,7 @@ use crate::decoder;
 use crate::encoding::{Encoding, Found, Wanted};
 use crate::envelopes::{CRUD, DEBEZIUM, PLAIN, Place, Reading, UPSERT};
 use crate::key::KEY_FORMAT;
+use crate::metadata;
 use datum::Datum;
 use framing::{FRAMING, Framing};
 use program::{Program, Refusal};
@@ -77,7 +78,7 @@ impl Format for Protobuf {
     }
 
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
-        Ok(Box::new(ProtobufRows::new(spec)?))
+        metadata::beside(spec, ProtobufRows::new(spec)?)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::envelopes::{PLAIN, UPSERT};
 use crate::fault::Fault;
 use crate::key::{BoundKey, KEY_FORMAT, KeyWriter};
 use crate::written::{self, Columns};
-use crate::{reason, text};
+use crate::{metadata, reason, text};
 
 static OPTIONS: [&str; 1] = [KEY_FORMAT];
 static ENVELOPES: [&Envelope; 2] = [&PLAIN, &UPSERT];
@@ -60,11 +60,12 @@ impl Format for Raw {
                 columns: names.len(),
             });
         };
-        Ok(Box::new(RawRows {
+        let rows = RawRows {
             envelope: written::Envelope::named(spec.envelope)?,
             column: Columns::one(spec, only, self.name())?,
             key: KeyWriter::new(spec)?,
-        }))
+        };
+        metadata::beside(spec, rows)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What encoders have in common: the columns of a sink, found once per batch, and the envelopes that they write.
 
 use arrow_array::RecordBatch;
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field};
 use tidemill_types::format::{Error, SinkSpec};
 
 use crate::cells::{self, Cells};
@@ -66,22 +66,36 @@ impl Columns {
         names: impl Iterator<Item = &'a String>,
         format: &'static str,
     ) -> Result<Self, Error> {
-        let column = |name: &String| {
+        let field = |name: &String| {
             let field = spec.schema.field_with_name(name);
-            let field = field.map_err(|_| Error::KeyColumn {
+            field.map_err(|_| Error::KeyColumn {
                 column: name.clone(),
-            })?;
+            })
+        };
+        let fields: Vec<_> = names.map(field).collect::<Result<_, _>>()?;
+        Self::of(fields.into_iter(), format)
+    }
+
+    /// These columns.
+    ///
+    /// # Errors
+    /// As [`Columns::new`].
+    pub fn of<'a>(
+        fields: impl Iterator<Item = &'a Field>,
+        format: &'static str,
+    ) -> Result<Self, Error> {
+        let column = |field: &Field| {
             if cells::is_supported(field.data_type()) {
-                return Ok((name.clone(), field.data_type().clone()));
+                return Ok((field.name().clone(), field.data_type().clone()));
             }
             Err(Error::UnsupportedType {
-                column: name.clone(),
+                column: field.name().clone(),
                 data_type: field.data_type().clone(),
                 format,
                 supported: cells::SUPPORTED,
             })
         };
-        Ok(Self(names.map(column).collect::<Result<_, _>>()?))
+        Ok(Self(fields.map(column).collect::<Result<_, _>>()?))
     }
 
     /// Their names.

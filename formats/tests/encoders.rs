@@ -16,8 +16,8 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 use proptest::prelude::*;
 
 use tidemill_formats::Json;
-use tidemill_types::ErrorKind;
-use tidemill_types::format::{Change, Encoder, Error, Format, Options, SinkSpec};
+use tidemill_types::format::{Change, Encoder, Error, Format, Options, SinkMetadata, SinkSpec};
+use tidemill_types::{ErrorKind, OutputRecords};
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(
@@ -32,9 +32,54 @@ fn encoder(envelope: &str, schema: &Schema, key: &[&str]) -> Result<Box<dyn Enco
         envelope,
         schema,
         key: &key,
+        metadata: None,
         schema_id: None,
         options: &Options::new(),
     })
+}
+
+/// The headers of each row of one column, and its time of another.
+fn beside(value: ArrayRef, time: Option<ArrayRef>) -> Vec<(Vec<String>, Option<i64>)> {
+    let rows = batch(vec![
+        ("id", Arc::new(Int64Array::from(vec![7; value.len()]))),
+        ("x", value),
+        (
+            "at",
+            time.clone().unwrap_or_else(|| Arc::new(NullArray::new(2))),
+        ),
+    ]);
+    let field = |name: &str| rows.schema().field_with_name(name).unwrap().clone();
+    let metadata = SinkMetadata {
+        headers: vec![field("x")],
+        timestamp: time.map(|_| field("at")),
+    };
+    let encoder = Json
+        .encoder(&SinkSpec {
+            envelope: "plain",
+            schema: &Schema::new(vec![field("id")]),
+            key: &[],
+            metadata: Some(&metadata),
+            schema_id: None,
+            options: &Options::new(),
+        })
+        .unwrap();
+    assert!(encoder.has_metadata());
+    let bound = encoder.bind(&rows, 0).unwrap();
+    let of_row = |row| {
+        let mut value = Vec::new();
+        assert!(bound.write_value(Change::Insert(row), &mut value));
+        assert_eq!(value, b"{\"id\":7}");
+        let mut records = OutputRecords::default();
+        records.push(b"", Some(&value));
+        records.push_metadata(bound.timestamp_ms(row), |out| bound.write_headers(row, out));
+        let record = records.iter().next().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let header = |(name, value): (&[u8], Option<&[u8]>)| {
+            format!("{}={}", text(name), text(value.unwrap()))
+        };
+        (record.headers.map(header).collect(), record.timestamp_ms)
+    };
+    (0..rows.num_rows()).map(of_row).collect()
 }
 
 /// The value of a change; none is a tombstone.
@@ -78,6 +123,36 @@ fn values(array: impl arrow_array::Array + 'static) -> Vec<String> {
                 .to_owned()
         })
         .collect()
+}
+
+#[test]
+fn a_header_is_the_text_of_its_column_without_quotes_and_null_is_no_header() {
+    let headers = |array: ArrayRef| -> Vec<String> {
+        let of_rows = beside(array, None).into_iter();
+        of_rows.map(|(headers, _)| headers.join(" ")).collect()
+    };
+    let texts = StringArray::from(vec![Some("a \"b\"\\"), Some(""), None, Some("null")]);
+    let texts = headers(Arc::new(texts));
+    assert_eq!(texts, ["x=a \"b\"\\", "x=", "", "x=null"]);
+    let money = Decimal128Array::from(vec![Some(1250), None])
+        .with_precision_and_scale(12, 2)
+        .unwrap();
+    assert_eq!(headers(Arc::new(money)), ["x=12.50", ""]);
+    let numbers = Float64Array::from(vec![0.5, f64::NAN]);
+    assert_eq!(headers(Arc::new(numbers)), ["x=0.5", ""]);
+    let bytes = BinaryArray::from(vec![&b"\xff"[..]]);
+    assert_eq!(headers(Arc::new(bytes)), ["x=/w=="]);
+}
+
+#[test]
+fn the_time_of_a_record_is_that_of_its_column() {
+    let times = TimestampMillisecondArray::from(vec![Some(1_767_225_600_123), None]);
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let times: Vec<_> = beside(numbers, Some(Arc::new(times)))
+        .into_iter()
+        .map(|(_, time)| time)
+        .collect();
+    assert_eq!(times, [Some(1_767_225_600_123), None]);
 }
 
 #[test]

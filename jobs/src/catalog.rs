@@ -17,6 +17,7 @@ use crate::dialect::{
 };
 use crate::error::{Error, Location};
 use crate::event;
+use crate::metadata::{self, Metadata};
 use crate::options::Options;
 use crate::plan::{Column, Contents, FormatPlan, RegistryPlan, WatermarkPlan};
 use crate::with::{Direction, With};
@@ -46,7 +47,7 @@ const SOURCE_OPTIONS: [&str; 6] = [
     contract::VERSION,
 ];
 /// The options of a sink that are the planner's own.
-const SINK_OPTIONS: [&str; 2] = ["key", contract::SUBJECT];
+const SINK_OPTIONS: [&str; 4] = ["key", metadata::HEADERS, metadata::TIME, contract::SUBJECT];
 
 /// The type of `TIMESTAMP`.
 pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -131,6 +132,8 @@ pub struct Sink {
     pub key_at: Location,
     /// The key columns, not yet compared with the query's.
     pub key: Vec<String>,
+    /// What stands beside its values, not yet compared with the query's columns.
+    pub metadata: Metadata,
     /// What its records are.
     pub contents: Contents,
     /// The format.
@@ -509,6 +512,7 @@ fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
             connector,
         },
         key,
+        metadata: Metadata::of(&with)?,
         contents: envelope.contents,
         format: FormatPlan {
             name: format.name().to_owned(),

@@ -16,6 +16,7 @@ mod error;
 mod event;
 pub mod exact;
 mod lower;
+mod metadata;
 pub mod options;
 pub mod plan;
 mod profile;
@@ -135,6 +136,7 @@ fn lower_sink(
             return Err(Error::unknown(sink.key_at, "key column", key, columns()));
         }
     }
+    sink.metadata.check(&draft.schema, &sink.key)?;
     let message = match sink.contents {
         Contents::Rows if draft.retracts => format!(
             "sink '{name}' appends, but its rows change after they are written; give it a key, and no envelope = 'plain'"
@@ -169,6 +171,8 @@ fn assemble(
         input,
         format: sink.format,
         key: sink.key,
+        headers: sink.metadata.headers,
+        timestamp: sink.metadata.timestamp,
         contents: sink.contents,
         shares_keys: lowered.shares_keys,
         registry: sink.registry,

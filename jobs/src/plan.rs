@@ -24,9 +24,11 @@ mod window_aggregate;
 
 use std::sync::Arc;
 
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{FieldRef, Schema, SchemaRef};
 pub use tidemill_types::format::{Column, ColumnOrigin, Contents};
-use tidemill_types::format::{Contract, Contracts, Schemas, SinkSpec, SourceSpec, TimeLimit};
+use tidemill_types::format::{
+    Contract, Contracts, Schemas, SinkMetadata, SinkSpec, SourceSpec, TimeLimit,
+};
 use tidemill_types::options::Options;
 use tidemill_types::system_columns::Kept;
 
@@ -123,17 +125,46 @@ impl SinkPlan {
         self.options.get("topic").unwrap_or(&self.name)
     }
 
-    /// What its encoder writes, of rows with this schema.
+    /// Where the columns of its rows go.
     #[must_use]
-    pub fn spec<'a>(&'a self, schema: &'a Schema) -> SinkSpec<'a> {
+    pub fn columns(&self, schema: &Schema) -> SinkColumns {
+        let named = |name: &String| schema.field_with_name(name).ok().cloned();
+        let is_of_value = |field: &&FieldRef| {
+            !self.headers.contains(field.name()) && self.timestamp.as_ref() != Some(field.name())
+        };
+        let of_value = schema.fields().iter().filter(is_of_value);
+        SinkColumns {
+            values: Schema::new(of_value.cloned().collect::<Vec<_>>()),
+            metadata: SinkMetadata {
+                headers: self.headers.iter().filter_map(named).collect(),
+                timestamp: self.timestamp.as_ref().and_then(named),
+            },
+        }
+    }
+
+    /// What its encoder writes, of rows with these columns.
+    #[must_use]
+    pub fn spec<'a>(&'a self, columns: &'a SinkColumns) -> SinkSpec<'a> {
+        let SinkColumns { values, metadata } = columns;
+        let has_metadata = *metadata != SinkMetadata::default();
         SinkSpec {
             envelope: &self.format.envelope,
-            schema,
+            schema: values,
             key: &self.key,
+            metadata: has_metadata.then_some(metadata),
             schema_id: self.registry.as_ref().and_then(RegistryPlan::schema_id),
             options: &self.format.options,
         }
     }
+}
+
+/// The columns of a sink, by where they go.
+#[derive(Debug, Clone)]
+pub struct SinkColumns {
+    /// Into the values.
+    pub values: Schema,
+    /// Beside them.
+    pub metadata: SinkMetadata,
 }
 
 /// How the records of a source or a sink are read or written.
@@ -300,6 +331,10 @@ pub struct SinkPlan {
     pub format: FormatPlan,
     /// Key columns; empty for a sink of rows without a key.
     pub key: Vec<String>,
+    /// Columns that are headers of its records, and no members of their values.
+    pub headers: Vec<String>,
+    /// The column that is the time of its records, and no member of their values; without one, they are of the time of writing.
+    pub timestamp: Option<String>,
     /// What its records are.
     pub contents: Contents,
     /// True if its records follow the rows of a key and rows of its input may have one key, or no proof was found that they have not: then the sink keeps the rows.

@@ -81,6 +81,12 @@ impl JobPlan {
         if sink.shares_keys {
             write!(out, " (rows may share it)")?;
         }
+        if !sink.headers.is_empty() {
+            write!(out, ", headers {}", sink.headers.join(", "))?;
+        }
+        if let Some(timestamp) = &sink.timestamp {
+            write!(out, ", timestamp {timestamp}")?;
+        }
         writeln!(out, ", from {}", self.nodes[sink.input].name)
     }
 }

@@ -442,6 +442,34 @@ const SINKS: &[(&str, &str)] = &[
         "q:42: unknown key column 'ids'; did you mean 'id'?",
     ),
     (
+        "CREATE SINK o WITH (connector = 'files', key = 'id', headers = 'amounts') AS SELECT id, amount FROM orders",
+        "q:54: unknown header 'amounts'; did you mean 'amount'?",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'files', key = 'id', headers = 'id') AS SELECT id, amount FROM orders",
+        "q:54: 'id' is of the key, which is in the value as well; SELECT it twice, and name the second one here",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'files', key = 'id', headers = 'amount, amount') AS SELECT id, amount FROM orders",
+        "q:54: 'amount' stands among the headers twice",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'files', key = 'id', headers = 'tidemill-epoch') AS SELECT id, amount AS \"tidemill-epoch\" FROM orders",
+        "q:54: headers that begin with 'tidemill-' are taken; give 'tidemill-epoch' another name by AS",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'files', headers = 'amount') AS SELECT amount FROM order_changes",
+        "q:42: no column is left for the value; leave one out, or SELECT one twice, under another name",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'files', key = 'id', timestamp = 'amount') AS SELECT id, amount FROM orders",
+        "q:54: 'amount' is the time of records and no TIMESTAMP; CAST it",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'files', key = 'id', timestamp = 'at') AS SELECT id, amount FROM orders",
+        "q:54: unknown timestamp column 'at'; there are 'id', 'amount'",
+    ),
+    (
         "CREATE SINK o WITH (connector = 'files', key = 'id') AS SELECT id FROM order_changes",
         "q:13: sink 'o' writes the state of each key, but a stream of events has many rows per key; use envelope = 'plain', or read a TABLE",
     ),
@@ -451,7 +479,7 @@ const SINKS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', watermark.idle-timeout = '1 s') AS SELECT id FROM orders",
-        "q:54: unknown option 'watermark.idle-timeout'; there are 'connector', 'format', 'envelope', 'key', 'schema.subject', 'key.format', 'path', 'topic', 'partitions', 'schema.registry.url', 'schema.registry.bearer.auth.token'",
+        "q:54: unknown option 'watermark.idle-timeout'; there are 'connector', 'format', 'envelope', 'key', 'headers', 'timestamp', 'schema.subject', 'key.format', 'path', 'topic', 'partitions', 'schema.registry.url', 'schema.registry.bearer.auth.token'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', path = 'd/', topic = 't', key = 'id') AS SELECT id FROM orders; CREATE SINK p WITH (connector = 'files', path = 'd', topic = '${TOPIC:-t}') AS SELECT id FROM order_changes",

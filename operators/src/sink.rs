@@ -9,8 +9,8 @@
 //! does not write. Does not promise anything about rows that share a key in a sink that keeps none, but that they are counted: give it only
 //! rows whose key is known to tell them apart.
 //!
-//! A record that is larger than the other side takes is not written: an upsert sink writes a tombstone in its place, since what stood
-//! there is no longer so, and it is a dead letter.
+//! A record that is larger than the other side takes, or of a time that no record can have, is not written: an upsert sink writes a
+//! tombstone in its place, since what stood there is no longer so, and it is a dead letter.
 
 mod kept;
 
@@ -75,8 +75,17 @@ pub struct Sink {
 pub struct Written {
     /// Its records.
     pub records: OutputRecords,
-    /// Those that are too large to be written, whole.
-    pub oversized: Vec<DeadLetter>,
+    /// Those that cannot be written, whole.
+    pub refused: Vec<DeadLetter>,
+}
+
+/// Why a record cannot be written.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    /// It is larger than the other side takes.
+    Large,
+    /// Its time is not after the beginning of 1970.
+    Early(i64),
 }
 
 /// So much of a key stands in the reason of a dead letter, in bytes.
@@ -196,35 +205,56 @@ impl Sink {
         let rows = rows.map_err(plan)?;
         let count = changes.size_hint().1.unwrap_or(batch.len());
         written.records.reserve(count, count * self.record_bytes);
+        let has_metadata = self.encoder.has_metadata();
         for change in changes {
-            let start = written.records.arena.len();
-            written.records.push_with(
+            let records = &mut written.records;
+            let start = records.arena.len();
+            records.push_with(
                 |arena| rows.write_key(change.row(), arena),
                 |arena| rows.write_value(change, arena),
             );
-            if written.records.arena.len() - start > closing.record_bytes_max {
-                self.take_back(written, closing.record_bytes_max);
+            let mut time_ms = None;
+            if has_metadata {
+                // What takes a row away is of the time at which it is written.
+                time_ms = match change {
+                    Change::Delete(_) => None,
+                    Change::Insert(row) | Change::Update { after: row, .. } => {
+                        rows.timestamp_ms(row)
+                    }
+                };
+                records.push_metadata(time_ms, |arena| rows.write_headers(change.row(), arena));
+            }
+            if records.arena.len() - start > closing.record_bytes_max {
+                self.take_back(written, Refusal::Large, closing.record_bytes_max);
+            } else if let Some(ms) = time_ms.filter(|&ms| ms <= 0) {
+                self.take_back(written, Refusal::Early(ms), closing.record_bytes_max);
             }
         }
         Ok(())
     }
 
-    /// Makes a dead letter of the last record, which is too large.
-    fn take_back(&self, written: &mut Written, record_bytes_max: usize) {
+    /// Makes a dead letter of the last record, which cannot be written.
+    fn take_back(&self, written: &mut Written, refusal: Refusal, record_bytes_max: usize) {
         let Some((key, value)) = written.records.pop() else {
             return;
         };
         let bytes = key.len() + value.as_ref().map_or(0, Vec::len);
         let told = String::from_utf8_lossy(&key[..key.len().min(KEY_BYTES_TOLD)]);
-        let reason = format!(
-            "the record of key '{told}' has {bytes} bytes and sink '{}' can write {record_bytes_max}: let its topic take more \
-             ('max.message.bytes', and the sink's option 'message.max.bytes'), or let the query give less",
-            self.name
-        );
+        let name = &self.name;
+        let reason = match refusal {
+            Refusal::Large => format!(
+                "the record of key '{told}' has {bytes} bytes and sink '{name}' can write {record_bytes_max}: let its topic take more \
+                 ('max.message.bytes', and the sink's option 'message.max.bytes'), or let the query give less"
+            ),
+            Refusal::Early(ms) => format!(
+                "the record of key '{told}' has the time {ms} (milliseconds since 1970), and sink '{name}' can write times after 1970 alone: \
+                 let the query give another one to the column of its option 'timestamp', or NULL for the time of writing"
+            ),
+        };
         if self.mode == Mode::Upsert && key.len() <= record_bytes_max {
             written.records.push(&key, None);
         }
-        written.oversized.push(DeadLetter {
+        written.refused.push(DeadLetter {
             stage: Stage::Sink,
             source: self.name.clone(),
             topic: self.name.clone(),

@@ -14,7 +14,7 @@ mod error;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{Field, Schema, SchemaRef};
 
 pub use crate::options::Options;
 use crate::system_columns::Kept;
@@ -146,14 +146,25 @@ pub struct TimeLimit {
 pub struct SinkSpec<'a> {
     /// Name of the envelope.
     pub envelope: &'a str,
-    /// The columns of its rows.
+    /// The columns of its values.
     pub schema: &'a Schema,
     /// Those of them that make the key, in order; none if records have no key.
     pub key: &'a [String],
+    /// The columns that stand beside the values, if there are some.
+    pub metadata: Option<&'a SinkMetadata>,
     /// The number of their schema, if a registry has it: it stands in front of each record.
     pub schema_id: Option<u32>,
     /// The options of the format.
     pub options: &'a Options,
+}
+
+/// The columns of a sink that are no members of its values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SinkMetadata {
+    /// Those that are headers of its records, by their names.
+    pub headers: Vec<Field>,
+    /// The one that is their time.
+    pub timestamp: Option<Field>,
 }
 
 /// The clocks of an epoch, in milliseconds since 1970.
@@ -223,6 +234,11 @@ pub trait Encoder: Send {
     /// True if an update is to come with the row as it was.
     fn needs_before(&self) -> bool;
 
+    /// True if its records have something beside key and value: headers, or a time of their own.
+    fn has_metadata(&self) -> bool {
+        false
+    }
+
     /// The rows, to be written one by one, in any order, by an epoch with this clock (in milliseconds since 1970).
     ///
     /// # Errors
@@ -241,6 +257,14 @@ pub trait Records {
 
     /// Appends the value of a change, of which one side is there at least; false if the change has no value: a tombstone.
     fn write_value(&self, change: Change, out: &mut Vec<u8>) -> bool;
+
+    /// Appends the headers of a row ([`write_header`](crate::raw::write_header)).
+    fn write_headers(&self, _row: usize, _out: &mut Vec<u8>) {}
+
+    /// The time of a row's record, in milliseconds since 1970; none is that of writing.
+    fn timestamp_ms(&self, _row: usize) -> Option<i64> {
+        None
+    }
 }
 
 /// What happened to a row, by the places of its states among the rows.

@@ -1,12 +1,50 @@
 //! What a sink writes in one epoch, encoded.
 
+use crate::raw::Headers;
+
 /// Records for one sink in one epoch, in the order in which they are written, their bytes in one arena.
 #[derive(Debug, Clone, Default)]
 pub struct OutputRecords {
-    /// Keys and values, back to back.
+    /// Keys, values and headers, back to back.
     pub arena: Vec<u8>,
     /// Per record: end of key (its start is the end of the record before) and end of value; equal key bounds are "no key".
     entries: Vec<(u32, Option<u32>)>,
+    /// Per record what stands beside key and value; empty where no record has something there.
+    metadata: Vec<Metadata>,
+}
+
+/// What stands beside key and value of a record.
+#[derive(Debug, Clone, Copy)]
+struct Metadata {
+    /// End of the headers, which begin where the value ends.
+    headers_end: u32,
+    timestamp_ms: Option<i64>,
+}
+
+/// One record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputRecord<'a> {
+    /// Its key; the empty slice is "no key".
+    pub key: &'a [u8],
+    /// Its value; none is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Its headers.
+    pub headers: Headers<'a>,
+    /// Its time, in milliseconds since 1970; none is that of writing.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl<'a> OutputRecord<'a> {
+    /// A record with nothing beside key and value.
+    #[must_use]
+    pub const fn bare(key: &'a [u8], value: Option<&'a [u8]>) -> Self {
+        Self {
+            key,
+            value,
+            headers: Headers::NONE,
+            timestamp_ms: None,
+        }
+    }
 }
 
 impl OutputRecords {
@@ -39,15 +77,68 @@ impl OutputRecords {
         let key_end = end(self.arena.len());
         let value_end = write_value(&mut self.arena).then(|| end(self.arena.len()));
         self.entries.push((key_end, value_end));
+        if !self.metadata.is_empty() {
+            self.fill_metadata();
+        }
+    }
+
+    /// Gives the last record a time, and headers, which `write_headers` writes to the end of the arena
+    /// ([`write_header`](crate::raw::write_header)).
+    ///
+    /// # Panics
+    /// As [`OutputRecords::push`]; without a record there is nothing that could have them.
+    pub fn push_metadata(
+        &mut self,
+        timestamp_ms: Option<i64>,
+        write_headers: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.fill_metadata();
+        write_headers(&mut self.arena);
+        let headers_end = end(self.arena.len());
+        let last = self.metadata.last_mut();
+        *last.expect("metadata follows its record") = Metadata {
+            headers_end,
+            timestamp_ms,
+        };
+    }
+
+    /// Appends a record with all that it has.
+    ///
+    /// # Panics
+    /// As [`OutputRecords::push`].
+    pub fn push_record(&mut self, record: OutputRecord<'_>) {
+        self.push(record.key, record.value);
+        if !record.headers.is_empty() || record.timestamp_ms.is_some() {
+            let headers = record.headers;
+            self.push_metadata(record.timestamp_ms, |arena| headers.copy_to(arena));
+        }
+    }
+
+    /// Says of each record that has no metadata yet that it has nothing there.
+    fn fill_metadata(&mut self) {
+        let bare = self.entries.iter().skip(self.metadata.len());
+        let bare = bare.map(|&(key_end, value_end)| Metadata {
+            headers_end: value_end.unwrap_or(key_end),
+            timestamp_ms: None,
+        });
+        self.metadata.extend(bare);
     }
 
     /// Takes the last record back, as `(key, value)`.
     pub fn pop(&mut self) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
         let (key_end, value_end) = self.entries.pop()?;
-        let start = self.entries.last();
-        let start = start.map_or(0, |&(key_end, value_end)| value_end.unwrap_or(key_end));
+        self.metadata.truncate(self.entries.len());
+        self.arena.truncate(value_end.unwrap_or(key_end) as usize);
         let value = value_end.map(|_| self.arena.split_off(key_end as usize));
-        Some((self.arena.split_off(start as usize), value))
+        Some((self.arena.split_off(self.end_of_last()), value))
+    }
+
+    /// Where the last record ends.
+    fn end_of_last(&self) -> usize {
+        let of_entry = self.entries.last();
+        let of_entry = of_entry.map(|&(key_end, value_end)| value_end.unwrap_or(key_end));
+        let of_metadata = self.metadata.last().map(|of| of.headers_end);
+        of_metadata.or(of_entry).unwrap_or(0) as usize
     }
 
     /// Makes room for `records` more with `bytes` in all.
@@ -65,10 +156,21 @@ impl OutputRecords {
         // The last one's end is the greatest.
         let _ = end(self.arena.len() + other.arena.len());
         self.arena.extend_from_slice(&other.arena);
+        if !other.metadata.is_empty() {
+            self.fill_metadata();
+        }
         let moved = |&(key_end, value_end): &(u32, Option<u32>)| {
             (start + key_end, value_end.map(|end| start + end))
         };
         self.entries.extend(other.entries.iter().map(moved));
+        let moved = |of: &Metadata| Metadata {
+            headers_end: start + of.headers_end,
+            ..*of
+        };
+        self.metadata.extend(other.metadata.iter().map(moved));
+        if !self.metadata.is_empty() {
+            self.fill_metadata();
+        }
     }
 
     /// How many records there are.
@@ -83,14 +185,23 @@ impl OutputRecords {
         self.entries.is_empty()
     }
 
-    /// Each record as `(key, value)`.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    /// Each record.
+    pub fn iter(&self) -> impl Iterator<Item = OutputRecord<'_>> {
         let mut start = 0;
-        self.entries.iter().map(move |&(key_end, value_end)| {
-            let key = &self.arena[start..key_end as usize];
-            let value = value_end.map(|end| &self.arena[key_end as usize..end as usize]);
-            start = value_end.unwrap_or(key_end) as usize;
-            (key, value)
+        let entries = self.entries.iter().enumerate();
+        entries.map(move |(i, &(key_end, value_end))| {
+            let part = |from: u32, to: u32| &self.arena[from as usize..to as usize];
+            let metadata = self.metadata.get(i);
+            let bare_end = value_end.unwrap_or(key_end);
+            let headers_end = metadata.map_or(bare_end, |of| of.headers_end);
+            let key = part(start, key_end);
+            start = headers_end;
+            OutputRecord {
+                key,
+                value: value_end.map(|end| part(key_end, end)),
+                headers: Headers::of(part(bare_end, headers_end)),
+                timestamp_ms: metadata.and_then(|of| of.timestamp_ms),
+            }
         })
     }
 }
@@ -101,7 +212,29 @@ fn end(len: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::OutputRecords;
+    use super::{OutputRecord, OutputRecords};
+    use crate::raw::write_header;
+
+    fn bare(records: &OutputRecords) -> Vec<(&[u8], Option<&[u8]>)> {
+        let pairs = records.iter().map(|record| (record.key, record.value));
+        pairs.collect()
+    }
+
+    fn with_a_header(key: &[u8], value: Option<&[u8]>, header: &[u8]) -> OutputRecords {
+        let mut records = OutputRecords::default();
+        records.push(key, value);
+        records.push_metadata(Some(7), |arena| {
+            write_header(arena, b"trace", |arena| {
+                arena.extend_from_slice(header);
+                true
+            });
+        });
+        records
+    }
+
+    fn headers<'a>(record: &OutputRecord<'a>) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
+        record.headers.collect()
+    }
 
     #[test]
     fn appended_records_follow_with_their_keys_and_tombstones() {
@@ -110,10 +243,9 @@ mod tests {
         second.push(b"b", None);
         second.push(b"", Some(b"23"));
         first.append(&second);
-        let records: Vec<_> = first.iter().collect();
         let expected: [(&[u8], Option<&[u8]>); 3] =
             [(b"a", Some(b"1")), (b"b", None), (b"", Some(b"23"))];
-        assert_eq!(records, expected);
+        assert_eq!(bare(&first), expected);
     }
 
     #[test]
@@ -124,7 +256,48 @@ mod tests {
         records.push(b"", Some(b"23"));
         assert_eq!(records.pop(), Some((vec![], Some(b"23".to_vec()))));
         assert_eq!(records.pop(), Some((b"b".to_vec(), None)));
+        assert_eq!(bare(&records), [(&b"a"[..], Some(&b"1"[..]))]);
+    }
+
+    #[test]
+    fn headers_and_times_stay_with_their_records() {
+        let mut records = OutputRecords::default();
+        records.push(b"a", Some(b"1"));
+        records.append(&with_a_header(b"b", None, b"x"));
+        records.push(b"c", Some(b"2"));
+        records.append(&with_a_header(b"d", Some(b"3"), b""));
+        let mut others = OutputRecords::default();
+        others.push(b"e", Some(b"4"));
+        records.append(&others);
+        let mut again = OutputRecords::default();
+        records.iter().for_each(|record| again.push_record(record));
+        assert!(again.iter().eq(records.iter()));
+        let of: Vec<_> = records
+            .iter()
+            .map(|record| (record.key, headers(&record), record.timestamp_ms))
+            .collect();
+        let header = |value: &'static [u8]| vec![(&b"trace"[..], Some(value))];
+        assert_eq!(
+            of,
+            [
+                (&b"a"[..], vec![], None),
+                (b"b", header(b"x"), Some(7)),
+                (b"c", vec![], None),
+                (b"d", header(b""), Some(7)),
+                (b"e", vec![], None),
+            ]
+        );
+        assert_eq!(bare(&records)[2], (&b"c"[..], Some(&b"2"[..])));
+    }
+
+    #[test]
+    fn a_record_is_taken_back_with_its_headers() {
+        let mut records = with_a_header(b"a", Some(b"1"), b"x");
+        records.append(&with_a_header(b"b", Some(b"2"), b"y"));
+        assert_eq!(records.pop(), Some((b"b".to_vec(), Some(b"2".to_vec()))));
+        records.push(b"c", None);
         let left: Vec<_> = records.iter().collect();
-        assert_eq!(left, [(&b"a"[..], Some(&b"1"[..]))]);
+        assert_eq!(headers(&left[0]), [(&b"trace"[..], Some(&b"x"[..]))]);
+        assert_eq!(left[1], OutputRecord::bare(b"c", None));
     }
 }

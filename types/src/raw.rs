@@ -70,7 +70,7 @@ pub struct RawRecord<'a> {
 }
 
 /// The headers of a record, in order; a name may come more than once.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Headers<'a>(&'a [u8]);
 
 impl RawRecords {
@@ -196,6 +196,25 @@ impl RawRecords {
 }
 
 impl<'a> Headers<'a> {
+    /// No headers.
+    pub const NONE: Self = Self(&[]);
+
+    /// Headers as they lie in an arena.
+    pub(crate) const fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Appends them to an arena.
+    pub(crate) fn copy_to(self, arena: &mut Vec<u8>) {
+        arena.extend_from_slice(self.0);
+    }
+
+    /// True if there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The value of the last header of that name; the inner none is a header without value.
     #[must_use]
     pub fn get(self, name: &[u8]) -> Option<Option<&'a [u8]>> {
@@ -213,6 +232,31 @@ impl<'a> Iterator for Headers<'a> {
         self.0 = rest;
         let value = take_sized(&mut self.0)?;
         Some((name, (*has_value == 1).then_some(value)))
+    }
+}
+
+/// Appends a header to an arena, its value written by the function given; none if that says, by false, that it has no value.
+///
+/// # Panics
+/// If the value has 4 GiB.
+pub fn write_header(
+    arena: &mut Vec<u8>,
+    name: &[u8],
+    write_value: impl FnOnce(&mut Vec<u8>) -> bool,
+) {
+    let length = |bytes: usize| u32::try_from(bytes).expect("a header is far below 4 GiB");
+    let start = arena.len();
+    arena.extend(length(name.len()).to_le_bytes());
+    arena.extend_from_slice(name);
+    arena.push(1);
+    let length_at = arena.len();
+    arena.extend([0; 4]);
+    let value_at = arena.len();
+    if write_value(arena) {
+        let of_value = length(arena.len() - value_at).to_le_bytes();
+        arena[length_at..value_at].copy_from_slice(&of_value);
+    } else {
+        arena.truncate(start);
     }
 }
 

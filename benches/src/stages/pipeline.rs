@@ -307,6 +307,7 @@ fn sink(
             envelope: "upsert",
             schema,
             key: &["id".to_owned()],
+            metadata: None,
             schema_id: None,
             options: &format::Options::new(),
         })?,

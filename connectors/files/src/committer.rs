@@ -1,7 +1,7 @@
 //! Writes the sinks of a job: data first, then the one line in `_committed` that makes it visible.
 //!
 //! A record is a line `{"epoch":12,"key":<JSON>,"value":<JSON>}` in `<path>/<topic>/<partition>.jsonl`; no key and no value (a tombstone) are
-//! `null`. The partition is `crc32(key) % partitions`, 0 without a key.
+//! `null`. What else it has stands behind: `"headers":{"name":"text"}`, and `"timestamp":` with milliseconds since 1970. The partition is `crc32(key) % partitions`, 0 without a key.
 //! Promises: after [`Committer::commit`] returns, the epochs survive a power cut; after it failed, [`Committer::fence`] undoes or completes it.
 //! A file is announced in the log before it is first written, so data that somebody else put there is refused, never truncated.
 
@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tidemill_connectors_api::{Committer, EpochOutput, Error};
-use tidemill_types::{Epoch, ErrorKind};
+use tidemill_types::raw::Headers;
+use tidemill_types::{Epoch, ErrorKind, OutputRecord};
 
 use crate::commit_log::{CommitLine, CommitLog, Lengths, read_entries, refuse_other_job};
 use crate::disk::{io_error, partition_path, sync_folder};
@@ -274,10 +275,10 @@ impl Output {
                 ));
             }
             for ((sink, route), records) in sinks.iter().zip(&self.routes).zip(&epoch.sinks) {
-                for (key, value) in records.iter() {
-                    let file = &mut self.files[route[partition_of(key, route.len())]];
-                    push_line(&mut file.buffer, epoch.epoch, key, value)
-                        .map_err(|problem| refused(sink, key, problem))?;
+                for record in records.iter() {
+                    let file = &mut self.files[route[partition_of(record.key, route.len())]];
+                    push_line(&mut file.buffer, epoch.epoch, record)
+                        .map_err(|problem| refused(sink, record.key, problem))?;
                 }
             }
         }
@@ -372,9 +373,9 @@ fn partition_of(key: &[u8], partitions: usize) -> usize {
 fn push_line(
     buffer: &mut Vec<u8>,
     epoch: Epoch,
-    key: &[u8],
-    value: Option<&[u8]>,
+    record: OutputRecord<'_>,
 ) -> Result<(), &'static str> {
+    let OutputRecord { key, value, .. } = record;
     if memchr::memchr(b'\n', key).is_some()
         || value.is_some_and(|value| memchr::memchr(b'\n', value).is_some())
     {
@@ -389,7 +390,29 @@ fn push_line(
     buffer.extend_from_slice(if key.is_empty() { b"null" } else { key });
     buffer.extend_from_slice(b",\"value\":");
     buffer.extend_from_slice(value.unwrap_or(b"null"));
+    if !record.headers.is_empty() {
+        push_headers(buffer, record.headers)?;
+    }
+    if let Some(ms) = record.timestamp_ms {
+        write!(buffer, ",\"timestamp\":{ms}").expect("a Vec takes every write");
+    }
     buffer.extend_from_slice(b"}\n");
+    Ok(())
+}
+
+fn push_headers(buffer: &mut Vec<u8>, headers: Headers<'_>) -> Result<(), &'static str> {
+    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| "has a header that is no text");
+    let mut before = ",\"headers\":{";
+    for (name, value) in headers {
+        buffer.extend_from_slice(before.as_bytes());
+        before = ",";
+        let value = value.map(text).transpose()?;
+        for (part, end) in [(Some(text(name)?), ":"), (value, "")] {
+            serde_json::to_writer(&mut *buffer, &part).expect("a Vec takes every text");
+            buffer.extend_from_slice(end.as_bytes());
+        }
+    }
+    buffer.push(b'}');
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use tidemill_connectors_api::{
     Committer, Connector, ConnectorOptions, Error, Replay, SinkSpec, Source, SourceSpec,
 };
 
-pub use reader::read_committed;
+pub use reader::{CommittedRecord, read_committed};
 
 /// The largest record that is read: a longer line is refused with an error rather than cut.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;

@@ -1,5 +1,6 @@
 //! Reads back what a job committed, for checks and tools.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -20,17 +21,36 @@ struct Line<'a> {
     key: &'a RawValue,
     #[serde(borrow)]
     value: &'a RawValue,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    timestamp: Option<i64>,
 }
 
-/// Calls `on_record(partition, epoch, key, value)` for every committed record of `topic` under `path`: partition by partition, in the order
-/// in which they were written. Key and value are JSON text; no key is the empty slice, no value is a tombstone.
+/// A record as a job committed it.
+#[derive(Debug)]
+pub struct CommittedRecord<'a> {
+    /// Its partition.
+    pub partition: u32,
+    /// The epoch that wrote it.
+    pub epoch: Epoch,
+    /// Its key in JSON; the empty slice is none.
+    pub key: &'a [u8],
+    /// Its value in JSON; none is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Its headers.
+    pub headers: BTreeMap<String, String>,
+    /// Its time, in milliseconds since 1970, if it has one.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// Calls `on_record` for every committed record of `topic` under `path`: partition by partition, in the order in which they were written.
 ///
 /// # Errors
 /// `Invalid` if no job wrote the topic there, `Corrupt` if a file is shorter than what was committed or has a line that no job wrote.
 pub fn read_committed(
     path: &Path,
     topic: &str,
-    mut on_record: impl FnMut(u32, Epoch, &[u8], Option<&[u8]>),
+    mut on_record: impl FnMut(CommittedRecord<'_>),
 ) -> Result<(), Error> {
     let mut follower = CommitFollower::new(path);
     follower.refresh()?;
@@ -62,12 +82,14 @@ pub fn read_committed(
             })?;
             let key = record.key.get();
             let value = record.value.get();
-            on_record(
+            on_record(CommittedRecord {
                 partition,
-                Epoch(record.epoch),
-                if key == "null" { b"" } else { key.as_bytes() },
-                (value != "null").then_some(value.as_bytes()),
-            );
+                epoch: Epoch(record.epoch),
+                key: if key == "null" { b"" } else { key.as_bytes() },
+                value: (value != "null").then_some(value.as_bytes()),
+                headers: record.headers,
+                timestamp_ms: record.timestamp,
+            });
             position += line.len() as u64;
         }
     }

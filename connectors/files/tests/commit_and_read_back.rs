@@ -14,6 +14,7 @@ use tidemill_connectors_api::{
     Committer, Connector, EpochOutput, Error, Options, OutputRecords, SinkSpec, SourceSpec,
 };
 use tidemill_connectors_files::{Files, read_committed};
+use tidemill_types::raw::write_header;
 use tidemill_types::{Epoch, ErrorKind};
 
 fn sink(folder: &Path, name: &str, partitions: u32) -> SinkSpec {
@@ -67,8 +68,13 @@ type Record = (u32, u64, String, Option<String>);
 fn records(folder: &Path, topic: &str) -> Vec<Record> {
     let mut records = Vec::new();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    read_committed(folder, topic, |partition, epoch, key, value| {
-        records.push((partition, epoch.0, text(key), value.map(text)))
+    read_committed(folder, topic, |record| {
+        records.push((
+            record.partition,
+            record.epoch.0,
+            text(record.key),
+            record.value.map(text),
+        ));
     })
     .unwrap();
     records
@@ -122,6 +128,42 @@ fn what_is_committed_is_read_back_with_its_epochs_tombstones_and_journal() {
     );
     assert_eq!(of_key("4")[2], (3, Some("{\"key\":4,\"epoch\":3}")));
     assert_eq!(records(folder.path(), "b").len(), 36);
+}
+
+#[test]
+fn headers_and_times_stand_in_the_lines_of_their_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut committer = owner("job", &[sink(folder.path(), "a", 1)]).unwrap();
+    let mut records = OutputRecords::default();
+    records.push(b"1", Some(b"{}"));
+    records.push_metadata(Some(1_767_225_600_123), |arena| {
+        for (name, value) in [("trace", "a \"quote\""), ("tenant", "")] {
+            write_header(arena, name.as_bytes(), |arena| {
+                arena.extend_from_slice(value.as_bytes());
+                true
+            });
+        }
+    });
+    records.push(b"2", None);
+    let output = EpochOutput {
+        sinks: vec![records],
+        ..epoch(1, 0)
+    };
+    committer.commit(&[output]).unwrap();
+    let lines = fs::read_to_string(folder.path().join("a/0.jsonl")).unwrap();
+    let expected = [
+        r#"{"epoch":1,"key":1,"value":{},"headers":{"trace":"a \"quote\"","tenant":""},"timestamp":1767225600123}"#,
+        r#"{"epoch":1,"key":2,"value":null}"#,
+    ];
+    assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
+
+    let mut found = Vec::new();
+    read_committed(folder.path(), "a", |record| {
+        found.push((record.headers.get("trace").cloned(), record.timestamp_ms));
+    })
+    .unwrap();
+    let trace = Some("a \"quote\"".to_owned());
+    assert_eq!(found, [(trace, Some(1_767_225_600_123)), (None, None)]);
 }
 
 #[test]
@@ -203,7 +245,7 @@ fn committed_bytes_that_are_gone_are_corrupt() {
         ErrorKind::Corrupt
     );
     assert_eq!(
-        read_committed(folder.path(), "a", |_, _, _, _| {})
+        read_committed(folder.path(), "a", |_| {})
             .unwrap_err()
             .kind(),
         ErrorKind::Corrupt

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::Producer;
 use tidemill_connectors_api::{Committer, EpochOutput, Error, OutputRecords};
+use tidemill_types::raw::Headers;
 use tidemill_types::{Epoch, ErrorKind};
 
 use crate::error::{advice, failed, kind_of};
@@ -372,6 +373,8 @@ impl Transactions {
             key: None,
             value: Some(entry),
             epoch: Some(epoch),
+            headers: Headers::NONE,
+            timestamp_ms: None,
         };
         self.producer
             .send(self.journal, &record, deadline)
@@ -385,20 +388,22 @@ impl Transactions {
         records: &OutputRecords,
         deadline: Instant,
     ) -> Result<(), SendError> {
-        for (key, value) in records.iter() {
+        for record in records.iter() {
             // The same input gives the same output: also a record without a key has one place.
-            let (partition, key) = if key.is_empty() {
+            let (partition, key) = if record.key.is_empty() {
                 (Some(0), None)
             } else {
-                (None, Some(key))
+                (None, Some(record.key))
             };
             self.producer.send(
                 topic,
                 &ProducedRecord {
                     partition,
                     key,
-                    value,
+                    value: record.value,
                     epoch: Some(epoch),
+                    headers: record.headers,
+                    timestamp_ms: record.timestamp_ms,
                 },
                 deadline,
             )?;
@@ -453,6 +458,9 @@ fn send_error(options: &CommitterOptions, error: &SendError) -> Error {
     let advice = match failure.code {
         RDKafkaErrorCode::MessageSizeTooLarge => {
             "make the row smaller, or raise the topic's max.message.bytes and the sink's option message.max.bytes"
+        }
+        RDKafkaErrorCode::InvalidTimestamp => {
+            "let the query give another time to the column of the sink's option timestamp, or widen the topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms"
         }
         _ => advice(kind),
     };

@@ -21,6 +21,7 @@ pub const fn kind_of(code: RDKafkaErrorCode) -> ErrorKind {
         | Code::TransactionalIdAuthorizationFailed
         | Code::MessageSizeTooLarge
         | Code::InvalidRecord
+        | Code::InvalidTimestamp
         | Code::InvalidTopic
         | Code::InvalidPartitions
         | Code::InvalidReplicationFactor

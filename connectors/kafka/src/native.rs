@@ -4,6 +4,7 @@
 //! destroyed before their client, and borrowed bytes don't outlive the call that lends them.
 
 pub mod admin;
+mod headers;
 mod token;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -21,10 +22,12 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaType;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tidemill_types::raw::Headers;
 use tidemill_types::{Epoch, TopicPartition};
 
 use crate::context::Context;
 use admin::{Answer, Answers, Question};
+use headers::NativeHeaders;
 
 pub use token::Keeper;
 
@@ -472,6 +475,10 @@ pub struct ProducedRecord<'a> {
     pub value: Option<&'a [u8]>,
     /// Goes into the header.
     pub epoch: Option<Epoch>,
+    /// Further headers.
+    pub headers: Headers<'a>,
+    /// Its time, in milliseconds since 1970; none is that of writing.
+    pub timestamp_ms: Option<i64>,
 }
 
 /// Queues a record, whose bytes are copied.
@@ -486,11 +493,14 @@ pub fn produce(
     let (value, value_len) = record.value.map_or(NONE, pointer);
     let partition = record.partition.map_or(PARTITION_BY_KEY, wire_partition);
     let client = producer.client().native_ptr();
+    // Zero is now.
+    let timestamp_ms = record.timestamp_ms.unwrap_or(0);
+    let headers = NativeHeaders::of(record)?;
     // SAFETY: a call in librdkafka's own list of tags and values, each value of the type that its tag asks for; with the copy flag
-    // the bytes are only read during the call.
+    // the bytes are only read during the call. It owns the headers if it took the record, and else they stay ours.
     let code = unsafe {
-        match record.epoch.map(|epoch| epoch.0.to_be_bytes()) {
-            Some(epoch) => ffi::rd_kafka_producev(
+        match &headers {
+            Some(headers) => ffi::rd_kafka_producev(
                 client,
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT,
                 topic.0.as_ptr(),
@@ -504,10 +514,10 @@ pub fn produce(
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY,
                 key,
                 key_len,
-                rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADER,
-                EPOCH_HEADER.as_ptr(),
-                epoch.as_ptr(),
-                epoch.len(),
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP,
+                timestamp_ms,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS,
+                headers.as_ptr(),
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
             ),
             None => ffi::rd_kafka_producev(
@@ -524,12 +534,17 @@ pub fn produce(
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY,
                 key,
                 key_len,
+                rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP,
+                timestamp_ms,
                 rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
             ),
         }
     };
     match code {
-        rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
+            std::mem::forget(headers);
+            Ok(())
+        }
         code => Err(code.into()),
     }
 }

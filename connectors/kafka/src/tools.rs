@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminOptions, NewPartitions};
 use rdkafka::error::RDKafkaErrorCode;
 use tidemill_connectors_api::Error;
+use tidemill_types::raw::Headers;
 use tidemill_types::{Epoch, ErrorKind, TopicPartition};
 
 use crate::error::{advice, failed, kind_of};
@@ -443,6 +444,8 @@ impl Bulk {
             key,
             value,
             epoch: None,
+            headers: Headers::NONE,
+            timestamp_ms: None,
         };
         self.producer
             .send(topic, &record, Instant::now() + PROGRESS_WAIT_MAX)

@@ -21,7 +21,7 @@ fn records(values: &[&str]) -> OutputRecords {
 }
 
 fn values(records: &OutputRecords) -> Vec<&[u8]> {
-    records.iter().filter_map(|(_, value)| value).collect()
+    records.iter().filter_map(|record| record.value).collect()
 }
 
 #[test]

@@ -66,9 +66,9 @@ impl Renderer<'_, '_> {
                     record_bytes_max: limits.of(index, epoch),
                 };
                 for (partition, changes) in parts(input, stays) {
-                    let sink::Written { records, oversized } = sink.on_epoch(&changes, closing)?;
-                    if !oversized.is_empty() {
-                        let (told, whole) = letters(&oversized, &uncomputed);
+                    let sink::Written { records, refused } = sink.on_epoch(&changes, closing)?;
+                    if !refused.is_empty() {
+                        let (told, whole) = letters(&refused, &uncomputed);
                         dead.extend(told);
                         kept.push(whole);
                     }
@@ -101,7 +101,8 @@ impl Renderer<'_, '_> {
             let reason = format!("its schema was not registered under '{}'", registry.subject);
             return Err(self.plan_error(&plan.name, reason));
         }
-        let encoder = format.encoder(&plan.spec(schema));
+        let columns = plan.columns(schema);
+        let encoder = format.encoder(&plan.spec(&columns));
         let settings = sink::Settings {
             name: plan.name.clone(),
             key: plan.key.clone(),
@@ -196,15 +197,15 @@ impl Renderer<'_, '_> {
 /// So much of a record that is too large stands in its dead letter, in bytes.
 const BEGINNING_BYTES: usize = 1_024;
 
-/// What is too large for a sink as rows of the ledger: their beginnings, counted, and all of them.
-fn letters(oversized: &[DeadLetter], uncomputed: &Uncomputed) -> (Option<Packet>, Packet) {
-    let told: Vec<_> = oversized.iter().map(beginning).collect();
+/// What a sink cannot write as rows of the ledger: their beginnings, counted, and all of them.
+fn letters(refused: &[DeadLetter], uncomputed: &Uncomputed) -> (Option<Packet>, Packet) {
+    let told: Vec<_> = refused.iter().map(beginning).collect();
     let told = uncomputed.rows(&told);
-    let whole = ChangeBatch::inserts(uncomputed.ledger.rows(oversized));
+    let whole = ChangeBatch::inserts(uncomputed.ledger.rows(refused));
     (told.map(Packet::from), Packet::from(whole))
 }
 
-/// A dead letter of a record that is too large, small enough for a sink itself.
+/// A dead letter of a record that cannot be written, small enough for a sink itself.
 fn beginning(letter: &DeadLetter) -> DeadLetter {
     let bytes = letter.bytes.as_deref().unwrap_or_default();
     let end = bytes.len().min(BEGINNING_BYTES);

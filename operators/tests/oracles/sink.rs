@@ -8,14 +8,16 @@
 //! crate: the oracle writes with the same encoders, row by row), rows that are routed to two workers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use arrow_schema::{DataType, SchemaRef};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use proptest::prelude::*;
 use tidemill_formats::Json;
 use tidemill_operators::Counter;
 use tidemill_operators::sink::{Closing, Mode, Order, Settings, Sink};
-use tidemill_types::format::{Change, Encoder, Format, Options, SinkSpec};
-use tidemill_types::{ChangeBatch, OutputRecords};
+use tidemill_types::format::{Change, Encoder, Format, Options, SinkMetadata, SinkSpec};
+use tidemill_types::{ChangeBatch, OutputRecord, OutputRecords};
 
 use crate::common::{
     Disk, MONEY, Multiset, Value, Values, accumulated, batches, history, ops, record_batch, schema,
@@ -60,11 +62,78 @@ fn state() -> impl Strategy<Value = State> {
     })
 }
 
+/// A sink of upserts by `id` whose records have the header `trace` and the time `at`.
+fn sink_with_metadata() -> (Sink, SchemaRef) {
+    let columns = schema(&[
+        ("id", DataType::Int64),
+        ("trace", DataType::Utf8),
+        ("at", DataType::Timestamp(TimeUnit::Millisecond, None)),
+    ]);
+    let key = vec!["id".to_owned()];
+    let metadata = SinkMetadata {
+        headers: vec![columns.field(1).clone()],
+        timestamp: Some(columns.field(2).clone()),
+    };
+    let spec = SinkSpec {
+        envelope: "upsert",
+        schema: &schema(&[("id", DataType::Int64)]),
+        key: &key,
+        metadata: Some(&metadata),
+        schema_id: None,
+        options: &Options::new(),
+    };
+    let settings = Settings {
+        encoder: Json.encoder(&spec).expect("JSON has all types"),
+        name: "finance".to_owned(),
+        mode: Mode::Upsert,
+        key,
+    };
+    let sink = Sink::new(settings, &columns, Counter::default()).expect("of the schema");
+    (sink, columns)
+}
+
+/// Rows of it: id, trace, and milliseconds since 1970.
+fn traced(columns: &SchemaRef, rows: &[(i64, &str, Option<i64>)], diff: i64) -> ChangeBatch {
+    let (mut ids, mut traces, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for &(id, trace, at) in rows {
+        ids.push(id);
+        traces.push(trace);
+        times.push(at);
+    }
+    let columns_of: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(ids)),
+        Arc::new(StringArray::from(traces)),
+        Arc::new(TimestampMillisecondArray::from(times)),
+    ];
+    let batch = RecordBatch::try_new(columns.clone(), columns_of).expect("of the schema");
+    ChangeBatch::new(batch, vec![diff; rows.len()])
+}
+
+/// Records in words: key, value, headers, time.
+fn told(output: &OutputRecords) -> Vec<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let record = |record: OutputRecord<'_>| {
+        let headers: Vec<_> = record
+            .headers
+            .map(|(name, value)| format!("{}={}", text(name), value.map_or_else(String::new, text)))
+            .collect();
+        format!(
+            "{} {} {} {:?}",
+            text(record.key),
+            record.value.map_or_else(|| "-".to_owned(), text),
+            headers.join(" "),
+            record.timestamp_ms
+        )
+    };
+    output.iter().map(record).collect()
+}
+
 fn encoder(envelope: &str, key: &[String]) -> Box<dyn Encoder> {
     let spec = SinkSpec {
         envelope,
         schema: &columns(),
         key,
+        metadata: None,
         schema_id: None,
         options: &Options::new(),
     };
@@ -107,7 +176,7 @@ type Record = (Vec<u8>, Option<Vec<u8>>);
 fn records(output: &OutputRecords) -> Vec<Record> {
     output
         .iter()
-        .map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)))
+        .map(|record| (record.key.to_vec(), record.value.map(<[u8]>::to_vec)))
         .collect()
 }
 
@@ -194,14 +263,57 @@ fn a_record_that_is_too_large_is_a_dead_letter_and_what_stood_there_a_tombstone(
         (key_bytes(&large), None),
     ];
     assert_eq!(records(&written.records), expected);
-    let [letter] = &written.oversized[..] else {
-        panic!("one record is too large: {:?}", written.oversized);
+    let [letter] = &written.refused[..] else {
+        panic!("one record is too large: {:?}", written.refused);
     };
     assert_eq!(letter.bytes, Some(value_bytes(&large)));
     assert!(
         letter.reason.contains("sink 'finance' can write"),
         "{}",
         letter.reason
+    );
+}
+
+#[test]
+fn records_have_headers_and_a_time_of_which_the_end_of_a_row_has_the_headers_alone() {
+    let (mut sink, columns) = sink_with_metadata();
+    let mut write = |input: &[ChangeBatch]| {
+        let written = sink.on_epoch(input, closing(usize::MAX));
+        told(&written.expect("the rows are of the schema").records)
+    };
+    let first = traced(&columns, &[(1, "a", Some(5)), (2, "b", None)], 1);
+    assert_eq!(
+        write(&[first]),
+        ["1 {\"id\":1} trace=a Some(5)", "2 {\"id\":2} trace=b None"]
+    );
+    // Another header is another record, though the value is the same.
+    let gone = traced(&columns, &[(1, "a", Some(5)), (2, "b", None)], -1);
+    let there = traced(&columns, &[(1, "c", Some(6))], 1);
+    assert_eq!(
+        write(&[gone, there]),
+        ["1 {\"id\":1} trace=c Some(6)", "2 - trace=b None"]
+    );
+}
+
+#[test]
+fn a_record_of_a_time_before_1970_is_a_dead_letter_and_what_stood_there_a_tombstone() {
+    let (mut sink, columns) = sink_with_metadata();
+    let rows = traced(&columns, &[(1, "a", Some(-1)), (2, "b", Some(1))], 1);
+    let written = sink
+        .on_epoch(&[rows], closing(usize::MAX))
+        .expect("the rows are of the schema");
+    assert_eq!(
+        told(&written.records),
+        ["1 -  None", "2 {\"id\":2} trace=b Some(1)"]
+    );
+    let [letter] = &written.refused[..] else {
+        panic!("one record is too early: {:?}", written.refused);
+    };
+    assert_eq!(letter.bytes, Some(b"{\"id\":1}".to_vec()));
+    let reason = &letter.reason;
+    assert!(
+        reason.contains("the record of key '1' has the time -1"),
+        "{reason}"
     );
 }
 
@@ -217,7 +329,7 @@ fn an_appended_row_that_is_too_large_is_a_dead_letter() {
         .on_epoch(&[ChangeBatch::inserts(input)], closing(1))
         .expect("the rows are of the schema");
     assert!(written.records.is_empty());
-    assert_eq!(written.oversized[0].bytes, Some(value_bytes(&large)));
+    assert_eq!(written.refused[0].bytes, Some(value_bytes(&large)));
 }
 
 proptest! {

@@ -22,11 +22,12 @@ impl OutputReader for FilesOutput {
     /// Files are read partition by partition; the offset is the record's place in its partition.
     fn read(&self, topic: &str, on_record: &mut OnOutput<'_>) -> Result<(), Error> {
         let mut next = (0, 0);
-        let read = read_committed(&self.path, topic, |partition, epoch, key, value| {
+        let read = read_committed(&self.path, topic, |record| {
             let (of, offset) = next;
-            let offset = if of == partition { offset } else { 0 };
-            on_record(partition, offset, epoch.0, key, value);
-            next = (partition, offset + 1);
+            let offset = if of == record.partition { offset } else { 0 };
+            let epoch = record.epoch.0;
+            on_record(record.partition, offset, epoch, record.key, record.value);
+            next = (record.partition, offset + 1);
         });
         read.map_err(|error| Error::port(topic, error))
     }

@@ -118,8 +118,9 @@ impl World for Folder {
         let mut written = Vec::new();
         for job in fs::read_dir(self.0.path().join("out")).unwrap() {
             let folder = job.unwrap().path();
-            read_committed(&folder, sink, |_, epoch, key, value| {
-                written.push((epoch, key.to_vec(), value.map(<[u8]>::to_vec)));
+            read_committed(&folder, sink, |record| {
+                let value = record.value.map(<[u8]>::to_vec);
+                written.push((record.epoch, record.key.to_vec(), value));
             })
             .unwrap();
         }

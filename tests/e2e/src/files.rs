@@ -93,8 +93,8 @@ pub type Record = (String, Option<String>);
 pub fn records(data: &Path, topic: &str) -> Vec<Record> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let mut records = Vec::new();
-    read_committed(data, topic, |_, _, key, value| {
-        records.push((text(key), value.map(text)));
+    read_committed(data, topic, |record| {
+        records.push((text(record.key), record.value.map(text)));
     })
     .unwrap();
     records

@@ -16,10 +16,10 @@ mod written;
 
 use std::collections::BTreeMap;
 
-use crate::random_job::job::Job;
-use crate::value::{Row, Rows, key_text, row_text};
+use crate::random_job::job::{Job, Sink};
+use crate::value::{Row, Rows, Value, key_text, row_text};
 
-pub use written::{Written, difference};
+pub use written::{Beside, Written, difference};
 
 /// What an epoch reads.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ pub struct Record {
 /// What a sink holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
-    /// Of an upsert: key to row, as JSON texts with members in the order of their names.
+    /// Of an upsert: key to row, as JSON texts with members in the order of their names; behind a row's, what stands beside it.
     Upsert(BTreeMap<String, String>),
     /// Of an append: every row, and how often.
     Append(BTreeMap<String, i64>),
@@ -125,7 +125,10 @@ impl<'a> Oracle<'a> {
         sinks
             .map(|sink| {
                 let relation = &self.job.relations[sink.input];
-                let names = || relation.columns.iter().map(|column| column.name.as_str());
+                let names: Vec<&str> = (relation.columns.iter())
+                    .map(|column| column.name.as_str())
+                    .collect();
+                let text = |row: &Row| record_text(sink, &names, row);
                 let rows = &self.relations[sink.input];
                 let expected = if sink.upsert {
                     let key = |row: &Row| {
@@ -134,14 +137,14 @@ impl<'a> Oracle<'a> {
                             .collect();
                         key_text(&columns)
                     };
-                    let rows = rows.keys().map(|row| (key(row), row_text(names(), row)));
+                    let rows = rows.keys().map(|row| (key(row), text(row)));
                     Expected::Upsert(rows.collect())
                 } else {
-                    let rows = rows.iter();
-                    Expected::Append(
-                        rows.map(|(row, count)| (row_text(names(), row), *count))
-                            .collect(),
-                    )
+                    let mut counts = BTreeMap::new();
+                    for (row, count) in rows {
+                        *counts.entry(text(row)).or_default() += count;
+                    }
+                    Expected::Append(counts)
                 };
                 (sink.topic.clone(), expected)
             })
@@ -171,4 +174,28 @@ impl<'a> Oracle<'a> {
                 twice.map(|(row, count)| format!("{}: {count} times {row:?}", sink.name))
             })
     }
+}
+
+/// The text of a sink's record: its value, and what stands beside that.
+fn record_text(sink: &Sink, names: &[&str], row: &Row) -> String {
+    let of_value = (0..row.len()).filter(|&index| sink.is_of_value(index));
+    let (of_value, values): (Vec<&str>, Vec<Value>) = of_value
+        .map(|index| (names[index], row[index].clone()))
+        .unzip();
+    let header = |&index: &usize| {
+        let json = row[index].to_json();
+        let text = (!row[index].is_null()).then(|| {
+            json.as_str()
+                .map_or_else(|| json.to_string(), str::to_owned)
+        });
+        Some((names[index].to_owned(), text?))
+    };
+    let beside = Beside {
+        headers: sink.headers.iter().filter_map(header).collect(),
+        timestamp_ms: sink.timestamp.and_then(|index| match row[index] {
+            Value::Time(ms) => Some(ms),
+            _ => None,
+        }),
+    };
+    beside.behind(row_text(of_value.into_iter(), &values))
 }

@@ -24,7 +24,9 @@ use tempfile::TempDir;
 use tidemill_connectors_api::Connector as Port;
 use tidemill_connectors_files::{Files, read_committed};
 use tidemill_engine::{Plugins, Settings, Status, ask_in_thread};
-use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record, Written, difference};
+use tidemill_tests_kit::oracle::{
+    Beside, EpochInput, Oracle, PartitionEpoch, Record, Written, difference,
+};
 use tidemill_tests_kit::planned;
 use tidemill_tests_kit::random_job::{Case, Connector, InputRecord, Job, Shapes, draw_of};
 use tidemill_tests_kit::sim::registry::SimRegistry;
@@ -168,17 +170,22 @@ fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// A record of a sink: topic, key, and value unless it is a tombstone.
-type Output<'a> = (&'a str, Vec<u8>, Option<Vec<u8>>);
+/// A record of a sink: topic, key, value unless it is a tombstone, and what stands beside them.
+type Output<'a> = (&'a str, Vec<u8>, Option<Vec<u8>>, Beside);
 
 /// Compares every committed epoch with the oracle's.
 fn check(case: &Case, data: &Path) -> Result<(), String> {
     let job = &case.job;
     let mut outputs: BTreeMap<u64, Vec<Output<'_>>> = BTreeMap::new();
     for sink in &job.sinks {
-        read_committed(data, &sink.topic, |_, epoch, key, value| {
-            let record = (sink.topic.as_str(), key.to_vec(), value.map(<[u8]>::to_vec));
-            outputs.entry(epoch.0).or_default().push(record);
+        read_committed(data, &sink.topic, |record| {
+            let beside = Beside {
+                headers: record.headers,
+                timestamp_ms: record.timestamp_ms,
+            };
+            let (key, value) = (record.key.to_vec(), record.value.map(<[u8]>::to_vec));
+            let output = (sink.topic.as_str(), key, value, beside);
+            outputs.entry(record.epoch.0).or_default().push(output);
         })
         .map_err(|error| error.to_string())?;
     }
@@ -193,9 +200,9 @@ fn check(case: &Case, data: &Path) -> Result<(), String> {
                 "epoch {epoch}: a key that tells nothing apart: {row}"
             ));
         }
-        for (topic, key, value) in outputs.remove(&epoch).unwrap_or_default() {
+        for (topic, key, value, beside) in outputs.remove(&epoch).unwrap_or_default() {
             written
-                .record(topic, &key, value.as_deref())
+                .record(topic, (&key, value.as_deref()), beside)
                 .map_err(|error| format!("epoch {epoch}: {error}"))?;
         }
         if let Some(wrong) = difference(&oracle.expected(), written.content()) {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use tidemill_checkpoints::Record as Journalled;
-use tidemill_tests_kit::oracle::{EpochInput, Oracle, PartitionEpoch, Record, Written, difference};
+use tidemill_tests_kit::oracle::{
+    Beside, EpochInput, Oracle, PartitionEpoch, Record, Written, difference,
+};
 use tidemill_tests_kit::random_job::{Case, Connector};
 use tidemill_tests_kit::sim::kafka::Kafka;
 use tidemill_tests_kit::sim::scenario::{Dangers, Fed, Job, Topic};
@@ -65,7 +67,16 @@ fn check(case: &Case, end: &End, is_wall_steady: bool) -> Result<(), String> {
         oracle.epoch(&input(case, &end.kafka, &committed.record, &mut from));
         for (topic, writes) in &committed.writes {
             for write in writes {
-                let recorded = written.record(topic, &write.key, write.value.as_deref());
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let headers = write.headers.iter();
+                let beside = Beside {
+                    headers: headers
+                        .map(|(name, value)| (text(name), text(value)))
+                        .collect(),
+                    timestamp_ms: Some(write.timestamp_ms),
+                };
+                let record = (write.key.as_slice(), write.value.as_deref());
+                let recorded = written.record(topic, record, beside);
                 recorded.map_err(|error| format!("epoch {epoch}: {error}"))?;
             }
         }

@@ -45,6 +45,7 @@ impl Sink {
             envelope: self.envelope,
             schema: &self.schema,
             key: &[],
+            metadata: None,
             schema_id: None,
             options: &self.options,
         }

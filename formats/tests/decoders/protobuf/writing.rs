@@ -30,6 +30,7 @@ fn written(rows: &RecordBatch) -> Result<Vec<Vec<u8>>, Error> {
         envelope: "upsert",
         schema: &rows.schema(),
         key: &[],
+        metadata: None,
         schema_id: None,
         options: &Options::from_iter(options),
     })?;

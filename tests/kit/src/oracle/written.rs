@@ -1,6 +1,6 @@
 //! What was written to the sinks, folded to what they hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Expected;
 use crate::random_job::job::Job;
@@ -10,6 +10,31 @@ use crate::value::canonical;
 #[derive(Debug, Clone)]
 pub struct Written {
     topics: BTreeMap<String, Expected>,
+    /// The topics whose records have times that a column says.
+    timed: BTreeSet<String>,
+}
+
+/// What stands beside key and value of a record.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Its headers.
+    pub headers: BTreeMap<String, String>,
+    /// Its time, in milliseconds since 1970.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl Beside {
+    /// The text of a value with this behind it.
+    pub(super) fn behind(&self, value: String) -> String {
+        let mut text = value;
+        if !self.headers.is_empty() {
+            text += &format!(" headers {:?}", self.headers);
+        }
+        if let Some(ms) = self.timestamp_ms {
+            text += &format!(" at {ms}");
+        }
+        text
+    }
 }
 
 impl Written {
@@ -24,8 +49,10 @@ impl Written {
             };
             (sink.topic.clone(), empty)
         });
+        let timed = job.sinks.iter().filter(|sink| sink.timestamp.is_some());
         Self {
             topics: topics.collect(),
+            timed: timed.map(|sink| sink.topic.clone()).collect(),
         }
     }
 
@@ -33,7 +60,12 @@ impl Written {
     ///
     /// # Errors
     /// If no sink has the topic, key or value is not JSON, or a tombstone was appended or takes away what is not there.
-    pub fn record(&mut self, topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<(), String> {
+    pub fn record(
+        &mut self,
+        topic: &str,
+        (key, value): (&[u8], Option<&[u8]>),
+        mut beside: Beside,
+    ) -> Result<(), String> {
         let text = |bytes: &[u8]| {
             canonical(bytes).map_err(|error| {
                 format!("'{}' is no JSON: {error}", String::from_utf8_lossy(bytes))
@@ -41,7 +73,11 @@ impl Written {
         };
         // A reader of files gives no key for the key of a NULL.
         let key = if key.is_empty() { &b"null"[..] } else { key };
+        if !self.timed.contains(topic) {
+            beside.timestamp_ms = None;
+        }
         let value = value.map(text).transpose()?;
+        let value = value.map(|value| beside.behind(value));
         match (self.topics.get_mut(topic), value) {
             (None, _) => return Err(format!("no sink has the topic '{topic}'")),
             (Some(Expected::Upsert(rows)), Some(value)) => {

@@ -364,8 +364,20 @@ pub struct Sink {
     pub input: usize,
     /// Key columns.
     pub key: Vec<usize>,
+    /// Columns that are headers.
+    pub headers: Vec<usize>,
+    /// The column that is the time of records.
+    pub timestamp: Option<usize>,
     /// Upserts, or appends.
     pub upsert: bool,
+}
+
+impl Sink {
+    /// True if a column is a member of the values.
+    #[must_use]
+    pub fn is_of_value(&self, column: usize) -> bool {
+        !self.headers.contains(&column) && self.timestamp != Some(column)
+    }
 }
 
 impl Job {

@@ -76,13 +76,37 @@ impl Draft {
             }
         };
         let number = self.job.sinks.len();
+        let (headers, timestamp) = self.metadata(input, &key);
         self.job.sinks.push(Sink {
             name: format!("sink{number}"),
             topic: format!("out{number}"),
             input,
             key,
+            headers,
+            timestamp,
             upsert,
         });
+    }
+
+    /// What stands beside the values of a sink: in each second one a time, and up to two headers, of columns that neither the key nor the
+    /// value needs.
+    fn metadata(&self, input: usize, key: &[usize]) -> (Vec<usize>, Option<usize>) {
+        let columns = &self.job.relations[input].columns;
+        let mut spare: Vec<usize> = (0..columns.len())
+            .filter(|index| !key.contains(index))
+            .collect();
+        if key.is_empty() && !spare.is_empty() {
+            spare.remove(0);
+        }
+        let number = self.job.sinks.len();
+        // A record without a time of its own has that of writing, which nobody expects.
+        let is_time = |index: &usize| columns[*index].ty == Type::Time && !columns[*index].nullable;
+        let timestamp = spare.iter().copied().find(is_time);
+        let timestamp = timestamp.filter(|_| number.is_multiple_of(2));
+        spare.retain(|index| Some(*index) != timestamp);
+        spare.reverse();
+        spare.truncate(number % 3);
+        (spare, timestamp)
     }
 
     /// A relation of one row, with a column that names it.

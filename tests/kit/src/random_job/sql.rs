@@ -31,13 +31,19 @@ impl Job {
         let relations = self.relations.iter().map(|relation| self.create(relation));
         let sinks = self.sinks.iter().map(|sink| {
             let relation = &self.relations[sink.input];
-            let names: Vec<&str> = (sink.key.iter())
-                .map(|&index| relation.columns[index].name.as_str())
-                .collect();
-            let key = match names.as_slice() {
-                [] => String::new(),
-                names => format!(", key = '{}'", names.join(", ")),
+            let option = |option: &str, columns: &[usize]| {
+                let names = columns.iter().map(|&index| relation.columns[index].name.as_str());
+                match names.collect::<Vec<_>>().as_slice() {
+                    [] => String::new(),
+                    names => format!(", {option} = '{}'", names.join(", ")),
+                }
             };
+            let key = [
+                option("key", &sink.key),
+                option("headers", &sink.headers),
+                option("timestamp", sink.timestamp.as_slice()),
+            ]
+            .concat();
             let envelope = if sink.upsert { "upsert" } else { "plain" };
             format!(
                 "CREATE SINK {} WITH (connector = '{}'{}, topic = '{}', format = 'json'{key}, envelope = '{envelope}') AS SELECT * FROM {};\n",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tidemill_checkpoints::{Journal, Record};
 
-use super::kafka::{Brokers, SimConnector};
+use super::kafka::{Brokers, Header, SimConnector};
 
 /// A record that a sink wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub struct Write {
     pub key: Vec<u8>,
     /// Value; none is a tombstone.
     pub value: Option<Vec<u8>>,
+    /// Headers beside the epoch's.
+    pub headers: Vec<Header>,
+    /// Its time, in milliseconds since 1970.
+    pub timestamp_ms: i64,
 }
 
 /// A committed epoch.
@@ -80,6 +84,8 @@ pub fn read(brokers: &Brokers, job: &str, sinks: &[String]) -> Result<Vec<Commit
                         partition,
                         key: record.key.clone().unwrap_or_default(),
                         value: record.value.clone(),
+                        headers: record.headers.clone(),
+                        timestamp_ms: record.timestamp_ms,
                     });
             }
         }

@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use super::scenario::Fed;
 
 pub use connector::SimConnector;
-pub use log::{Entry, Partition, Record};
+pub use log::{Entry, Header, Partition, Record};
 pub use source::Selection;
 
 /// A number of a transaction, never used twice.
@@ -211,6 +211,7 @@ impl Brokers {
             key: record.key,
             value: record.value,
             epoch: None,
+            headers: Vec::new(),
             timestamp_ms: now_ms,
         };
         self.partition(topic, partition)
@@ -231,6 +232,7 @@ impl Brokers {
                 key: record.key.clone(),
                 value: record.value.clone(),
                 epoch: None,
+                headers: Vec::new(),
                 timestamp_ms: self.now_ms,
             };
             self.partition(topic, partition)

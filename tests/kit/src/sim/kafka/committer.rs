@@ -1,7 +1,7 @@
 //! A committer over the simulated Kafka: one transaction per commit, the journal record in it.
 
 use tidemill_connectors_api::{Committer, EpochOutput, Error};
-use tidemill_types::{Epoch, ErrorKind};
+use tidemill_types::{Epoch, ErrorKind, OutputRecord};
 
 use super::{Brokers, Delayed, Entry, Kafka, Outcome, Record};
 
@@ -39,14 +39,19 @@ impl SimCommitter {
 
     fn write(&self, brokers: &mut Brokers, epoch: &EpochOutput, transaction: u64) {
         for (topic, records) in self.sinks.iter().zip(&epoch.sinks) {
-            for (key, value) in records.iter() {
+            for record in records.iter() {
+                let key = record.key;
                 let hash = key.iter().map(|&byte| byte as usize).sum::<usize>();
                 let partition = hash % topic.partitions;
+                let header = |(name, value): (&[u8], Option<&[u8]>)| {
+                    (name.to_vec(), value.unwrap_or_default().to_vec())
+                };
                 let record = Record {
                     key: (!key.is_empty()).then(|| key.to_vec()),
-                    value: value.map(<[u8]>::to_vec),
+                    value: record.value.map(<[u8]>::to_vec),
                     epoch: Some(epoch.epoch.0),
-                    timestamp_ms: brokers.now_ms,
+                    headers: record.headers.map(header).collect(),
+                    timestamp_ms: record.timestamp_ms.unwrap_or(brokers.now_ms),
                 };
                 brokers
                     .partition(&topic.name, partition)
@@ -60,6 +65,7 @@ impl SimCommitter {
             key: None,
             value: Some(entry.to_vec()),
             epoch: Some(epoch.0),
+            headers: Vec::new(),
             timestamp_ms: brokers.now_ms,
         };
         brokers
@@ -169,11 +175,9 @@ impl Committer for SimCommitter {
             .flat_map(|epoch| self.sinks.iter().zip(&epoch.sinks))
         {
             let bytes =
-                |(key, value): (&[u8], Option<&[u8]>)| key.len() + value.map_or(0, <[u8]>::len);
-            if records
-                .iter()
-                .any(|record| bytes(record) > sink.record_bytes_max)
-            {
+                |record: OutputRecord<'_>| record.key.len() + record.value.map_or(0, <[u8]>::len);
+            let mut bytes = records.iter().map(bytes);
+            if bytes.any(|bytes| bytes > sink.record_bytes_max) {
                 let message = format!(
                     "topic '{}' cannot take a record of over {} bytes",
                     sink.name, sink.record_bytes_max

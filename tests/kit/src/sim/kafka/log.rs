@@ -11,9 +11,14 @@ pub struct Record {
     pub value: Option<Vec<u8>>,
     /// The epoch in its header, on what a job wrote.
     pub epoch: Option<u64>,
-    /// When it was written, in milliseconds since 1970.
+    /// Its headers, beside the epoch's.
+    pub headers: Vec<Header>,
+    /// Its time: when it was written, unless its writer said another one. In milliseconds since 1970.
     pub timestamp_ms: i64,
 }
+
+/// The name and the value of a header.
+pub type Header = (Vec<u8>, Vec<u8>);
 
 /// What stands at an offset.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -256,6 +256,9 @@ impl Source for SimSource {
             batch.records.place = Some(place.clone());
             for (offset, record) in log.committed(*position, &brokers.transactions).take(count) {
                 batch.push(offset, record.key.as_deref(), record.value.as_deref());
+                for (name, value) in &record.headers {
+                    batch.records.push_header(name, Some(value));
+                }
                 batch.records.timestamps.push(record.timestamp_ms);
             }
             if batch.records.len() < count {
