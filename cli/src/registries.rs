@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use tidemill_connectors_api::registry::{Registry, Schema, SchemaKind};
+use tidemill_connectors_api::registry::{Registry, Schema};
 use tidemill_connectors_api::{Error, Options};
 use tidemill_connectors_http::guard::Policy;
 use tidemill_connectors_registry::Cached;
@@ -110,8 +110,8 @@ pub struct SinkContract {
     pub schema: Schema,
 }
 
-/// The contracts of a plan's sinks, by the index of the sink.
-pub fn of_sinks(plan: &JobPlan) -> anyhow::Result<Vec<(usize, SinkContract)>> {
+/// The contracts of a plan's sinks, by the index of the sink. Each follows the newest version of its subject, of which the book tells.
+pub fn of_sinks(plan: &JobPlan, book: &Book) -> anyhow::Result<Vec<(usize, SinkContract)>> {
     let formats = plugins::formats();
     let mut contracts = Vec::new();
     for (index, sink) in plan.sinks.iter().enumerate() {
@@ -120,14 +120,20 @@ pub fn of_sinks(plan: &JobPlan) -> anyhow::Result<Vec<(usize, SinkContract)>> {
             continue;
         };
         let columns = sink.columns(&plan.nodes[sink.input].schema);
-        let text = format
-            .contract_schema(&sink.spec(&columns))
-            .with_context(|| format!("sink '{}'", sink.name))?;
+        let newest = book.contract(&registry.options, &registry.subject, None);
+        let schema = newest.and_then(|newest| {
+            let text = format.contract_schema(&sink.spec(&columns), newest.as_ref())?;
+            let kind = format.schema_kind().ok_or(format::Error::NoContracts {
+                format: format.name(),
+            })?;
+            Ok(Schema::new(kind, text))
+        });
+        let schema = schema.with_context(|| format!("sink '{}'", sink.name))?;
         contracts.push((
             index,
             SinkContract {
                 registry: registry.clone(),
-                schema: Schema::new(SchemaKind::Avro, text),
+                schema,
             },
         ));
     }
@@ -137,11 +143,13 @@ pub fn of_sinks(plan: &JobPlan) -> anyhow::Result<Vec<(usize, SinkContract)>> {
 /// Tells the registries the schemas of a plan's sinks, before anything runs. One that is there already stays what it is; a restart asks nobody.
 pub fn register(plan: &mut JobPlan, state_dir: &Path) -> anyhow::Result<()> {
     let kept = state_dir.join(CONTRACTS);
-    for (index, sink) in of_sinks(plan)? {
+    for (index, sink) in of_sinks(plan, &Book::of(state_dir))? {
         let registry = OwnRegistries.open(&sink.registry.options, &kept)?;
         let registered = registry
             .register(&sink.registry.subject, &sink.schema)
             .with_context(|| format!("sink '{}'", plan.sinks[index].name))?;
+        // Pinned as well where there was no version before: a restart derives the schema from it, and asks nobody.
+        registry.latest(&sink.registry.subject)?;
         let contract = contract(registry.as_ref(), registered)?;
         if let Some(registry) = &mut plan.sinks[index].registry {
             registry.contract = Some(contract);

@@ -19,19 +19,19 @@ use std::sync::Arc;
 
 use tidemill_types::RawRecords;
 use tidemill_types::format::{
-    Column, ColumnOrigin, Contract, Decoder, Encoder, Envelope, Error, Format, Options, SinkSpec,
+    Column, Contract, Decoder, Encoder, Envelope, Error, Format, Options, SchemaKind, SinkSpec,
     SourceSpec, framed_schema,
 };
 
 use crate::decoder;
 use crate::encoding::{Encoding, Found, Wanted};
-use crate::envelopes::{CRUD, DEBEZIUM, PLAIN, Place, Reading, UPSERT};
+use crate::envelopes::{CRUD, DEBEZIUM, PLAIN, Reading, UPSERT};
 use crate::key::KEY_FORMAT;
 use crate::metadata;
 use crate::options::{DATES, TIMESTAMPS};
+use crate::programs::{ColumnPaths, Programs, Registered, column_paths};
 use crate::reason;
 use program::Program;
-use programs::{ColumnPaths, Programs, Registered};
 use rows::AvroRows;
 use schema::Schema;
 use value::AvroValue;
@@ -86,14 +86,14 @@ impl Format for Avro {
     }
 
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
-        let usual = match spec.schema_id {
+        let usual = match spec.contract {
             Some(_) => Framing::Confluent,
             None => Framing::None,
         };
-        match (Framing::of(spec.options, usual)?, spec.schema_id) {
+        match (Framing::of(spec.options, usual)?, spec.contract) {
             (Framing::None, _) => {
                 let unframed = SinkSpec {
-                    schema_id: None,
+                    contract: None,
                     ..spec.clone()
                 };
                 metadata::beside(spec, AvroRows::new(&unframed)?)
@@ -108,11 +108,20 @@ impl Format for Avro {
         }
     }
 
-    fn contract_columns(&self, contract: &Contract, envelope: &str) -> Result<Vec<Column>, Error> {
+    fn schema_kind(&self) -> Option<SchemaKind> {
+        Some(SchemaKind::Avro)
+    }
+
+    fn contract_columns(
+        &self,
+        contract: &Contract,
+        envelope: &str,
+        _: &Options,
+    ) -> Result<Vec<Column>, Error> {
         contract::columns(contract, envelope)
     }
 
-    fn contract_schema(&self, spec: &SinkSpec<'_>) -> Result<String, Error> {
+    fn contract_schema(&self, spec: &SinkSpec<'_>, _: Option<&Contract>) -> Result<String, Error> {
         derived::schema(spec)
     }
 }
@@ -164,9 +173,9 @@ impl Framing {
 #[derive(Debug)]
 struct AvroReader {
     framing: Framing,
-    programs: Arc<Programs>,
+    programs: Arc<Programs<Program>>,
     /// Present if a registry has the schemas.
-    registered: Option<Registered>,
+    registered: Option<Registered<Schema>>,
 }
 
 impl AvroReader {
@@ -239,25 +248,6 @@ fn parse(options: &Options) -> Result<Schema, Error> {
     }
 }
 
-/// The columns that fields of the state are read into, and those fields.
-fn column_paths(spec: &SourceSpec<'_>, reading: &Reading) -> Vec<ColumnPaths> {
-    let of_column = |column: &Column| {
-        let mut wanted = Wanted::default();
-        let ColumnOrigin::Data(path) = &column.origin else {
-            return None;
-        };
-        // The envelope's own member may stand in for the state's.
-        if let Place::StateOr(..) = reading.data(path, &mut wanted) {
-            return None;
-        }
-        Some(ColumnPaths {
-            column: column.name.clone(),
-            paths: wanted.values().to_vec(),
-        })
-    };
-    spec.columns.iter().filter_map(of_column).collect()
-}
-
 /// Refuses columns whose field no record has. What the envelope wants beside them and is in no record, it judges itself.
 fn check_columns(columns: &[ColumnPaths], schema: &Schema, called: &str) -> Result<(), Error> {
     for of in columns {
@@ -275,11 +265,13 @@ fn check_columns(columns: &[ColumnPaths], schema: &Schema, called: &str) -> Resu
 
 impl Encoding for AvroReader {
     type Value<'a> = AvroValue<'a>;
-    type Schema = Arc<Programs>;
+    type Schema = Arc<Programs<Program>>;
 
-    fn schema(&mut self, records: &RawRecords) -> Arc<Programs> {
+    fn schema(&mut self, records: &RawRecords) -> Arc<Programs<Program>> {
         if let Some(registered) = &self.registered {
-            registered.complete(&mut self.programs, records);
+            Programs::complete(&mut self.programs, records, |number| {
+                registered.program(number)
+            });
         }
         Arc::clone(&self.programs)
     }
@@ -287,7 +279,7 @@ impl Encoding for AvroReader {
     #[inline]
     fn read<'a>(
         &mut self,
-        programs: &'a Arc<Programs>,
+        programs: &'a Arc<Programs<Program>>,
         bytes: &'a [u8],
         found: &mut Found<AvroValue<'a>>,
     ) -> Result<bool, String> {

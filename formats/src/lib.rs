@@ -2,6 +2,7 @@
 //!
 //! - [`Json`]: texts that are JSON objects. [`Csv`]: lines of separated fields. [`Raw`]: a text that is one value.
 //! - [`Avro`]: records with a schema. [`Protobuf`]: messages.
+//! - [`proto_text`]: schemas of Protobuf as registries have them.
 //! - `decoder`: what all encodings have in common, from a record to the columns or a dead letter; `envelopes`: what a record does.
 //! - [`decimal`] and [`temporal`]: the exact text of money and of time, in both directions.
 //!
@@ -22,6 +23,8 @@ mod json;
 mod key;
 mod metadata;
 mod options;
+mod programs;
+pub mod proto_text;
 mod protobuf;
 mod raw;
 mod reason;

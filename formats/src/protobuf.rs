@@ -1,4 +1,4 @@
-//! Protocol Buffers (`format = 'protobuf'`): a record is one message, whose schema the options carry.
+//! Protocol Buffers (`format = 'protobuf'`): a record is one message, whose schema the options carry, or a registry has.
 //!
 //! The wanted paths and the message's descriptor are compiled into a program, which walks a record's bytes once. A field without presence
 //! that is not there is its default, as the guide of Protobuf says; one with presence, and a message, is null.
@@ -6,18 +6,25 @@
 //! Stricter than the guide in one thing: a wanted field that comes in another wire type than the schema's is a dead letter, not an unknown
 //! field, whose column would silently be zero.
 
+mod contract;
 mod datum;
+mod derived;
 mod field;
 mod framing;
 mod program;
+mod programs;
 mod rows;
 mod schema;
 mod wire;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use prost_reflect::MessageDescriptor;
 use tidemill_types::RawRecords;
 use tidemill_types::format::{
-    Column, ColumnOrigin, Decoder, Encoder, Envelope, Error, Format, SinkSpec, SourceSpec,
+    Column, ColumnOrigin, Contract, Decoder, Encoder, Envelope, Error, Format, Options, SchemaKind,
+    SinkSpec, SourceSpec,
 };
 
 use crate::decoder;
@@ -25,16 +32,18 @@ use crate::encoding::{Encoding, Found, Wanted};
 use crate::envelopes::{CRUD, DEBEZIUM, PLAIN, Place, Reading, UPSERT};
 use crate::key::KEY_FORMAT;
 use crate::metadata;
+use crate::programs::{Programs, Registered, column_paths};
 use datum::Datum;
 use framing::{FRAMING, Framing};
-use program::{Program, Refusal};
+use program::{HasCome, Refusal};
+use programs::{Named, Reader};
 use rows::ProtobufRows;
 use schema::{DESCRIPTORS, MESSAGE};
 use wire::Cursor;
 
 static READ: [&Envelope; 4] = [&PLAIN, &UPSERT, &CRUD, &DEBEZIUM];
 static WRITTEN: [&Envelope; 2] = [&PLAIN, &UPSERT];
-static SINK_OPTIONS: [&str; 3] = [KEY_FORMAT, DESCRIPTORS, MESSAGE];
+static SINK_OPTIONS: [&str; 4] = [KEY_FORMAT, DESCRIPTORS, MESSAGE, FRAMING];
 static SOURCE_OPTIONS: [&str; 7] = [
     KEY_FORMAT,
     DESCRIPTORS,
@@ -80,25 +89,90 @@ impl Format for Protobuf {
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
         metadata::beside(spec, ProtobufRows::new(spec)?)
     }
+
+    fn schema_kind(&self) -> Option<SchemaKind> {
+        Some(SchemaKind::Protobuf)
+    }
+
+    fn contract_columns(
+        &self,
+        contract: &Contract,
+        envelope: &str,
+        options: &Options,
+    ) -> Result<Vec<Column>, Error> {
+        contract::columns(contract, envelope, options)
+    }
+
+    fn contract_schema(
+        &self,
+        spec: &SinkSpec<'_>,
+        newest: Option<&Contract>,
+    ) -> Result<String, Error> {
+        derived::schema(spec, newest)
+    }
 }
 
 /// Finds values in messages.
 #[derive(Debug)]
 struct ProtobufReader {
     framing: Framing,
-    program: Program,
+    readers: Arc<Programs<Reader>>,
+    /// Present if a registry has the schemas.
+    named: Option<Named>,
+    has_come: HasCome,
 }
 
 impl ProtobufReader {
     fn new(spec: &SourceSpec<'_>, wanted: &Wanted, reading: &Reading) -> Result<Self, Error> {
-        let message = schema::message(spec.options)?;
-        check_columns(spec, &message, reading)?;
-        // What an envelope wants beside its columns and is not in the schema is in no record, which the envelope judges.
-        let program = Program::new(&message, wanted, |_, _| Ok::<_, Error>(()))?;
+        let Some(contracts) = spec.contracts else {
+            let message = schema::message(spec.options)?;
+            check_columns(spec, &message, message.full_name(), reading)?;
+            let framing = Framing::of(spec.options, Framing::None)?;
+            return Ok(Self::one(framing, &message, wanted));
+        };
+        contract::refuse_descriptors(spec.options)?;
+        let mut planned = None;
+        if let Some(pinned) = contracts.pinned {
+            let message = contract::message(pinned, spec.options)?;
+            check_columns(spec, &message, &pinned.to_string(), reading)?;
+            planned = Some((pinned.clone(), message));
+        }
+        let framing = Framing::of(spec.options, Framing::Confluent)?;
+        if framing == Framing::None {
+            // Nothing in front of a record says which schema it has: it is the contract's.
+            let (_, message) = planned.ok_or_else(|| Error::OptionValue {
+                option: FRAMING.to_owned(),
+                value: "none".to_owned(),
+                expected: "'confluent', as the subject has no version yet".to_owned(),
+            })?;
+            return Ok(Self::one(framing, &message, wanted));
+        }
+        let schemas = Arc::clone(contracts.schemas);
+        let columns = column_paths(spec, reading);
         Ok(Self {
-            framing: Framing::new(spec.options, &message)?,
-            program,
+            framing,
+            readers: Arc::new(Programs::Named(HashMap::new())),
+            named: Some(Named {
+                registered: Registered::new(schemas, planned, wanted.clone(), columns),
+                name: spec.options.get(MESSAGE).cloned(),
+            }),
+            has_come: HasCome::new(),
         })
+    }
+
+    /// Of records that are one message.
+    fn one(framing: Framing, message: &MessageDescriptor, wanted: &Wanted) -> Self {
+        // What an envelope wants beside its columns and is not in the schema is in no record, which the envelope judges.
+        let reader = match framing {
+            Framing::None => Reader::bare(message, wanted),
+            Framing::Confluent => Reader::framed(message, message, wanted),
+        };
+        Self {
+            framing,
+            readers: Arc::new(Programs::One(reader)),
+            named: None,
+            has_come: HasCome::new(),
+        }
     }
 }
 
@@ -106,6 +180,7 @@ impl ProtobufReader {
 fn check_columns(
     spec: &SourceSpec<'_>,
     message: &MessageDescriptor,
+    called: &str,
     reading: &Reading,
 ) -> Result<(), Error> {
     for column in spec.columns {
@@ -119,17 +194,16 @@ fn check_columns(
         };
         for path in of_column.values() {
             let is_optional = matches!(place, Some(Place::StateOr(..)));
-            check_column(column, spec, message, path, is_optional)?;
+            check_column((column, path), spec, (message, called), is_optional)?;
         }
     }
     Ok(())
 }
 
 fn check_column(
-    column: &Column,
+    (column, path): (&Column, &[String]),
     spec: &SourceSpec<'_>,
-    message: &MessageDescriptor,
-    path: &[String],
+    (message, called): (&MessageDescriptor, &str),
     is_optional: bool,
 ) -> Result<(), Error> {
     let misfit = |found: String, expected: &'static str| Error::FieldType {
@@ -151,7 +225,7 @@ fn check_column(
         Err(Refusal::Missing) => Err(Error::NoField {
             column: column.name.clone(),
             field: path.join("."),
-            schema: message.full_name().to_owned(),
+            schema: called.to_owned(),
         }),
         Err(Refusal::Is(found)) => Err(misfit(found, "a single value")),
     }
@@ -159,19 +233,32 @@ fn check_column(
 
 impl Encoding for ProtobufReader {
     type Value<'a> = Datum<'a>;
-    type Schema = ();
+    type Schema = Arc<Programs<Reader>>;
 
-    fn schema(&mut self, _: &RawRecords) {}
+    fn schema(&mut self, records: &RawRecords) -> Arc<Programs<Reader>> {
+        if let Some(named) = &self.named {
+            Programs::complete(&mut self.readers, records, |number| named.reader(number));
+        }
+        Arc::clone(&self.readers)
+    }
 
     #[inline]
     fn read<'a>(
         &mut self,
-        (): &'a (),
+        readers: &'a Arc<Programs<Reader>>,
         bytes: &'a [u8],
         found: &mut Found<Datum<'a>>,
     ) -> Result<bool, String> {
-        let start = self.framing.message_start(bytes)?;
-        let read = self.program.read(Cursor::new(bytes, start), found);
+        let number = match self.framing {
+            Framing::None => None,
+            Framing::Confluent => Some(framing::number(bytes)?),
+        };
+        let Reader { frame, program } = readers.of(number)?;
+        let start = match frame {
+            None => 0,
+            Some(frame) => frame.message_start(bytes)?,
+        };
+        let read = program.read(Cursor::new(bytes, start), found, &mut self.has_come);
         read.map_err(|broken| broken.to_string())?;
         Ok(true)
     }

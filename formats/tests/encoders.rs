@@ -33,7 +33,7 @@ fn encoder(envelope: &str, schema: &Schema, key: &[&str]) -> Result<Box<dyn Enco
         schema,
         key: &key,
         metadata: None,
-        schema_id: None,
+        contract: None,
         options: &Options::new(),
     })
 }
@@ -59,7 +59,7 @@ fn beside(value: ArrayRef, time: Option<ArrayRef>) -> Vec<(Vec<String>, Option<i
             schema: &Schema::new(vec![field("id")]),
             key: &[],
             metadata: Some(&metadata),
-            schema_id: None,
+            contract: None,
             options: &Options::new(),
         })
         .unwrap();

@@ -430,8 +430,8 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
     let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
     let registry = contract::of_source(&with, split.registry, context.contracts)?;
     if let Some(registry) = &registry {
-        let of = (format, envelope);
-        contract::add_columns(&mut columns, registry, of, &with, context.contracts)?;
+        let format = (format, envelope, &split.format);
+        contract::add_columns(&mut columns, registry, format, &with, context.contracts)?;
     }
     if columns.is_empty() {
         return Err(Error::contradiction(

@@ -90,7 +90,7 @@ fn subject(with: &With<'_>, registry: &Options) -> Result<Option<String>, Error>
 pub fn add_columns(
     columns: &mut Vec<Column>,
     registry: &RegistryPlan,
-    (format, envelope): (&dyn Format, &Envelope),
+    (format, envelope, options): (&dyn Format, &Envelope, &Options),
     with: &With<'_>,
     contracts: &dyn ContractBook,
 ) -> Result<(), Error> {
@@ -101,7 +101,7 @@ pub fn add_columns(
     }
     let contract = contract_of(registry, with, contracts)?;
     let of_contract = format
-        .contract_columns(contract, envelope.name)
+        .contract_columns(contract, envelope.name, options)
         .map_err(|error| failed(with, &error))?;
     let declared = std::mem::take(columns);
     let is_declared =

@@ -152,7 +152,7 @@ impl SinkPlan {
             schema: values,
             key: &self.key,
             metadata: has_metadata.then_some(metadata),
-            schema_id: self.registry.as_ref().and_then(RegistryPlan::schema_id),
+            contract: self.registry.as_ref().and_then(|of| of.contract.as_ref()),
             options: &self.format.options,
         }
     }
@@ -188,14 +188,6 @@ pub struct RegistryPlan {
     /// Of a source: the version that the job was planned with, if the subject has one. Of a sink: what its schema was registered as, once it
     /// is.
     pub contract: Option<Contract>,
-}
-
-impl RegistryPlan {
-    /// The number that stands in front of each record.
-    #[must_use]
-    pub fn schema_id(&self) -> Option<u32> {
-        self.contract.as_ref().map(|contract| contract.id)
-    }
 }
 
 /// `WATERMARK FOR column AS column - INTERVAL delay`.

@@ -103,7 +103,7 @@ fn what_no_registry_says_is_refused_with_the_cure() {
         ),
         (
             "CREATE SOURCE orders WITH (connector = 'kafka', topic = 'orders', format = 'csv', schema.registry.url = 'http://there')",
-            "1:15: format 'csv' has no contracts; leave the options 'schema.…' out, or choose 'avro'",
+            "1:15: format 'csv' has no contracts; leave the options 'schema.…' out, or choose 'avro' or 'protobuf'",
         ),
     ];
     for (source, expected) in cases {

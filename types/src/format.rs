@@ -10,6 +10,7 @@ mod column;
 mod contract;
 mod envelope;
 mod error;
+mod schema_kind;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub use contract::{
 };
 pub use envelope::{Deletes, Envelope, MetadataField, POSITION};
 pub use error::Error;
+pub use schema_kind::SchemaKind;
 
 /// What the written records of an envelope are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,21 +69,32 @@ pub trait Format: Send + Sync {
     /// `Invalid` if a column has a type that cannot be written.
     fn encoder(&self, spec: &SinkSpec) -> Result<Box<dyn Encoder>, Error>;
 
-    /// The columns that a contract has, of the rows that an envelope carries.
+    /// The language of its contracts; none if it has none.
+    fn schema_kind(&self) -> Option<SchemaKind> {
+        None
+    }
+
+    /// The columns that a contract has, of the rows that an envelope carries; the options are those of a source.
     ///
     /// # Errors
     /// `Invalid` if the format has no contracts, or the schema is none of it, or carries no row.
-    fn contract_columns(&self, _: &Contract, _envelope: &str) -> Result<Vec<Column>, Error> {
+    fn contract_columns(
+        &self,
+        _: &Contract,
+        _envelope: &str,
+        _: &Options,
+    ) -> Result<Vec<Column>, Error> {
         Err(Error::NoContracts {
             format: self.name(),
         })
     }
 
-    /// The schema of a sink's records, for its contract. The same columns and options give the same text.
+    /// The schema of a sink's records, for its contract, that is to follow the newest version there is. The same columns and options give
+    /// the same text, also after themselves.
     ///
     /// # Errors
-    /// `Invalid` if the format has no contracts, or a column no form in it.
-    fn contract_schema(&self, _: &SinkSpec) -> Result<String, Error> {
+    /// `Invalid` if the format has no contracts, or a column no form in it, or the newest version is none of it.
+    fn contract_schema(&self, _: &SinkSpec, _newest: Option<&Contract>) -> Result<String, Error> {
         Err(Error::NoContracts {
             format: self.name(),
         })
@@ -152,8 +165,8 @@ pub struct SinkSpec<'a> {
     pub key: &'a [String],
     /// The columns that stand beside the values, if there are some.
     pub metadata: Option<&'a SinkMetadata>,
-    /// The number of their schema, if a registry has it: it stands in front of each record.
-    pub schema_id: Option<u32>,
+    /// What their schema is registered as, if a registry has it: its number stands in front of each record.
+    pub contract: Option<&'a Contract>,
     /// The options of the format.
     pub options: &'a Options,
 }

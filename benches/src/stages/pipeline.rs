@@ -308,7 +308,7 @@ fn sink(
             schema,
             key: &["id".to_owned()],
             metadata: None,
-            schema_id: None,
+            contract: None,
             options: &format::Options::new(),
         })?,
     };

@@ -48,7 +48,7 @@ impl Arguments {
         };
         let plan = self.job.load_by(&book)?;
         let mut findings = sources(&plan);
-        for (index, sink) in registries::of_sinks(&plan)? {
+        for (index, sink) in registries::of_sinks(&plan, &book)? {
             findings.push(self.sink(&plan.sinks[index].name, &sink)?);
         }
         let mut out = show::stdout();

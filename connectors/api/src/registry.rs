@@ -13,6 +13,7 @@ use std::fmt;
 use crate::Error;
 
 pub use references::{NamedSchema, REFERENCED_MAX, with_references};
+pub use tidemill_types::format::SchemaKind;
 
 /// How many bytes the text of one schema may have: a longer one is refused, wherever it comes from.
 pub const SCHEMA_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -25,17 +26,6 @@ impl fmt::Display for SchemaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// The language of a schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SchemaKind {
-    /// Apache Avro, in JSON.
-    Avro,
-    /// The text of a `.proto` file.
-    Protobuf,
-    /// JSON Schema.
-    Json,
 }
 
 /// Another schema that a schema's text refers to: a named type of Avro, an import of Protobuf, a `$ref` of JSON Schema.

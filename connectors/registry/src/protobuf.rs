@@ -4,14 +4,15 @@
 //! "Updating A Message Type": an unknown number is skipped, and the integers read each other, as do texts and bytes. Stricter than the guide
 //! in one thing: a field that is repeated and one that is not don't read each other, since values would be lost.
 
-mod compile;
 mod diff;
 mod reading;
 
 use prost_reflect::{Cardinality, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor};
 use tidemill_connectors_api::Error;
+use tidemill_formats::proto_text;
+use tidemill_types::format::SchemaText;
 
-use crate::Whole;
+use crate::{Whole, invalid};
 
 pub use diff::diff;
 pub use reading::unreadable;
@@ -31,7 +32,16 @@ impl ProtobufSchema {
     /// # Errors
     /// `Invalid` if it does not compile.
     pub fn compile(whole: &Whole) -> Result<Self, Error> {
-        compile::file(whole).map(|file| Self { file })
+        let references = whole.references.iter();
+        let schema = SchemaText {
+            text: whole.schema.text.clone(),
+            references: references
+                .map(|named| (named.name.clone(), named.schema.text.clone()))
+                .collect(),
+        };
+        let file = proto_text::compile(&schema)
+            .map_err(|why| invalid(format!("the text is no Protobuf schema: {why}")))?;
+        Ok(Self { file })
     }
 
     /// True if both declare the same, comments and layout aside.

@@ -41,8 +41,8 @@ impl AvroRows {
             nullable: fields.map(|field| derived::is_union(field)).collect(),
             key: KeyWriter::new(spec)?,
             frame: spec
-                .schema_id
-                .map_or_else(Vec::new, |id| [&[0], &id.to_be_bytes()[..]].concat()),
+                .contract
+                .map_or_else(Vec::new, |of| [&[0], &of.id.to_be_bytes()[..]].concat()),
         })
     }
 }

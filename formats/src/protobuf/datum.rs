@@ -21,7 +21,7 @@ pub enum Datum<'a> {
     Text(&'a str),
     Bytes(&'a [u8]),
     /// A value of an enum, and its name if the schema has one.
-    Enum(i32, Option<&'static str>),
+    Enum(i32, Option<&'a str>),
     /// `google.protobuf.Timestamp`.
     Moment {
         seconds: i64,

@@ -9,9 +9,33 @@ use crate::encoding::Found;
 
 type Result<T> = std::result::Result<T, Box<super::wire::Broken>>;
 
-/// The names of an enum by number. A value is copied about and cannot borrow from its reader, so names live as long as the process: some
-/// bytes for each enum that a job reads, once for each time that it is planned or started.
-type Names = &'static [(i32, &'static str)];
+/// The names of an enum by number; none of another type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names(Vec<(i32, String)>);
+
+impl Names {
+    /// Those of the type of a field.
+    pub fn of(field: &FieldDescriptor) -> Self {
+        let mut names: Vec<(i32, String)> = Vec::new();
+        if let Declared::Enum(of) = field.kind() {
+            // Of several names for one number the first counts.
+            for value in of.values() {
+                if !names.iter().any(|(number, _)| *number == value.number()) {
+                    names.push((value.number(), value.name().to_owned()));
+                }
+            }
+        }
+        names.sort_unstable_by_key(|(number, _)| *number);
+        Self(names)
+    }
+
+    /// A value of the enum.
+    fn value(&self, number: i32) -> Datum<'_> {
+        let place = self.0.binary_search_by_key(&number, |(number, _)| *number);
+        let name = place.ok().map(|place| self.0[place].1.as_str());
+        Datum::Enum(number, name)
+    }
+}
 
 /// A type that is one value on the wire.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,7 +55,7 @@ pub enum Scalar {
     Bool,
     String,
     Bytes,
-    Enum(Names),
+    Enum,
     /// A decimal as text, which is zero if it is empty.
     DecimalText,
 }
@@ -101,9 +125,9 @@ impl Type {
     }
 
     /// What it is where nothing of it is written.
-    pub const fn default(self) -> Datum<'static> {
+    pub fn default(self, names: &Names) -> Datum<'_> {
         match self {
-            Self::Scalar(scalar) | Self::Wrapped(scalar) => scalar.default(),
+            Self::Scalar(scalar) | Self::Wrapped(scalar) => scalar.default(names),
             Self::Moment => Datum::Moment {
                 seconds: 0,
                 nanos: 0,
@@ -125,26 +149,32 @@ impl Type {
     pub fn read<'a>(
         self,
         cursor: &mut Cursor<'a>,
+        names: &'a Names,
         slot: usize,
         found: &mut Found<Datum<'a>>,
     ) -> Result<()> {
         let value = match self {
-            Self::Scalar(scalar) => scalar.read(cursor)?,
+            Self::Scalar(scalar) => scalar.read(cursor, names)?,
             parts => {
-                let so_far = found.values[slot].unwrap_or(self.default());
-                parts.read_parts(cursor.sized()?, so_far)?
+                let so_far = found.values[slot].unwrap_or_else(|| self.default(names));
+                parts.read_parts(cursor.sized()?, names, so_far)?
             }
         };
         found.values[slot] = Some(value);
         Ok(())
     }
 
-    fn read_parts<'a>(self, mut cursor: Cursor<'a>, mut value: Datum<'a>) -> Result<Datum<'a>> {
+    fn read_parts<'a>(
+        self,
+        mut cursor: Cursor<'a>,
+        names: &'a Names,
+        mut value: Datum<'a>,
+    ) -> Result<Datum<'a>> {
         while !cursor.is_at_end() {
             let (number, wire) = cursor.tag()?;
             match (self, number, wire, &mut value) {
                 (Self::Wrapped(scalar), 1, wire, value) if wire == scalar.wire() => {
-                    *value = scalar.read(&mut cursor)?;
+                    *value = scalar.read(&mut cursor, names)?;
                 }
                 (Self::Moment, 1, WireType::Varint, Datum::Moment { seconds, .. }) => {
                     *seconds = cursor.varint()?.cast_signed();
@@ -185,17 +215,7 @@ impl Scalar {
             Declared::Bool => Self::Bool,
             Declared::String => Self::String,
             Declared::Bytes => Self::Bytes,
-            Declared::Enum(of) => {
-                // Of several names for one number the first counts.
-                let mut names: Vec<(i32, &'static str)> = Vec::new();
-                for value in of.values() {
-                    if !names.iter().any(|(number, _)| *number == value.number()) {
-                        names.push((value.number(), value.name().to_owned().leak()));
-                    }
-                }
-                names.sort_unstable_by_key(|(number, _)| *number);
-                Self::Enum(names.leak())
-            }
+            Declared::Enum(_) => Self::Enum,
             Declared::Message(_) => return None,
         })
     }
@@ -206,7 +226,7 @@ impl Scalar {
             Self::Bool => Kind::Boolean,
             Self::String => Kind::Text,
             Self::Bytes => Kind::Bytes,
-            Self::Enum(_) => Kind::Enum,
+            Self::Enum => Kind::Enum,
             Self::DecimalText => Kind::Text,
             Self::Int32
             | Self::Int64
@@ -231,27 +251,27 @@ impl Scalar {
             | Self::Sint32
             | Self::Sint64
             | Self::Bool
-            | Self::Enum(_) => WireType::Varint,
+            | Self::Enum => WireType::Varint,
             Self::Fixed64 | Self::Sfixed64 | Self::Double => WireType::SixtyFourBit,
             Self::Fixed32 | Self::Sfixed32 | Self::Float => WireType::ThirtyTwoBit,
             Self::String | Self::Bytes | Self::DecimalText => WireType::LengthDelimited,
         }
     }
 
-    const fn default(self) -> Datum<'static> {
+    fn default(self, names: &Names) -> Datum<'_> {
         match self {
             Self::Float | Self::Double => Datum::Float(0.0),
             Self::Bool => Datum::Boolean(false),
             Self::String => Datum::Text(""),
             Self::DecimalText => Datum::Text("0"),
             Self::Bytes => Datum::Bytes(&[]),
-            Self::Enum(names) => name(0, names),
+            Self::Enum => names.value(0),
             _ => Datum::Integer(0),
         }
     }
 
     #[inline]
-    fn read<'a>(self, cursor: &mut Cursor<'a>) -> Result<Datum<'a>> {
+    fn read<'a>(self, cursor: &mut Cursor<'a>, names: &'a Names) -> Result<Datum<'a>> {
         Ok(match self {
             Self::Int64 => Datum::Integer(cursor.varint()?.cast_signed()),
             Self::Int32 => Datum::Integer(i64::from(low(cursor.varint()?))),
@@ -271,11 +291,11 @@ impl Scalar {
             Self::Bool => Datum::Boolean(cursor.varint()? != 0),
             Self::String => Datum::Text(text(cursor)?),
             Self::DecimalText => match text(cursor)? {
-                "" => self.default(),
+                "" => self.default(names),
                 text => Datum::Text(text),
             },
             Self::Bytes => Datum::Bytes(cursor.sized()?.rest()),
-            Self::Enum(names) => name(low(cursor.varint()?), names),
+            Self::Enum => names.value(low(cursor.varint()?)),
         })
     }
 }
@@ -296,16 +316,4 @@ fn text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str> {
     let bytes = cursor.sized()?;
     std::str::from_utf8(bytes.rest())
         .or_else(|error| Cursor::broken(bytes.at() + error.valid_up_to(), "invalid UTF-8"))
-}
-
-/// A value of an enum.
-const fn name(number: i32, names: Names) -> Datum<'static> {
-    let mut rest = names;
-    while let [(of, name), others @ ..] = rest {
-        if *of == number {
-            return Datum::Enum(number, Some(name));
-        }
-        rest = others;
-    }
-    Datum::Enum(number, None)
 }

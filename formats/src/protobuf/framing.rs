@@ -5,7 +5,7 @@
 //! Source: "Wire format" in Confluent's documentation of its schema registry.
 
 use prost_reflect::{FileDescriptor, MessageDescriptor};
-use tidemill_types::format::{Error, Options};
+use tidemill_types::format::{Error, Options, framed_schema};
 
 use super::wire::{Cursor, zigzag};
 
@@ -16,12 +16,12 @@ pub const FRAMING: &str = "protobuf.framing";
 const HEAD: usize = 5;
 
 /// What stands before messages.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// Nothing.
     None,
-    /// Confluent's, of this message.
-    Confluent(Confluent),
+    /// Confluent's.
+    Confluent,
 }
 
 /// Confluent's framing of one message.
@@ -33,14 +33,15 @@ pub struct Confluent {
 }
 
 impl Framing {
-    /// What the options say.
+    /// What the options say, or else the usual one.
     ///
     /// # Errors
     /// If there is no such framing.
-    pub fn new(options: &Options, message: &MessageDescriptor) -> Result<Self, Error> {
+    pub fn of(options: &Options, usual: Self) -> Result<Self, Error> {
         match options.get(FRAMING).map(String::as_str) {
-            None | Some("none") => Ok(Self::None),
-            Some("confluent") => Ok(Self::Confluent(Confluent::new(message))),
+            None => Ok(usual),
+            Some("none") => Ok(Self::None),
+            Some("confluent") => Ok(Self::Confluent),
             Some(other) => Err(Error::OptionValue {
                 option: FRAMING.to_owned(),
                 value: other.to_owned(),
@@ -48,22 +49,28 @@ impl Framing {
             }),
         }
     }
+}
 
-    /// Where the message of a record begins.
-    ///
-    /// # Errors
-    /// The reason, if the framing is broken, or says that the record is another message.
-    #[inline]
-    pub fn message_start(&self, record: &[u8]) -> Result<usize, String> {
-        match self {
-            Self::None => Ok(0),
-            Self::Confluent(confluent) => confluent.message_start(record),
+/// The number of the schema that stands in front of a record.
+///
+/// # Errors
+/// The reason, if there is none.
+#[inline]
+pub fn number(record: &[u8]) -> Result<u32, String> {
+    framed_schema(record).ok_or_else(|| match record {
+        [first @ 1.., _, _, _, _, ..] => {
+            format!("not in Confluent's framing: expected the first byte to be 0, found {first}")
         }
-    }
+        _ => format!(
+            "not in Confluent's framing: expected five bytes before the message, found {}",
+            record.len()
+        ),
+    })
 }
 
 impl Confluent {
-    fn new(message: &MessageDescriptor) -> Self {
+    /// Of a message.
+    pub fn new(message: &MessageDescriptor) -> Self {
         let mut places = Vec::new();
         let mut at = Some(message.clone());
         while let Some(message) = at {
@@ -89,21 +96,20 @@ impl Confluent {
         }
     }
 
+    /// Appends what stands before a message that is written, with the number of its schema.
+    pub fn write(&self, number: u32, out: &mut Vec<u8>) {
+        out.push(0);
+        out.extend_from_slice(&number.to_be_bytes());
+        out.extend_from_slice(&self.path);
+    }
+
+    /// Where the message of a record begins, which has a number in front of it.
+    ///
+    /// # Errors
+    /// The reason, if the framing is broken, or says that the record is another message.
     #[inline]
-    fn message_start(&self, record: &[u8]) -> Result<usize, String> {
-        let Some((head, rest)) = record.split_at_checked(HEAD) else {
-            return Err(format!(
-                "not in Confluent's framing: expected five bytes before the message, found {}",
-                record.len()
-            ));
-        };
-        // Which schema the record was written with (`head[1..]`) is not looked at: the option's schema reads all.
-        if head[0] != 0 {
-            return Err(format!(
-                "not in Confluent's framing: expected the first byte to be 0, found {}",
-                head[0]
-            ));
-        }
+    pub fn message_start(&self, record: &[u8]) -> Result<usize, String> {
+        let rest = record.get(HEAD..).unwrap_or_default();
         if rest.starts_with(&self.path) {
             return Ok(HEAD + self.path.len());
         }

@@ -10,7 +10,7 @@ use prost::encoding::WireType;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::datum::Datum;
-use super::field::Type;
+use super::field::{Names, Type};
 use super::wire::{Broken, Cursor, shown};
 use crate::encoding::{Found, Object, Wanted};
 
@@ -26,9 +26,10 @@ type Result<T> = std::result::Result<T, Box<Broken>>;
 pub struct Program {
     /// The outermost message is the first.
     messages: Vec<Message>,
-    /// By message, whether it came in this record.
-    has_come: Vec<bool>,
 }
+
+/// By message of a program, whether it came in the record that is read.
+pub type HasCome = Vec<bool>;
 
 /// Why a path cannot be read.
 #[derive(Debug)]
@@ -47,9 +48,17 @@ struct Message {
     /// By number, the place among the fields.
     table: Vec<u16>,
     /// The values of fields that are always there.
-    defaults: Vec<(usize, Datum<'static>)>,
+    defaults: Vec<Unwritten>,
     /// The slot that says that it is there.
     object: Option<usize>,
+}
+
+/// What a slot has where nothing of its field is written.
+#[derive(Debug)]
+struct Unwritten {
+    slot: usize,
+    of: Type,
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -59,6 +68,8 @@ struct Field {
     wire: WireType,
     /// Its slot, if it is wanted itself.
     value: Option<(usize, Type)>,
+    /// The names of its values, if it is an enum.
+    names: Names,
     /// Its message, if something in it is wanted.
     within: Option<usize>,
     /// What is there no more if it is: the other members of its oneof.
@@ -74,64 +85,69 @@ struct Forgotten {
 }
 
 impl Program {
-    /// What is wanted of a message. A path that cannot be read is handed to `refuse`; if that lets it pass, it is never found.
-    pub fn new<E>(
-        message: &MessageDescriptor,
-        wanted: &Wanted,
-        mut refuse: impl FnMut(&[String], Refusal) -> std::result::Result<(), E>,
-    ) -> std::result::Result<Self, E> {
+    /// What is wanted of a message, by the names that its reader has for the fields. What the reader's message does not have is never found;
+    /// what the writer's does not have, and what is not written, is what the reader's says.
+    pub fn new(writer: &MessageDescriptor, reader: &MessageDescriptor, wanted: &Wanted) -> Self {
         let mut program = Self {
-            messages: vec![Message::new(message.clone())],
-            has_come: Vec::new(),
+            messages: vec![Message::new(writer.clone())],
         };
         for (slot, path) in wanted.values().iter().enumerate() {
-            if let Err(refusal) = program.want_value(path, slot) {
-                refuse(path, refusal)?;
+            if let Ok(fields) = fields(reader, path) {
+                program.want_value(&fields, slot);
             }
         }
         for (slot, path) in wanted.objects().iter().enumerate() {
-            match program.message(path) {
-                Ok(message) => program.messages[message].object = Some(slot),
-                Err(refusal) => refuse(path, refusal)?,
+            if let Ok(fields) = fields(reader, path)
+                && let Some(message) = program.message(&fields)
+            {
+                program.messages[message].object = Some(slot);
             }
         }
         for message in 0..program.messages.len() {
             program.forget_others(message);
         }
         program.messages.iter_mut().for_each(Message::index);
-        program.has_come = vec![false; program.messages.len()];
-        Ok(program)
+        program
     }
 
-    fn want_value(&mut self, path: &[String], slot: usize) -> std::result::Result<(), Refusal> {
-        let (last, outer) = path.split_last().ok_or(Refusal::Missing)?;
-        let message = self.message(outer)?;
+    fn want_value(&mut self, path: &[FieldDescriptor], slot: usize) {
+        let Some((last, outer)) = path.split_last() else {
+            return;
+        };
+        let (Ok(of), Some(message)) = (Type::of(last), self.message(outer)) else {
+            return;
+        };
         let message = &mut self.messages[message];
-        let field = message.descriptor.get_field_by_name(last);
-        let field = field.ok_or(Refusal::Missing)?;
-        let value = Type::of(&field).map_err(Refusal::Is)?;
-        if !field.supports_presence() {
-            message.defaults.push((slot, value.default()));
+        if !last.supports_presence() {
+            message.defaults.push(Unwritten {
+                slot,
+                of,
+                names: Names::of(last),
+            });
         }
-        let place = message.place(&field);
-        message.fields[place].value = Some((slot, value));
-        Ok(())
+        if let Some(field) = message.descriptor.get_field(last.number())
+            && let Ok(value) = Type::of(&field)
+        {
+            let place = message.place(&field);
+            message.fields[place].value = Some((slot, value));
+        }
     }
 
-    /// The message at a path.
-    fn message(&mut self, path: &[String]) -> std::result::Result<usize, Refusal> {
+    /// The message at a path of the reader's; none if the writer does not have it.
+    fn message(&mut self, path: &[FieldDescriptor]) -> Option<usize> {
         let mut at = 0;
-        for name in path {
+        for field in path {
             let next = self.messages.len();
             let message = &mut self.messages[at];
-            let (field, inner) = inner_message(&message.descriptor, name)?;
+            let field = message.descriptor.get_field(field.number())?;
+            let inner = inner_message(&field).ok()?;
             let place = message.place(&field);
             at = *message.fields[place].within.get_or_insert(next);
             if at == next {
                 self.messages.push(Message::new(inner));
             }
         }
-        Ok(at)
+        Some(at)
     }
 
     /// Finds, for each field of a oneof of which something is wanted, what is forgotten when it comes.
@@ -177,10 +193,34 @@ impl Program {
     /// # Errors
     /// Where the bytes are broken.
     #[inline]
-    pub fn read<'a>(&mut self, cursor: Cursor<'a>, found: &mut Found<Datum<'a>>) -> Result<()> {
-        self.has_come.fill(false);
-        read(&self.messages, 0, cursor, found, &mut self.has_come)
+    pub fn read<'a>(
+        &'a self,
+        cursor: Cursor<'a>,
+        found: &mut Found<Datum<'a>>,
+        has_come: &mut HasCome,
+    ) -> Result<()> {
+        has_come.clear();
+        has_come.resize(self.messages.len(), false);
+        read(&self.messages, 0, cursor, found, has_come)
     }
+}
+
+/// The fields that a path leads through.
+///
+/// # Errors
+/// If a message does not have one of them, or it is more than one message on the way.
+pub fn fields(
+    message: &MessageDescriptor,
+    path: &[String],
+) -> std::result::Result<Vec<FieldDescriptor>, Refusal> {
+    let mut fields: Vec<FieldDescriptor> = Vec::with_capacity(path.len());
+    for name in path {
+        let inner = fields.last().map(inner_message).transpose()?;
+        let message = inner.as_ref().unwrap_or(message);
+        let field = message.get_field_by_name(name);
+        fields.push(field.ok_or(Refusal::Missing)?);
+    }
+    Ok(fields)
 }
 
 /// The type of the field at a path.
@@ -191,33 +231,28 @@ pub fn field_type(
     message: &MessageDescriptor,
     path: &[String],
 ) -> std::result::Result<Type, Refusal> {
-    let (last, outer) = path.split_last().ok_or(Refusal::Missing)?;
-    let mut message = message.clone();
-    for name in outer {
-        message = inner_message(&message, name)?.1;
-    }
-    let field = message.get_field_by_name(last).ok_or(Refusal::Missing)?;
-    Type::of(&field).map_err(Refusal::Is)
+    let fields = fields(message, path)?;
+    let last = fields.last().ok_or(Refusal::Missing)?;
+    Type::of(last).map_err(Refusal::Is)
 }
 
-/// A field of a message, and the one message that it is.
-fn inner_message(
-    message: &MessageDescriptor,
-    name: &str,
-) -> std::result::Result<(FieldDescriptor, MessageDescriptor), Refusal> {
-    let field = message.get_field_by_name(name).ok_or(Refusal::Missing)?;
-    let is = |what: &str| Refusal::Is(format!("within '{name}', which is {what}"));
+/// The one message that a field is.
+///
+/// # Errors
+/// If it is something else.
+pub fn inner_message(field: &FieldDescriptor) -> std::result::Result<MessageDescriptor, Refusal> {
+    let is = |what: &str| Refusal::Is(format!("within '{}', which is {what}", field.name()));
     match field.kind() {
         _ if field.is_map() => Err(is("a map")),
         _ if field.is_list() => Err(is("repeated")),
         Kind::Message(_) if field.is_group() => Err(is("a group")),
-        Kind::Message(inner) => Ok((field, inner)),
+        Kind::Message(inner) => Ok(inner),
         _ => Err(is("no message")),
     }
 }
 
 fn read<'a>(
-    messages: &[Message],
+    messages: &'a [Message],
     at: usize,
     mut cursor: Cursor<'a>,
     found: &mut Found<Datum<'a>>,
@@ -225,8 +260,8 @@ fn read<'a>(
 ) -> Result<()> {
     let message = &messages[at];
     if !std::mem::replace(&mut has_come[at], true) {
-        for &(slot, default) in &message.defaults {
-            found.values[slot] = Some(default);
+        for default in &message.defaults {
+            found.values[default.slot] = Some(default.of.default(&default.names));
         }
         if let Some(object) = message.object {
             found.objects[object] = Object::Is;
@@ -249,7 +284,7 @@ fn read<'a>(
         let whole = cursor;
         if let Some((slot, value)) = field.value {
             value
-                .read(&mut cursor, slot, found)
+                .read(&mut cursor, &field.names, slot, found)
                 .map_err(|broken| broken.within(&field.name))?;
         } else {
             cursor
@@ -332,6 +367,7 @@ impl Field {
             name: field.name().to_owned(),
             wire,
             value: None,
+            names: Names::of(field),
             within: None,
             others: Forgotten::default(),
         }

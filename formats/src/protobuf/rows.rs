@@ -9,10 +9,12 @@ use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use chrono::{Datelike, NaiveDate};
 use prost::encoding::{WireType, encode_key, encode_varint};
-use prost_reflect::FieldDescriptor;
+use prost_reflect::{FieldDescriptor, MessageDescriptor};
 use tidemill_types::format::{Change, Encoder, Error, Records, SinkSpec};
 
+use super::contract;
 use super::field::{Scalar, Type};
+use super::framing::{Confluent, FRAMING, Framing};
 use super::schema::{self, MESSAGE};
 use crate::cells::{Cells, Values};
 use crate::key::{BoundKey, KeyWriter};
@@ -26,6 +28,8 @@ pub struct ProtobufRows {
     /// The places of the columns, in the order of the fields' numbers, and how they are written.
     pens: Vec<(usize, Pen)>,
     key: KeyWriter,
+    /// What stands in front of each message.
+    frame: Vec<u8>,
 }
 
 /// How a column is written into its field.
@@ -63,7 +67,10 @@ impl ProtobufRows {
     /// # Errors
     /// `Invalid` if an option is wrong, a column has no field or one that does not fit, or a required field has no column.
     pub fn new(spec: &SinkSpec<'_>) -> Result<Self, Error> {
-        let message = schema::message(spec.options)?;
+        let message = match spec.contract {
+            Some(contract) => contract::message(contract, spec.options)?,
+            None => schema::message(spec.options)?,
+        };
         let mut pens = Vec::with_capacity(spec.schema.fields().len());
         for (place, column) in spec.schema.fields().iter().enumerate() {
             let field = message.get_field_by_name(column.name());
@@ -97,8 +104,33 @@ impl ProtobufRows {
             columns: Columns::new(spec, "protobuf")?,
             pens,
             key: KeyWriter::new(spec)?,
+            frame: frame(spec, &message)?,
         })
     }
+}
+
+/// What stands in front of each message of a sink.
+fn frame(spec: &SinkSpec<'_>, message: &MessageDescriptor) -> Result<Vec<u8>, Error> {
+    let usual = match spec.contract {
+        Some(_) => Framing::Confluent,
+        None => Framing::None,
+    };
+    let mut frame = Vec::new();
+    match (Framing::of(spec.options, usual)?, spec.contract) {
+        (Framing::None, _) => {}
+        (Framing::Confluent, Some(contract)) => {
+            Confluent::new(message).write(contract.id, &mut frame);
+        }
+        (Framing::Confluent, None) => {
+            return Err(Error::OptionValue {
+                option: FRAMING.to_owned(),
+                value: "confluent".to_owned(),
+                expected: "'none' for a sink without schema.registry.url: a schema's number comes from a registry"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(frame)
 }
 
 /// The columns of a batch, found once, whose rows are then written in any order.
@@ -131,6 +163,7 @@ impl Records for Bound<'_> {
         if self.rows.envelope == written::Envelope::Upsert && matches!(change, Change::Delete(_)) {
             return false;
         }
+        out.extend_from_slice(&self.rows.frame);
         for (place, pen) in &self.rows.pens {
             pen.write(&self.cells[*place], change.row(), out);
         }
@@ -252,7 +285,7 @@ impl Form {
         let is_unsigned_64 = is_unsigned_32 || matches!(column, T::UInt64);
         let is_text = matches!(column, T::Utf8 | T::LargeUtf8 | T::Utf8View);
         let (fits, form) = match field {
-            Scalar::Int32 | Scalar::Enum(_) => (is_signed_32, Self::Varint),
+            Scalar::Int32 | Scalar::Enum => (is_signed_32, Self::Varint),
             Scalar::Sint32 => (is_signed_32, Self::Zigzag),
             Scalar::Sfixed32 => (is_signed_32, Self::Fixed32),
             Scalar::Int64 => (is_signed_64, Self::Varint),
@@ -287,7 +320,7 @@ const fn written_columns(of: Type) -> &'static str {
     match of {
         Type::Scalar(scalar) | Type::Wrapped(scalar) => match scalar {
             Scalar::Int32 | Scalar::Sint32 | Scalar::Sfixed32 => "INT, or smaller",
-            Scalar::Enum(_) => "INT, with the numbers of the enum",
+            Scalar::Enum => "INT, with the numbers of the enum",
             Scalar::Int64 | Scalar::Sint64 | Scalar::Sfixed64 => "BIGINT, or smaller",
             Scalar::Uint32 | Scalar::Fixed32 => "INT UNSIGNED, or smaller",
             Scalar::Uint64 | Scalar::Fixed64 => "BIGINT UNSIGNED, or smaller",

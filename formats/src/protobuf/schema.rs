@@ -39,19 +39,23 @@ pub fn message(options: &Options) -> Result<MessageDescriptor, Error> {
     let pool =
         DescriptorPool::decode(bytes.as_slice()).map_err(|error| wrong(&format!(" ({error})")))?;
     let name = options.get(MESSAGE).map(String::as_str).unwrap_or_default();
-    pool.get_message_by_name(name).ok_or_else(|| {
-        let messages = pool.all_messages().filter(|of| !of.is_map_entry());
-        let mut names: Vec<_> = messages.map(|of| of.full_name().to_owned()).collect();
-        if names.len() > NAMED_MESSAGES {
-            names.truncate(NAMED_MESSAGES);
-            names.push("…".to_owned());
-        }
-        Error::OptionValue {
-            option: MESSAGE.to_owned(),
-            value: name.to_owned(),
-            expected: format!("the name of a message: {}", names.join(", ")),
-        }
-    })
+    let found = pool.get_message_by_name(name);
+    found.ok_or_else(|| no_message(name, pool.all_messages()))
+}
+
+/// Says that no message has the name that the options say, and which ones there are.
+pub fn no_message(name: &str, messages: impl Iterator<Item = MessageDescriptor>) -> Error {
+    let messages = messages.filter(|of| !of.is_map_entry());
+    let mut names: Vec<_> = messages.map(|of| of.full_name().to_owned()).collect();
+    if names.len() > NAMED_MESSAGES {
+        names.truncate(NAMED_MESSAGES);
+        names.push("…".to_owned());
+    }
+    Error::OptionValue {
+        option: MESSAGE.to_owned(),
+        value: name.to_owned(),
+        expected: format!("the name of a message: {}", names.join(", ")),
+    }
 }
 
 /// Refuses files of another syntax than the library knows, such as editions: it panics over them.

@@ -1,5 +1,6 @@
 //! Messages of Protocol Buffers: the corpus that Python's protobuf wrote, and random ones that prost-reflect wrote.
 
+mod contracts;
 mod corpus;
 mod events;
 mod random;

@@ -79,7 +79,7 @@ fn sink_with_metadata() -> (Sink, SchemaRef) {
         schema: &schema(&[("id", DataType::Int64)]),
         key: &key,
         metadata: Some(&metadata),
-        schema_id: None,
+        contract: None,
         options: &Options::new(),
     };
     let settings = Settings {
@@ -134,7 +134,7 @@ fn encoder(envelope: &str, key: &[String]) -> Box<dyn Encoder> {
         schema: &columns(),
         key,
         metadata: None,
-        schema_id: None,
+        contract: None,
         options: &Options::new(),
     };
     Json.encoder(&spec).expect("JSON has all types")

@@ -51,13 +51,17 @@ impl World {
     fn register(&self, fields: &[&str]) -> u32 {
         let fields = fields.join(", ");
         let text = format!(r#"{{"type": "record", "name": "order", "fields": [{fields}]}}"#);
-        let schema = Schema::new(SchemaKind::Avro, text);
+        self.register_as(SchemaKind::Avro, text)
+    }
+
+    fn register_as(&self, kind: SchemaKind, text: String) -> u32 {
+        let schema = Schema::new(kind, text);
         let registered = self.client.register("orders-value", &schema);
         registered.unwrap().id.0
     }
 
-    fn publish(&self, partition: u32, id: u32, avro: &[u8]) {
-        let record = [&[0], &id.to_be_bytes()[..], avro].concat();
+    fn publish(&self, partition: u32, id: u32, encoded: &[u8]) {
+        let record = [&[0], &id.to_be_bytes()[..], encoded].concat();
         self.broker.publish("orders", &[(partition, &record)]);
     }
 
@@ -75,12 +79,16 @@ impl World {
 
     /// From Avro to Avro, without a column that is declared.
     fn copies(&self, column: &str) -> PathBuf {
+        self.copies_in("avro", "avro.name = 'studio.copy'", column)
+    }
+
+    fn copies_in(&self, format: &str, name: &str, column: &str) -> PathBuf {
         self.write(
             column,
             &format!(
-                "CREATE SOURCE orders WITH (KAFKA, topic = 'orders', format = 'avro', REGISTRY);
+                "CREATE SOURCE orders WITH (KAFKA, topic = 'orders', format = '{format}', REGISTRY);
                  CREATE STREAM order_events FROM orders;
-                 CREATE SINK copies WITH (KAFKA, topic = 'copies', format = 'avro', REGISTRY, avro.name = 'studio.copy')
+                 CREATE SINK copies WITH (KAFKA, topic = 'copies', format = '{format}', REGISTRY, {name})
                  AS SELECT id, {column} FROM order_events;
                  CREATE SINK dead WITH (KAFKA, topic = 'dead', format = 'json')
                  AS SELECT \"partition\", \"offset\", reason FROM tidemill_dead_letters;"
@@ -99,10 +107,14 @@ impl World {
 
     /// The copies as a job of its own reads them by the contract that the sink registered.
     fn copied(&self, name: &str) -> Vec<Value> {
+        self.copied_in("avro", name)
+    }
+
+    fn copied_in(&self, format: &str, name: &str) -> Vec<Value> {
         let sql = self.write(
             name,
             &format!(
-                "CREATE SOURCE copies WITH (KAFKA, topic = 'copies', format = 'avro', REGISTRY);
+                "CREATE SOURCE copies WITH (KAFKA, topic = 'copies', format = '{format}', REGISTRY);
                  CREATE STREAM copy FROM copies;
                  CREATE SINK out WITH (KAFKA, topic = '{name}', format = 'json') AS SELECT id, city FROM copy;"
             ),
@@ -189,6 +201,54 @@ fn a_job_takes_its_columns_from_a_contract_and_goes_on_while_writers_and_registr
     assert_eq!(world.letters().len(), 2);
     let live = Live::start(world.job(&sql, "copying"));
     live.ends().good();
+}
+
+#[test]
+fn messages_of_protobuf_have_contracts_as_records_of_avro_have() {
+    let world = World::new("protobuf-contracts");
+    let order = |fields: &str| {
+        let text = format!(
+            "syntax = \"proto3\"; package shop; message Note {{ string text = 1; }} message Order {{ int64 id = 1; {fields} }}"
+        );
+        world.register_as(SchemaKind::Protobuf, text)
+    };
+    let first = order("optional string city = 2;");
+    // The second message of its file: a path of one step, to place 1.
+    world.publish(0, first, b"\x02\x02\x08\x01\x12\x04Rome");
+    world.publish(1, first, b"\x02\x02\x08\x02");
+    world.publish(1, first, b"\x00\x0a\x01x");
+    let message = "protobuf.message = 'studio.Copy'";
+    let sql = world.copies_in("protobuf", message, "city");
+    let statements = fs::read_to_string(&sql).unwrap();
+    let named = "topic = 'orders', protobuf.message = 'shop.Order',";
+    fs::write(&sql, statements.replace("topic = 'orders',", named)).unwrap();
+    world.catch_up(&sql, "copying");
+    assert_eq!(world.client.versions("copies-value").unwrap(), [1]);
+    let rows = [
+        json!({"id": 1, "city": "Rome"}),
+        json!({"id": 2, "city": null}),
+    ];
+    assert_eq!(world.copied_in("protobuf", "first"), rows);
+    assert_eq!(
+        world.letters(),
+        ["the record is the message 'shop.Note', expected 'shop.Order'"]
+    );
+
+    let second = order("optional string city = 2; string note = 3;");
+    let third = order("string note = 3;");
+    world.publish(0, second, b"\x02\x02\x08\x03\x12\x04Bonn\x1a\x01x");
+    world.publish(0, third, b"\x02\x02\x08\x04");
+    world.catch_up(&sql, "copying");
+    assert_eq!(world.copied_in("protobuf", "second").len(), 3);
+    let letters = world.letters();
+    let removed = "by which it was written, has no field 'city' any more";
+    assert!(letters[1].contains(removed), "{letters:?}");
+
+    // A restart asks nobody: not for the sink's schema, either.
+    world.registry.stop().unwrap();
+    world.publish(1, second, b"\x02\x02\x08\x06\x12\x04Lima");
+    world.catch_up(&sql, "copying");
+    assert_eq!(world.letters().len(), 2);
 }
 
 #[test]

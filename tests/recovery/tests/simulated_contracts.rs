@@ -15,38 +15,53 @@ use tidemill_tests_recovery::seeds;
 
 const SQL: &str = "
 CREATE SOURCE orders (id BIGINT NOT NULL, city VARCHAR, part BIGINT METADATA FROM 'partition', place BIGINT METADATA FROM 'offset')
-WITH (connector = 'sim', topic = 'orders', format = 'avro', schema.registry.url = 'sim', schema.version = '2');
+WITH (connector = 'sim', topic = 'orders', format = 'FORMAT', schema.registry.url = 'sim', schema.version = '2');
 CREATE STREAM every_order FROM orders;
 CREATE SINK out_sink WITH (connector = 'sim', topic = 'out', format = 'json') AS SELECT id, city, part, place FROM every_order;
 CREATE SINK dead_sink WITH (connector = 'sim', topic = 'dead', format = 'json') AS SELECT \"offset\", reason FROM tidemill_dead_letters;
 ";
-const ID: &str = r#"{"name": "id", "type": "long"}"#;
-const CITY: &str = r#"{"name": "city", "type": "string", "default": "Paris"}"#;
-const NOTE: &str = r#"{"name": "note", "type": ["null", "string"], "default": null}"#;
 /// The registry has no such id.
 const UNKNOWN: u8 = 99;
 
-/// A registry with four versions of the subject, the last of which has the column no more.
-fn registry(seed: u64) -> SimRegistry {
-    let registry = SimRegistry::new(seed);
-    registry.set_level("orders-value", Compatibility::None);
-    for fields in [
-        ID.to_owned(),
-        format!("{ID}, {CITY}"),
-        format!("{ID}, {CITY}, {NOTE}"),
-        format!("{ID}, {NOTE}"),
-    ] {
-        let text = format!(r#"{{"type": "record", "name": "o", "fields": [{fields}]}}"#);
-        let schema = Schema::new(SchemaKind::Avro, text);
-        registry
-            .register("orders-value", &schema)
-            .expect("it answers, and allows everything");
-    }
-    registry
+/// A language of contracts.
+struct Language {
+    format: &'static str,
+    kind: SchemaKind,
+    /// The versions of the subject: without the column, with it, with one more field, and without the column again.
+    versions: [&'static str; 4],
+    /// An order as the writer of a version writes it; ids are counted from 1, as versions are.
+    order: fn(id: u8, version: u8) -> Vec<u8>,
+    /// The city of an order whose writer did not have it yet.
+    first_city: &'static str,
 }
 
-/// An order as the writer of a version writes it; ids are counted from 1, as versions are.
-fn order(id: u8, version: u8) -> Vec<u8> {
+const AVRO: Language = Language {
+    format: "avro",
+    kind: SchemaKind::Avro,
+    versions: [
+        r#"{"type": "record", "name": "o", "fields": [{"name": "id", "type": "long"}]}"#,
+        r#"{"type": "record", "name": "o", "fields": [{"name": "id", "type": "long"}, {"name": "city", "type": "string", "default": "Paris"}]}"#,
+        r#"{"type": "record", "name": "o", "fields": [{"name": "id", "type": "long"}, {"name": "city", "type": "string", "default": "Paris"}, {"name": "note", "type": ["null", "string"], "default": null}]}"#,
+        r#"{"type": "record", "name": "o", "fields": [{"name": "id", "type": "long"}, {"name": "note", "type": ["null", "string"], "default": null}]}"#,
+    ],
+    order: avro_order,
+    first_city: "Paris",
+};
+
+const PROTOBUF: Language = Language {
+    format: "protobuf",
+    kind: SchemaKind::Protobuf,
+    versions: [
+        "syntax = \"proto3\"; message o { int64 id = 1; }",
+        "syntax = \"proto3\"; message o { int64 id = 1; string city = 2; }",
+        "syntax = \"proto3\"; message o { int64 id = 1; string town = 2; string note = 3; }",
+        "syntax = \"proto3\"; message o { int64 id = 1; string note = 3; }",
+    ],
+    order: protobuf_order,
+    first_city: "",
+};
+
+fn avro_order(id: u8, version: u8) -> Vec<u8> {
     let avro: &[u8] = match version {
         1 => &[],
         2 => b"\x08Rome",
@@ -54,6 +69,29 @@ fn order(id: u8, version: u8) -> Vec<u8> {
         _ => b"\x00",
     };
     [&[0, 0, 0, 0, version, id * 2], avro].concat()
+}
+
+fn protobuf_order(id: u8, version: u8) -> Vec<u8> {
+    let rest: &[u8] = match version {
+        1 => &[],
+        2 => b"\x12\x04Rome",
+        3 => b"\x12\x04Bonn\x1a\x01x",
+        _ => b"\x1a\x01x",
+    };
+    [&[0, 0, 0, 0, version, 0, 8, id], rest].concat()
+}
+
+/// A registry with four versions of the subject, the last of which has the column no more.
+fn registry(seed: u64, language: &Language) -> SimRegistry {
+    let registry = SimRegistry::new(seed);
+    registry.set_level("orders-value", Compatibility::None);
+    for text in language.versions {
+        let schema = Schema::new(language.kind, text);
+        registry
+            .register("orders-value", &schema)
+            .expect("it answers, and allows everything");
+    }
+    registry
 }
 
 /// The version of a record's writer.
@@ -67,14 +105,15 @@ const fn version(id: u8) -> u8 {
     }
 }
 
-fn job() -> Job {
+fn job(language: &Language) -> Job {
     let partition = |from: u8| {
         let ids = (from..50).step_by(3);
-        ids.map(|id| Fed::of(order(id, version(id)))).collect()
+        ids.map(|id| Fed::of((language.order)(id, version(id))))
+            .collect()
     };
     Job {
         name: "contracts".to_owned(),
-        sql: SQL.to_owned(),
+        sql: SQL.replace("FORMAT", language.format),
         stages: vec![vec![Topic {
             name: "orders".to_owned(),
             partitions: (0..3).map(partition).collect(),
@@ -91,9 +130,9 @@ fn written(history: &[Committed], topic: &str) -> Vec<Value> {
 }
 
 /// What the order of a number becomes.
-fn city(id: u64) -> Option<&'static str> {
+fn city(id: u64, language: &Language) -> Option<&'static str> {
     match version(u8::try_from(id).ok()?) {
-        1 => Some("Paris"),
+        1 => Some(language.first_city),
         2 => Some("Rome"),
         3 => Some("Bonn"),
         _ => None,
@@ -101,7 +140,7 @@ fn city(id: u64) -> Option<&'static str> {
 }
 
 /// Every order once, and those of a partition in its order. (Which partition that is is nobody's choice where one is added meanwhile.)
-fn check(history: &[Committed]) -> Result<(), String> {
+fn check(history: &[Committed], language: &Language) -> Result<(), String> {
     let rows = written(history, "out");
     let mut ids = BTreeSet::new();
     let mut places: BTreeMap<u64, u64> = BTreeMap::new();
@@ -110,7 +149,7 @@ fn check(history: &[Committed]) -> Result<(), String> {
         let (Some(id), Some(partition), Some(place)) = (id, partition, place) else {
             return Err(format!("a row lacks something: {row}"));
         };
-        if row["city"].as_str() != city(id) || !ids.insert(id) {
+        if row["city"].as_str() != city(id, language) || !ids.insert(id) {
             return Err(format!("{row} is wrong, or there twice"));
         }
         if places
@@ -120,7 +159,10 @@ fn check(history: &[Committed]) -> Result<(), String> {
             return Err(format!("{row} comes too late"));
         }
     }
-    if !ids.into_iter().eq((0..50).filter(|id| city(*id).is_some())) {
+    if !ids
+        .into_iter()
+        .eq((0..50).filter(|id| city(*id, language).is_some()))
+    {
         return Err(format!("some are missing: {rows:?}"));
     }
     let letters = written(history, "dead");
@@ -152,19 +194,30 @@ fn check(history: &[Committed]) -> Result<(), String> {
     }
 }
 
-#[test]
-fn every_record_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens() {
-    let job = job();
-    let name =
-        "every_record_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens";
+fn whatever_happens(name: &str, language: &Language) {
+    let job = job(language);
     seeds::each(name, 60, |seed| {
-        let registry = registry(seed);
+        let registry = registry(seed, language);
         let world = World::with_registry(&job, Dangers::draw(seed), seed, registry.clone())?;
         registry.set_away(if seed % 2 == 0 { 800 } else { 200 });
         let end = world.run()?;
         if end.is_refused {
             return Ok(());
         }
-        check(&end.history)
+        check(&end.history, language)
     });
+}
+
+#[test]
+fn every_record_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens() {
+    let name =
+        "every_record_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens";
+    whatever_happens(name, &AVRO);
+}
+
+#[test]
+fn every_message_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens() {
+    let name =
+        "every_message_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens";
+    whatever_happens(name, &PROTOBUF);
 }

@@ -124,7 +124,7 @@ pub enum Error {
     },
     /// A registry was named, and the format has no schemas.
     #[error(
-        "format '{format}' has no contracts; leave the options 'schema.…' out, or choose 'avro'"
+        "format '{format}' has no contracts; leave the options 'schema.…' out, or choose 'avro' or 'protobuf'"
     )]
     NoContracts {
         /// The format.

@@ -46,13 +46,13 @@ impl Sink {
             schema: &self.schema,
             key: &[],
             metadata: None,
-            schema_id: None,
+            contract: None,
             options: &self.options,
         }
     }
 
     fn schema(&self) -> Result<String, Error> {
-        Format.contract_schema(&self.spec())
+        Format.contract_schema(&self.spec(), None)
     }
 
     /// The value of a change; none is a tombstone.

@@ -1,6 +1,8 @@
 //! The corpus, each column on its own: what Python's protobuf says of a value is in the column, or the record is a dead letter where the
 //! column cannot have it.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMillisecondType,
@@ -11,9 +13,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tidemill_formats::{decimal, temporal};
+use tidemill_types::format::{Contract, SchemaText, Schemas, WriterSchema};
 
 use super::source;
-use crate::kit::{TIMESTAMP, at, decode, keyed, reasons};
+use crate::kit::{Spec, TIMESTAMP, at, decode, keyed, reasons};
 
 /// Wide enough for 64 bits without sign.
 const UNSIGNED: DataType = DataType::Decimal128(20, 0);
@@ -105,6 +108,11 @@ fn found(
 ) -> Vec<Cell> {
     let column = at("x", path, data_type.clone());
     let spec = source(version, "corpus.Payment", vec![column]).with("protobuf.framing", framing);
+    cells(&spec, records)
+}
+
+/// The one column of each record.
+fn cells(spec: &Spec, records: &[Option<Vec<u8>>]) -> Vec<Cell> {
     let mut decoder = spec.decoder().unwrap();
     let of = |record: &Option<Vec<u8>>| {
         let decoded = decode(&mut *decoder, &keyed(&[(None, record.as_deref())]));
@@ -266,6 +274,77 @@ fn framed_messages_are_read_by_either_version_and_other_messages_are_named() {
             "the record is the message '{name}', expected 'corpus.Payment.Line'"
         ))
     );
+}
+
+/// The files that the corpus imports and that no compiler brings along, as far as messages go.
+const IMPORTED: [(&str, &str); 3] = [
+    (
+        "google/type/date.proto",
+        "message Date { int32 year = 1; int32 month = 2; int32 day = 3; }",
+    ),
+    (
+        "google/type/decimal.proto",
+        "message Decimal { string value = 1; }",
+    ),
+    (
+        "google/type/money.proto",
+        "message Money { string currency_code = 1; int64 units = 2; int32 nanos = 3; }",
+    ),
+];
+
+/// A registry with both versions of the corpus.
+#[derive(Debug)]
+struct Versions;
+
+impl Versions {
+    fn schema(version: u32) -> SchemaText {
+        let file = ["payment.proto", "payment_2.proto"][version as usize - 1];
+        let import = |(name, messages): (&str, &str)| {
+            let text = format!("syntax = \"proto3\"; package google.type; {messages}");
+            (name.to_owned(), text)
+        };
+        SchemaText {
+            text: read(file),
+            references: IMPORTED.map(import).to_vec(),
+        }
+    }
+}
+
+impl Schemas for Versions {
+    fn schema(&self, id: u32) -> Option<Arc<WriterSchema>> {
+        (1..=2).contains(&id).then(|| {
+            Arc::new(WriterSchema {
+                schema: Self::schema(id),
+                places: vec![("payments-value".to_owned(), id)],
+            })
+        })
+    }
+}
+
+#[test]
+fn with_a_registry_each_message_is_read_by_the_version_that_wrote_it() {
+    let (records, truth) = (records("confluent.jsonl"), truth("confluent.truth.json"));
+    let contract = Contract {
+        subject: "payments-value".to_owned(),
+        version: 1,
+        id: 1,
+        schema: Versions::schema(1),
+    };
+    for column in &COLUMNS {
+        let (path, data_type) = column;
+        let mut spec = Spec::new("plain", vec![at("x", path, data_type.clone())])
+            .in_format("protobuf")
+            .with("protobuf.message", "corpus.Payment");
+        spec.contracts = Some((Some(contract.clone()), Arc::new(Versions)));
+        for (found, truth) in cells(&spec, &records).iter().zip(&truth) {
+            let is_removed = *path == "legacy" && truth["schema"] == 2;
+            let expected = match truth["message"].as_str() {
+                Some("corpus.Payment") if !is_removed => expected(&truth["value"], column),
+                _ => Cell::DeadLetter,
+            };
+            assert_eq!(found, &expected, "column {column:?}");
+        }
+    }
 }
 
 /// Which columns are read of damaged messages: those that have a value in each that is not damaged.

@@ -31,7 +31,7 @@ fn written(rows: &RecordBatch) -> Result<Vec<Vec<u8>>, Error> {
         schema: &rows.schema(),
         key: &[],
         metadata: None,
-        schema_id: None,
+        contract: None,
         options: &Options::from_iter(options),
     })?;
     let bound = encoder.bind(rows, 0)?;

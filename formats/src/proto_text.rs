@@ -1,11 +1,12 @@
-//! Texts to descriptors.
+//! The texts of `.proto` files, compiled: what a registry has instead of descriptors.
+//!
+//! Promises: it reads no file; a text that is nested without end is refused before it is compiled. What comes with Protobuf itself and with
+//! Confluent's registries can be imported without being there.
 
 use prost_reflect::FileDescriptor;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
-use tidemill_connectors_api::Error;
-
-use crate::{Whole, invalid};
+use tidemill_types::format::SchemaText;
 
 /// What the schema's own text is called: nothing can import it.
 const MAIN: &str = "tidemill.main.proto";
@@ -32,33 +33,40 @@ package confluent.type;
 message Decimal { bytes value = 1; uint32 precision = 2; int32 scale = 3; }
 "#;
 
-/// Compiles the schema's text.
-pub fn file(whole: &Whole) -> Result<FileDescriptor, Error> {
-    let no_schema = |why: String| invalid(format!("the text is no Protobuf schema: {why}"));
-    for text in texts(whole) {
-        check_nesting(text).map_err(no_schema)?;
+/// Compiles a text with what it refers to.
+///
+/// ```
+/// use tidemill_formats::proto_text;
+/// use tidemill_types::format::SchemaText;
+///
+/// let text = "syntax = \"proto3\"; message Order { int64 id = 1; }".to_owned();
+/// let file = proto_text::compile(&SchemaText { text, references: Vec::new() });
+/// assert_eq!(file.unwrap().messages().next().unwrap().name(), "Order");
+/// ```
+///
+/// # Errors
+/// Why it is no schema, such as where it is broken.
+pub fn compile(schema: &SchemaText) -> Result<FileDescriptor, String> {
+    let references = schema.references.iter().map(|(_, text)| text);
+    for text in std::iter::once(&schema.text).chain(references) {
+        check_nesting(text)?;
     }
     let mut resolver = ChainFileResolver::new();
-    resolver.add(Texts(whole.clone()));
+    resolver.add(Texts(schema.clone()));
     resolver.add(GoogleFileResolver::new());
     let mut compiler = Compiler::with_file_resolver(resolver);
     compiler.include_imports(true);
     let compiled = compiler
         .open_file(MAIN)
         .map(|compiler| compiler.descriptor_pool().get_file_by_name(MAIN))
-        .map_err(|error| no_schema(said(&error)))?;
-    compiled.ok_or_else(|| no_schema("it declares nothing".to_owned()))
+        .map_err(|error| said(&error))?;
+    compiled.ok_or_else(|| "it declares nothing".to_owned())
 }
 
 /// What the compiler says, in one line, and without the name that only we gave the file.
 fn said(error: &protox::Error) -> String {
     let said = error.to_string().replace(MAIN, "it");
     said.lines().collect::<Vec<_>>().join("; ")
-}
-
-fn texts(whole: &Whole) -> impl Iterator<Item = &str> {
-    let references = whole.references.iter().map(|named| &*named.schema.text);
-    [&*whole.schema.text].into_iter().chain(references)
 }
 
 /// Refuses what is nested so deep that the compiler could run out of its stack. In the value of an option, angles nest as braces do.
@@ -80,15 +88,15 @@ fn check_nesting(text: &str) -> Result<(), String> {
 }
 
 /// The texts of a schema and of its references, by the names that they are imported by.
-struct Texts(Whole);
+struct Texts(SchemaText);
 
 impl FileResolver for Texts {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         let references = &self.0.references;
         let text = match name {
-            MAIN => &*self.0.schema.text,
-            _ => match references.iter().find(|named| named.name == name) {
-                Some(named) => &*named.schema.text,
+            MAIN => &self.0.text,
+            _ => match references.iter().find(|(of, _)| of == name) {
+                Some((_, text)) => text,
                 None if name == "confluent/meta.proto" => CONFLUENT_META,
                 None if name == "confluent/type/decimal.proto" => CONFLUENT_DECIMAL,
                 None => return Err(protox::Error::file_not_found(name)),

@@ -1,0 +1,131 @@
+//! What a contract says: its message, and the columns that its rows have.
+
+use arrow_schema::{DataType, TimeUnit};
+use prost_reflect::{FieldDescriptor, FileDescriptor, MessageDescriptor};
+use tidemill_types::format::{Column, ColumnOrigin, Contract, Error, Options, Path};
+
+use super::field::{Scalar, Type};
+use super::program::inner_message;
+use super::schema::{self, DESCRIPTORS, MESSAGE};
+use crate::proto_text;
+
+/// The message of a contract's records: the one that the options name, or else the first.
+///
+/// # Errors
+/// `Invalid` if the contract is no schema of Protobuf, or does not have the message.
+pub fn message(contract: &Contract, options: &Options) -> Result<MessageDescriptor, Error> {
+    refuse_descriptors(options)?;
+    let file = file(contract)?;
+    let name = options.get(MESSAGE).map(String::as_str);
+    message_of(&file, name).ok_or_else(|| match name {
+        Some(name) => schema::no_message(name, file.messages()),
+        None => wrong(contract, "it has no message".to_owned()),
+    })
+}
+
+/// A message that a file declares itself: that of a name, or else the first.
+pub fn message_of(file: &FileDescriptor, name: Option<&str>) -> Option<MessageDescriptor> {
+    match name {
+        Some(name) => {
+            let named = file.parent_pool().get_message_by_name(name);
+            named.filter(|message| message.parent_file().name() == file.name())
+        }
+        None => file.messages().next(),
+    }
+}
+
+/// A registry has the schemas: no option does.
+///
+/// # Errors
+/// `Invalid` if one does.
+pub fn refuse_descriptors(options: &Options) -> Result<(), Error> {
+    if !options.contains_key(DESCRIPTORS) {
+        return Ok(());
+    }
+    Err(Error::OptionValue {
+        option: DESCRIPTORS.to_owned(),
+        value: "a descriptor set".to_owned(),
+        expected: "no such option beside a registry, which has the schemas".to_owned(),
+    })
+}
+
+/// The columns of a contract in an envelope: one for each field of its rows that is a single value, nullable if it can be told that it is not
+/// there.
+///
+/// # Errors
+/// `Invalid` as [`message`], or if the records do not carry what the envelope says.
+pub fn columns(
+    contract: &Contract,
+    envelope: &str,
+    options: &Options,
+) -> Result<Vec<Column>, Error> {
+    let message = message(contract, options)?;
+    let within = |name: &str| inner_message(&message.get_field_by_name(name)?).ok();
+    let row = match envelope {
+        "plain" | "upsert" => Some(message.clone()),
+        "debezium" => within("after"),
+        "crud" => within("data"),
+        _ => None,
+    };
+    let row = row.ok_or_else(|| {
+        let reason = format!(
+            "its message '{}' carries no row of the envelope '{envelope}'; name another envelope, another message by {MESSAGE}, or the columns",
+            message.full_name()
+        );
+        wrong(contract, reason)
+    })?;
+    let columns: Vec<_> = row.fields().filter_map(|field| column(&field)).collect();
+    if columns.is_empty() {
+        let reason = format!(
+            "its message '{}' has no field that is a single value; name the columns",
+            row.full_name()
+        );
+        return Err(wrong(contract, reason));
+    }
+    Ok(columns)
+}
+
+/// The schema of a contract.
+///
+/// # Errors
+/// `Invalid` if it is none of Protobuf.
+pub fn file(contract: &Contract) -> Result<FileDescriptor, Error> {
+    proto_text::compile(&contract.schema)
+        .map_err(|why| wrong(contract, format!("it is no Protobuf schema: {why}")))
+}
+
+fn wrong(contract: &Contract, reason: String) -> Error {
+    Error::Contract {
+        contract: contract.to_string(),
+        reason,
+    }
+}
+
+/// The column of a field; none if it is no single value, or one of which the schema does not say enough.
+fn column(field: &FieldDescriptor) -> Option<Column> {
+    Some(Column {
+        name: field.name().to_owned(),
+        data_type: column_type(Type::of(field).ok()?)?,
+        nullable: field.supports_presence() && !field.is_required(),
+        origin: ColumnOrigin::Data(Path::member(field.name())),
+    })
+}
+
+/// The type that holds all values of a field.
+const fn column_type(of: Type) -> Option<DataType> {
+    Some(match of {
+        Type::Scalar(scalar) | Type::Wrapped(scalar) => match scalar {
+            Scalar::Int32 | Scalar::Sint32 | Scalar::Sfixed32 => DataType::Int32,
+            Scalar::Int64 | Scalar::Sint64 | Scalar::Sfixed64 => DataType::Int64,
+            Scalar::Uint32 | Scalar::Fixed32 => DataType::Int64,
+            Scalar::Uint64 | Scalar::Fixed64 => DataType::Decimal128(20, 0),
+            Scalar::Float | Scalar::Double => DataType::Float64,
+            Scalar::Bool => DataType::Boolean,
+            Scalar::String | Scalar::Bytes | Scalar::Enum | Scalar::DecimalText => DataType::Utf8,
+        },
+        Type::Moment => DataType::Timestamp(TimeUnit::Millisecond, None),
+        Type::Day => DataType::Date32,
+        // How many digits are behind the point, each value says for itself.
+        Type::Unscaled => return None,
+    })
+}
