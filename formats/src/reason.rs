@@ -51,6 +51,12 @@ pub fn truncated() -> String {
     "the table was truncated (op 't'): delete its rows by events, or load it again".into()
 }
 
+/// What has the cells that were written, and not the row.
+pub fn cells() -> String {
+    "an event of Debezium's connector for Cassandra: it has the cells that were written and not the row; read it with envelope = 'plain'"
+        .into()
+}
+
 /// A header that must be there.
 pub fn missing_header(name: &str) -> String {
     format!("the record has no header '{name}'")

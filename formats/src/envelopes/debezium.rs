@@ -31,6 +31,8 @@ pub static DEBEZIUM: Envelope = Envelope {
 
 const AFTER: &str = "after";
 const BEFORE: &str = "before";
+/// The connector whose events are cells that were written, and no rows.
+const CASSANDRA: &str = "cassandra";
 
 /// Where the members of the envelope are.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct Reading {
     times: [usize; 2],
     after: usize,
     before: usize,
+    /// Which connector it was.
+    connector: usize,
 }
 
 impl Reading {
@@ -59,11 +63,18 @@ impl Reading {
             ],
             after: wanted.object(&path(&[AFTER])),
             before: wanted.object(&path(&[BEFORE])),
+            connector: wanted.value(&path(&["source", "connector"])),
         }
     }
 
     /// The rules: an operation that is known, and the state that it needs.
     pub fn event<'a, V: Value<'a>>(&self, found: &Found<V>) -> Result<Event, String> {
+        let connector = optional(found, self.connector).map(V::text);
+        if let Some(Ok(connector)) = connector
+            && connector == CASSANDRA
+        {
+            return Err(reason::cells());
+        }
         let op = present(found, self.op, "op")?;
         let wrong = || reason::wrong_member("op", "c, r, u or d", &op.shown());
         let (op, name, object, state) = match &*op.text().map_err(|_| wrong())? {

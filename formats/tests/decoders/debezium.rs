@@ -4,7 +4,7 @@ use arrow_schema::DataType;
 use tidemill_types::format::Column;
 
 use super::kit::{
-    Spec, TIMESTAMP, data, decode, keyed, metadata, reasons, records, required, shown,
+    Spec, TIMESTAMP, at, data, decode, keyed, metadata, reasons, records, required, shown,
 };
 
 fn columns() -> Vec<Column> {
@@ -140,6 +140,27 @@ fn the_schema_in_a_record_says_what_its_values_stand_for() {
         shown(&decoded.rows),
         ["123.4500", "123.4500", "12.3450", "12.5000", "-0.0100"].map(line)
     );
+}
+
+#[test]
+fn cells_of_cassandra_are_no_rows_but_can_be_read_by_their_paths() {
+    let event = r#"{"op":"u","ts_ms":5,"source":{"connector":"cassandra","ts_ms":5},"after":{"id":{"value":1,"deletion_ts":null,"set":true},"note":{"value":null,"deletion_ts":7,"set":true}}}"#;
+    let decoded =
+        Spec::new("debezium", vec![data("id", DataType::Utf8)]).decode(&[event.as_bytes()]);
+    assert!(
+        reasons(&decoded)[0].starts_with("an event of Debezium's connector for Cassandra"),
+        "{:?}",
+        reasons(&decoded)
+    );
+    let columns = vec![
+        at("op", "op", DataType::Utf8),
+        at("id", "after.id.value", DataType::Int64),
+        at("note", "after.note.value", DataType::Utf8),
+        at("has_note", "after.note.set", DataType::Boolean),
+        at("has_city", "after.city.set", DataType::Boolean),
+    ];
+    let decoded = Spec::new("plain", columns).decode(&[event.as_bytes()]);
+    assert_eq!(shown(&decoded.rows), ["create u 1 null true null"]);
 }
 
 #[test]
