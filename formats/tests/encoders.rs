@@ -40,12 +40,14 @@ fn encoder(envelope: &str, schema: &Schema, key: &[&str]) -> Result<Box<dyn Enco
 
 /// The headers of each row of one column, and its time of another.
 fn beside(value: ArrayRef, time: Option<ArrayRef>) -> Vec<(Vec<String>, Option<i64>)> {
+    let rows = value.len();
     let rows = batch(vec![
         ("id", Arc::new(Int64Array::from(vec![7; value.len()]))),
         ("x", value),
         (
             "at",
-            time.clone().unwrap_or_else(|| Arc::new(NullArray::new(2))),
+            time.clone()
+                .unwrap_or_else(|| Arc::new(NullArray::new(rows))),
         ),
     ]);
     let field = |name: &str| rows.schema().field_with_name(name).unwrap().clone();

@@ -58,7 +58,7 @@ impl Framing {
 #[inline]
 pub fn number(record: &[u8]) -> Result<u32, String> {
     framed_schema(record).ok_or_else(|| match record {
-        [first @ 1.., _, _, _, _, ..] => {
+        &[first, _, _, _, _, ..] => {
             format!("not in Confluent's framing: expected the first byte to be 0, found {first}")
         }
         _ => format!(

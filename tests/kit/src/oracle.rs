@@ -140,7 +140,7 @@ impl<'a> Oracle<'a> {
                     let rows = rows.keys().map(|row| (key(row), text(row)));
                     Expected::Upsert(rows.collect())
                 } else {
-                    let mut counts = BTreeMap::new();
+                    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
                     for (row, count) in rows {
                         *counts.entry(text(row)).or_default() += count;
                     }
@@ -177,7 +177,7 @@ impl<'a> Oracle<'a> {
 }
 
 /// The text of a sink's record: its value, and what stands beside that.
-fn record_text(sink: &Sink, names: &[&str], row: &Row) -> String {
+fn record_text(sink: &Sink, names: &[&str], row: &[Value]) -> String {
     let of_value = (0..row.len()).filter(|&index| sink.is_of_value(index));
     let (of_value, values): (Vec<&str>, Vec<Value>) = of_value
         .map(|index| (names[index], row[index].clone()))

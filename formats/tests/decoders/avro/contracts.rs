@@ -5,7 +5,9 @@ use std::sync::Arc;
 use apache_avro::types::Value as Avro;
 use arrow_schema::DataType;
 use tidemill_formats::Avro as Format;
-use tidemill_types::format::{Column, Contract, Format as _, SchemaText, Schemas, WriterSchema};
+use tidemill_types::format::{
+    Column, Contract, Format as _, Options, SchemaText, Schemas, WriterSchema,
+};
 
 use super::{record_of, text, written};
 use crate::kit::{Spec, TIMESTAMP, data, reasons, required, shown};
@@ -215,9 +217,13 @@ fn the_columns_of_a_contract_are_the_fields_of_its_rows() {
         ..data(name, data_type)
     });
     let contract = subject.contract(1);
-    let columns = Format.contract_columns(&contract, "plain").unwrap();
+    let columns = Format
+        .contract_columns(&contract, "plain", &Options::new())
+        .unwrap();
     assert_eq!(columns, expected);
-    let error = Format.contract_columns(&contract, "debezium").unwrap_err();
+    let error = Format
+        .contract_columns(&contract, "debezium", &Options::new())
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "contract 'orders-value' version 1 (id 71): its records carry no row of the envelope 'debezium'; name another envelope, or the columns"
