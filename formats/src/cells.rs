@@ -1,5 +1,7 @@
 //! The values of one column as text, typed once per batch, written one by one: as JSON, or without its quotes.
 
+mod nested;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -17,10 +19,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{decimal, temporal};
+pub use nested::{NestedCells, part};
 
 /// The types that have a form in JSON.
 pub const SUPPORTED: &str = "one of BOOLEAN, an integer, REAL, DOUBLE, DECIMAL(p, s) up to 38 digits, VARCHAR, DATE, TIMESTAMP in milliseconds \
-     without time zone, UUID, BYTEA";
+     without time zone, UUID, BYTEA, or an ARRAY, STRUCT or MAP of them";
 
 /// A column of a batch.
 pub struct Cells<'a> {
@@ -50,6 +53,7 @@ pub enum Values<'a> {
     Timestamp(&'a PrimitiveArray<TimestampMillisecondType>),
     Uuid(&'a FixedSizeBinaryArray),
     Bytes(&'a BinaryArray),
+    Nested(Box<NestedCells<'a>>),
 }
 
 /// True if values of the type can be written.
@@ -85,6 +89,9 @@ impl<'a> Cells<'a> {
             }
             DataType::FixedSizeBinary(16) => Values::Uuid(array.as_fixed_size_binary()),
             DataType::Binary => Values::Bytes(array.as_binary()),
+            DataType::Struct(_) | DataType::List(_) | DataType::Map(..) => {
+                Values::Nested(Box::new(NestedCells::of(array)?))
+            }
             _ => return None,
         };
         Some(Self {
@@ -170,6 +177,7 @@ impl<'a> Cells<'a> {
             }
             Values::Uuid(values) => write_uuid(values.value(row), out),
             Values::Bytes(values) => write_bytes(values.value(row), out),
+            Values::Nested(values) => values.write(row, out),
         }
     }
 }

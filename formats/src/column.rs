@@ -1,5 +1,7 @@
 //! Growing columns that can be cut back, so that a record that fails midway leaves nothing behind. (Arrow's builders only grow.)
 
+mod nested;
+
 use std::sync::Arc;
 
 use arrow_array::types::{
@@ -14,6 +16,7 @@ use arrow_buffer::{
 use arrow_schema::{DataType, TimeUnit};
 
 use crate::fault::Fault;
+pub use nested::Nested;
 
 const UUID_BYTES: usize = 16;
 
@@ -43,6 +46,8 @@ pub enum Values {
     Date(Vec<i32>),
     Timestamp(Vec<i64>),
     Uuid(Vec<u8>),
+    /// Values with others in them, a step away so that the flat ones stay small.
+    Nested(Box<Nested>),
 }
 
 impl ColumnBuffer {
@@ -65,12 +70,25 @@ impl ColumnBuffer {
             DataType::Date32 => Values::Date(Vec::new()),
             DataType::Timestamp(TimeUnit::Millisecond, None) => Values::Timestamp(Vec::new()),
             DataType::FixedSizeBinary(16) => Values::Uuid(Vec::new()),
-            _ => return None,
+            nested => Values::Nested(Box::new(Nested::new(nested)?)),
         };
         Some(Self {
             values,
             nulls: NullBufferBuilder::new(0),
         })
+    }
+
+    /// What holds the values in its values, if they have others in them.
+    pub fn nested(&mut self) -> Option<&mut Nested> {
+        match &mut self.values {
+            Values::Nested(nested) => Some(nested),
+            _ => None,
+        }
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.nulls.len()
     }
 
     pub fn reserve(&mut self, rows: usize) {
@@ -82,6 +100,8 @@ impl ColumnBuffer {
             Values::Decimal { unscaled, .. } => unscaled.reserve(rows),
             Values::Text { ends, .. } => ends.reserve(rows),
             Values::Uuid(values) => values.reserve(rows * UUID_BYTES),
+            // How much lies in them nobody knows.
+            Values::Nested(_) => {}
         }
     }
 
@@ -126,6 +146,7 @@ impl ColumnBuffer {
             Values::Decimal { unscaled, .. } => unscaled.push(0),
             Values::Text { bytes, ends } => push_text("", bytes, ends),
             Values::Uuid(values) => values.extend_from_slice(&[0; UUID_BYTES]),
+            Values::Nested(nested) => nested.push_null(),
         }
         self.nulls.append_null();
     }
@@ -152,6 +173,7 @@ impl ColumnBuffer {
                 bytes.truncate(ends.last().map_or(0, |&end| end as usize));
             }
             Values::Uuid(values) => values.truncate(rows * UUID_BYTES),
+            Values::Nested(nested) => nested.truncate(rows),
         }
         self.nulls.truncate(rows);
     }
@@ -188,6 +210,7 @@ impl ColumnBuffer {
                 let bytes = Buffer::from_vec(std::mem::take(values));
                 Arc::new(FixedSizeBinaryArray::new(16, bytes, nulls))
             }
+            Values::Nested(nested) => nested.finish(nulls),
         }
     }
 }

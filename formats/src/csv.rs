@@ -63,7 +63,7 @@ impl Format for Csv {
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
         let rows = CsvRows {
             envelope: written::Envelope::named(spec.envelope)?,
-            columns: Columns::new(spec, self.name())?,
+            columns: Columns::new(spec, self.name())?.flat(self.name())?,
             key: KeyWriter::new(spec)?,
             delimiter: delimiter(spec.options)?,
         };
@@ -118,6 +118,8 @@ impl CsvReader {
 }
 
 impl Encoding for CsvReader {
+    const IS_NESTED: bool = false;
+
     type Value<'a> = Field<'a>;
     type Schema = ();
 

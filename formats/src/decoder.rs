@@ -14,7 +14,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use tidemill_types::dead_letter::{Header, Stage};
-use tidemill_types::format::{self, Clocks, ColumnOrigin, Decoded, Error, SourceSpec};
+use tidemill_types::format::{self, Clocks, Column, ColumnOrigin, Decoded, Error, SourceSpec};
+use tidemill_types::sql_type;
 use tidemill_types::system_columns::{self, OP_DELETE};
 use tidemill_types::{DeadLetter, RawRecord, RawRecords, TopicPartition};
 
@@ -78,6 +79,7 @@ impl<E: Encoding> Decoder<E> {
                     target::metadata(column, name, envelope, &reading, &mut wanted)?
                 }
             };
+            refuse_nested::<E>(column, &from, format.name())?;
             let target = Target::new(column, from, format.name(), spec)?;
             fields.push(target.field(column, envelope));
             targets.push(target);
@@ -177,6 +179,27 @@ impl<E: Encoding> Decoder<E> {
         self.rows.finish(partition, &mut columns);
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .expect("every column was built by the schema, one value per row")
+    }
+}
+
+/// Values with others in them are in the values of some encodings, and in no key.
+fn refuse_nested<E: Encoding>(
+    column: &Column,
+    from: &From,
+    format: &'static str,
+) -> Result<(), Error> {
+    if !column.data_type.is_nested() {
+        return Ok(());
+    }
+    let (column, data_type) = (column.name.clone(), sql_type::name(&column.data_type));
+    match from {
+        From::Key(_) => Err(Error::NestedKey { column, data_type }),
+        _ if !E::IS_NESTED => Err(Error::NestedType {
+            column,
+            data_type,
+            format,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -12,6 +12,9 @@ pub trait Encoding: Send {
     /// A value, not looked at yet.
     type Value<'a>: Value<'a>;
 
+    /// True if its values can have others in them.
+    const IS_NESTED: bool;
+
     /// What values refer to beside the bytes of their record, such as the names in a schema; `()` if to nothing.
     type Schema;
 
@@ -35,7 +38,8 @@ pub trait Encoding: Send {
         false
     }
 
-    /// What the schema in the records says of the value at a path; none if it says nothing.
+    /// What the schema in the records says of the value at a path, in which a step without a name leads to the elements of an array or to
+    /// the values of a map; none if it says nothing.
     fn conversion(&self, _path: &[String]) -> Option<Conversion> {
         None
     }
@@ -71,6 +75,22 @@ pub trait Value<'a>: Copy {
     /// # Errors
     /// If it is none, or beyond the years 1 to 9999.
     fn time_ms(self) -> Result<i64, Fault>;
+
+    /// Hands over its members one by one, each with its name: those of an object, or the entries of a map. A name may come twice.
+    ///
+    /// # Errors
+    /// If it has none, or what `each` returns.
+    fn members(self, _each: &mut dyn FnMut(&str, Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        Err(Fault::WrongType)
+    }
+
+    /// Hands over its elements one by one.
+    ///
+    /// # Errors
+    /// If it has none, or what `each` returns.
+    fn items(self, _each: &mut dyn FnMut(Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        Err(Fault::WrongType)
+    }
 
     /// It, in words.
     fn shown(self) -> Cow<'a, str>;

@@ -3,6 +3,7 @@
 mod connect;
 mod field_names;
 mod members;
+mod parts;
 mod rows;
 mod token;
 
@@ -108,6 +109,8 @@ impl JsonReader {
 }
 
 impl Encoding for JsonReader {
+    const IS_NESTED: bool = true;
+
     type Value<'a> = Token<'a>;
     type Schema = ();
 

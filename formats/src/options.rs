@@ -1,7 +1,7 @@
 //! The options of a source that say how its producer writes values, for encodings whose records do not say so themselves.
 
 use arrow_schema::DataType;
-use tidemill_types::format::{Column, Error, Options};
+use tidemill_types::format::{Error, Options};
 
 use crate::encoding::Conversion;
 use crate::key::KEY_FORMAT;
@@ -29,12 +29,13 @@ pub const SOURCE_OPTIONS: [&str; 6] = [
 /// The options of a sink.
 pub const SINK_OPTIONS: [&str; 1] = [KEY_FORMAT];
 
-/// What the options say of a column's values; a database's changes have days as numbers and booleans as 0 and 1, too.
+/// What the options say of values of a type, in a column of that name; a database's changes have days as numbers and booleans as 0 and 1, too.
 ///
 /// # Errors
 /// If an option has a value that does not exist.
 pub fn conversion(
-    column: &Column,
+    column: &str,
+    data_type: &DataType,
     options: &Options,
     is_of_database: bool,
 ) -> Result<Conversion, Error> {
@@ -46,7 +47,7 @@ pub fn conversion(
         })
     };
     let value = |option: &str| options.get(option).map(String::as_str);
-    match &column.data_type {
+    match data_type {
         DataType::Decimal128(_, scale) => match value(DECIMALS) {
             None | Some("text") => Ok(Conversion::Usual),
             Some("base64") => Ok(Conversion::Unscaled(*scale)),
@@ -59,7 +60,7 @@ pub fn conversion(
             Some(other) => wrong(DATES, other, "'text' or 'days'"),
         },
         DataType::Timestamp(..) => {
-            let own = format!("{TIMESTAMPS}.{}", column.name);
+            let own = format!("{TIMESTAMPS}.{column}");
             match value(&own).or_else(|| value(TIMESTAMPS)) {
                 None | Some("milliseconds") => Ok(Conversion::Usual),
                 Some("microseconds") => Ok(Conversion::PerMillisecond(1_000)),

@@ -232,6 +232,8 @@ fn check_column(
 }
 
 impl Encoding for ProtobufReader {
+    const IS_NESTED: bool = false;
+
     type Value<'a> = Datum<'a>;
     type Schema = Arc<Programs<Reader>>;
 

@@ -62,7 +62,7 @@ impl Format for Raw {
         };
         let rows = RawRows {
             envelope: written::Envelope::named(spec.envelope)?,
-            column: Columns::one(spec, only, self.name())?,
+            column: Columns::one(spec, only, self.name())?.flat(self.name())?,
             key: KeyWriter::new(spec)?,
         };
         metadata::beside(spec, rows)
@@ -88,6 +88,8 @@ impl RawReader {
 }
 
 impl Encoding for RawReader {
+    const IS_NESTED: bool = false;
+
     type Value<'a> = Text<'a>;
     type Schema = ();
 

@@ -117,12 +117,16 @@ pub fn no_state(kind: &str, data: &str) -> String {
 }
 
 /// A field's value is not of the column's type.
-pub fn wrong_value(field: &str, sql_type: &str, found: &str, fault: Fault) -> String {
+pub fn wrong_value(field: &str, sql_type: &str, found: &str, fault: &Fault) -> String {
     let why = match fault {
         Fault::WrongType => "",
         Fault::OutOfRange => " (out of range)",
         Fault::Inexact => " (more fractional digits than the scale)",
         Fault::Malformed => " (not in its text form)",
+        Fault::Within(inner) => {
+            let field = format!("{field}{}", inner.path);
+            return wrong_value(&field, &inner.expected, &inner.found, &inner.fault);
+        }
     };
     format!(
         "field '{field}': expected {sql_type}, found {}{why}",

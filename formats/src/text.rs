@@ -37,6 +37,7 @@ pub fn push(text: &str, column: &mut ColumnBuffer) -> Result<(), Fault> {
                 let uuid = Uuid::try_parse(text).map_err(|_| Fault::Malformed)?;
                 values.extend_from_slice(uuid.as_bytes());
             }
+            Values::Nested(_) => return Err(Fault::WrongType),
         }
         Ok(())
     })

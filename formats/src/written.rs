@@ -3,6 +3,7 @@
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field};
 use tidemill_types::format::{Error, SinkSpec};
+use tidemill_types::sql_type;
 
 use crate::cells::{self, Cells};
 
@@ -45,12 +46,39 @@ impl Columns {
         Self::named(spec, names, format)
     }
 
+    /// Themselves, if no value of theirs has others in it.
+    ///
+    /// # Errors
+    /// If one has.
+    pub fn flat(self, format: &'static str) -> Result<Self, Error> {
+        match self.nested() {
+            None => Ok(self),
+            Some((column, data_type)) => Err(Error::NestedType {
+                column: column.clone(),
+                data_type: sql_type::name(data_type),
+                format,
+            }),
+        }
+    }
+
+    fn nested(&self) -> Option<&(String, DataType)> {
+        let mut columns = self.0.iter();
+        columns.find(|(_, data_type)| data_type.is_nested())
+    }
+
     /// The key columns of a sink.
     ///
     /// # Errors
-    /// As [`Columns::new`], and if one is missing.
+    /// As [`Columns::new`], and if one is missing, or its values have others in them.
     pub fn of_key(spec: &SinkSpec<'_>, format: &'static str) -> Result<Self, Error> {
-        Self::named(spec, spec.key.iter(), format)
+        let columns = Self::named(spec, spec.key.iter(), format)?;
+        match columns.nested() {
+            None => Ok(columns),
+            Some((column, data_type)) => Err(Error::NestedKey {
+                column: column.clone(),
+                data_type: sql_type::name(data_type),
+            }),
+        }
     }
 
     /// One column of a sink.

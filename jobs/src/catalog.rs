@@ -17,6 +17,7 @@ use crate::dialect::{
 };
 use crate::error::{Error, Location};
 use crate::event;
+use crate::keys;
 use crate::metadata::{self, Metadata};
 use crate::options::Options;
 use crate::plan::{Column, Contents, FormatPlan, RegistryPlan, WatermarkPlan};
@@ -237,7 +238,7 @@ impl Catalog {
         let columns = &self.sources[source].columns;
         let deduplication = deduplication(statement.deduplicate.as_ref(), columns)?;
         for key in &statement.key {
-            column(columns, key)?;
+            key_column("PRIMARY KEY", columns, key)?;
         }
         refuse_twice(&statement.key)?;
         if let Some(version) = &statement.version {
@@ -284,7 +285,7 @@ impl Catalog {
             Some(clause) => {
                 column(&source.columns, &clause.by)?;
                 for key in &clause.per {
-                    column(&source.columns, key)?;
+                    key_column("RESEQUENCE PER", &source.columns, key)?;
                 }
                 refuse_twice(&clause.per)?;
                 self.require_watermark(index, &clause.by, "RESEQUENCE BY")?;
@@ -548,6 +549,13 @@ pub fn column<'a>(columns: &'a [Column], name: &Name) -> Result<&'a Column, Erro
         })
 }
 
+/// Looks up a column of a key.
+fn key_column<'a>(of: &str, columns: &'a [Column], name: &Name) -> Result<&'a Column, Error> {
+    let column = column(columns, name)?;
+    keys::check(of, &column.name, &column.data_type, name.at)?;
+    Ok(column)
+}
+
 fn refuse_twice(names: &[Name]) -> Result<(), Error> {
     for (i, name) in names.iter().enumerate() {
         if names[..i].iter().any(|other| other.text == name.text) {
@@ -567,7 +575,9 @@ fn deduplication(
     let Some(clause) = clause else {
         return Ok(None);
     };
-    let by = column(columns, &clause.by)?.name.clone();
+    let by = key_column("DEDUPLICATE BY", columns, &clause.by)?
+        .name
+        .clone();
     Ok(Some(Deduplication {
         by,
         within_ms: clause.within_ms,

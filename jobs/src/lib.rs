@@ -15,6 +15,7 @@ mod dialect;
 mod error;
 mod event;
 pub mod exact;
+mod keys;
 mod lower;
 mod metadata;
 pub mod options;
@@ -134,6 +135,9 @@ fn lower_sink(
     for key in &sink.key {
         if !columns().any(|column| column == key) {
             return Err(Error::unknown(sink.key_at, "key column", key, columns()));
+        }
+        if let Ok(field) = draft.schema.field_with_name(key) {
+            keys::check("the key column", key, field.data_type(), sink.key_at)?;
         }
     }
     sink.metadata.check(&draft.schema, &sink.key)?;

@@ -6,7 +6,8 @@
 
 use std::fmt::{Display, Formatter, Write};
 
-use arrow_schema::{DataType, Schema, TimeUnit};
+use arrow_schema::Schema;
+use tidemill_types::sql_type;
 
 use crate::options::{Options, is_secret, shown};
 use crate::plan::{
@@ -168,7 +169,7 @@ fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
         format!(
             "{} {}{}{from}",
             column.name,
-            type_name(&column.data_type),
+            sql_type::name(&column.data_type),
             not_null(column.nullable)
         )
     });
@@ -199,7 +200,7 @@ pub fn columns(schema: &Schema) -> String {
         format!(
             "{} {}{}",
             field.name(),
-            type_name(field.data_type()),
+            sql_type::name(field.data_type()),
             not_null(field.is_nullable())
         )
     };
@@ -209,20 +210,4 @@ pub fn columns(schema: &Schema) -> String {
         .map(column)
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// A type in SQL's words.
-pub fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Boolean => "BOOLEAN".to_owned(),
-        DataType::Int32 => "INT".to_owned(),
-        DataType::Int64 => "BIGINT".to_owned(),
-        DataType::Float64 => "DOUBLE".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
-        DataType::Utf8 => "VARCHAR".to_owned(),
-        DataType::Date32 => "DATE".to_owned(),
-        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP".to_owned(),
-        DataType::FixedSizeBinary(16) => "UUID".to_owned(),
-        other => other.to_string(),
-    }
 }

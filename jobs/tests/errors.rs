@@ -53,6 +53,67 @@ fn sinks_that_cannot_write_their_rows_are_refused() {
     );
 }
 
+#[test]
+fn values_with_others_in_them_are_in_no_key() {
+    let tables = "CREATE SOURCE s (id BIGINT, a STRUCT<x INT>) WITH (connector = 'x', topic = 't');
+CREATE TABLE t (PRIMARY KEY (id)) FROM s;\n";
+    let refused = |query: &str, key: &str| {
+        let sink = format!("CREATE SINK o WITH (connector = 'x', topic = 'o', key = '{key}') AS\n");
+        refusal(&format!("{tables}{sink}{query}"))
+    };
+    let instead = "take a value in it, such as address.city or tags[1], or of a source a column FROM 'address.city'";
+    for (query, key, expected) in [
+        (
+            "SELECT id, a FROM t",
+            "a",
+            "3:51: the key column 'a', which is STRUCT<x INT>, is",
+        ),
+        (
+            "SELECT a, count(*) AS id FROM t GROUP BY a",
+            "id",
+            "4:42: GROUP BY 'a', which is STRUCT<x INT>, is",
+        ),
+        (
+            "SELECT t.id FROM t JOIN t AS u ON t.a = u.a",
+            "id",
+            "4:35: a join on 'a', which is STRUCT<x INT>, is",
+        ),
+        (
+            "SELECT id, max(a) AS m FROM t GROUP BY id",
+            "id",
+            "4:16: an aggregate of 'a', which is STRUCT<x INT>, is",
+        ),
+        (
+            "SELECT id, count(DISTINCT a) AS m FROM t GROUP BY id",
+            "id",
+            "4:27: an aggregate of 'a', which is STRUCT<x INT>, is",
+        ),
+    ] {
+        assert_eq!(
+            refused(query, key),
+            format!("{expected} not supported; {instead}"),
+            "{query}"
+        );
+    }
+}
+
+#[test]
+fn types_that_lie_in_one_another_without_end_are_refused() {
+    for (of, depth) in [("ARRAY<", 10_000), ("STRUCT<a ", 33), ("MAP<VARCHAR, ", 33)] {
+        let sql = format!("CREATE SOURCE s (a {}INT", of.repeat(depth));
+        let error = refusal(&sql);
+        assert!(
+            error.contains("more than 32 types lie in one another; flatten them"),
+            "{error}"
+        );
+    }
+    let error = refusal(&format!("CREATE SOURCE s (a INT{}", "[]".repeat(100)));
+    assert!(
+        error.contains("more than 32 types lie in one another; flatten them"),
+        "{error}"
+    );
+}
+
 #[expect(
     clippy::needless_pass_by_value,
     reason = "reads better where it is called"
@@ -312,7 +373,33 @@ const STATEMENTS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SOURCE s (id MONEY) WITH (connector = 'x', envelope = 'crud')",
-        "1:21: unknown type 'money'; use BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), VARCHAR, DATE, TIMESTAMP or UUID",
+        "1:21: unknown type 'money'; use BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), VARCHAR, DATE, TIMESTAMP, UUID, ARRAY<type>, STRUCT<name type, …> or MAP<VARCHAR, type>",
+    ),
+    (
+        "CREATE SOURCE s (a STRUCT<x INT, x DATE>) WITH (connector = 'x')",
+        "1:34: the field 'x' is declared twice",
+    ),
+    (
+        "CREATE SOURCE s (a MAP<INT, DATE>) WITH (connector = 'x')",
+        "1:24: the keys of a MAP are VARCHAR, not INT: names of members are texts; write MAP<VARCHAR, …>",
+    ),
+    (
+        "CREATE SOURCE s (a ARRAY<ARRAY<INT>) WITH (connector = 'x')",
+        "1:36: expected '>', found ')'",
+    ),
+    (
+        "CREATE SOURCE s (a ARRAY<ARRAY<INT>>>) WITH (connector = 'x')",
+        "1:37: expected ')', found '>'",
+    ),
+    (
+        "CREATE SOURCE s (id BIGINT, a ARRAY<INT>) WITH (connector = 'x', topic = 't');
+         CREATE TABLE t (PRIMARY KEY (id, a)) FROM s",
+        "2:43: PRIMARY KEY 'a', which is ARRAY<INT>, is not supported; take a value in it, such as address.city or tags[1], or of a source a column FROM 'address.city'",
+    ),
+    (
+        "CREATE SOURCE s (id BIGINT, a ARRAY<INT>) WITH (connector = 'x', topic = 't');
+         CREATE STREAM t FROM s DEDUPLICATE BY a WITHIN INTERVAL '1' DAY",
+        "2:48: DEDUPLICATE BY 'a', which is ARRAY<INT>, is not supported; take a value in it, such as address.city or tags[1], or of a source a column FROM 'address.city'",
     ),
     (
         "CREATE SOURCE s (id BIGINT, id INT) WITH (connector = 'x', envelope = 'crud')",

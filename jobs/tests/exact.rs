@@ -13,4 +13,5 @@ mod exact {
     pub mod constants;
     pub mod every_function;
     pub mod kit;
+    pub mod nested;
 }

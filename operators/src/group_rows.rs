@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use arrow_array::{ArrayRef, BooleanArray};
 use arrow_schema::{ArrowError, SchemaRef};
 use arrow_select::filter::filter_record_batch;
-use tidemill_types::ChangeBatch;
+use tidemill_types::{ChangeBatch, sql_type};
 
 use crate::accumulators::{AggregateSpec, Finished};
 use crate::error::Context;
-use crate::uncomputed::{Uncomputed, letter, type_name};
+use crate::uncomputed::{Uncomputed, letter};
 use crate::{Error, columns};
 
 /// Puts the rows of groups together.
@@ -41,7 +41,7 @@ impl GroupRows {
             format!(
                 "'{}({distinct}{argument})' of a group cannot be computed: it does not fit {}",
                 spec.function.name(),
-                type_name(&spec.data_type)
+                sql_type::name(&spec.data_type)
             )
         };
         Self {

@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt32Type};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::display::array_value_to_string;
-use arrow_schema::{ArrowError, DataType, FieldRef, TimeUnit};
+use arrow_schema::{ArrowError, FieldRef};
 use tidemill_types::dead_letter::Stage;
 use tidemill_types::{ChangeBatch, DeadLetter, system_columns};
 
@@ -64,20 +64,6 @@ pub fn reason(error: &ArrowError) -> String {
         ArrowError::ComputeError(reason) | ArrowError::InvalidArgumentError(reason) => {
             reason.clone()
         }
-        other => other.to_string(),
-    }
-}
-
-/// A type in SQL's words.
-#[must_use]
-pub fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Int32 => "INT".to_owned(),
-        DataType::Int64 => "BIGINT".to_owned(),
-        DataType::UInt64 => "BIGINT UNSIGNED".to_owned(),
-        DataType::Float64 => "DOUBLE".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
-        DataType::Timestamp(TimeUnit::Millisecond, None) => "TIMESTAMP".to_owned(),
         other => other.to_string(),
     }
 }

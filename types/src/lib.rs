@@ -16,6 +16,7 @@ pub mod output;
 pub mod place;
 pub mod raw;
 pub mod row;
+pub mod sql_type;
 pub mod system_columns;
 
 pub use aggregate::AggregateFunction;

@@ -208,10 +208,16 @@ impl EncodedRows {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, Decimal128Array, Int64Array, StringArray};
+    use arrow_array::builder::{Int32Builder, ListBuilder};
+    use arrow_array::{
+        Array, ArrayRef, Decimal128Array, Int32Array, Int64Array, MapArray, StringArray,
+        StructArray,
+    };
+    use arrow_buffer::{NullBuffer, OffsetBuffer};
     use arrow_schema::DataType;
 
     use super::{Row, RowCodec};
+    use crate::sql_type;
 
     fn columns() -> (Vec<DataType>, Vec<ArrayRef>) {
         let money = Decimal128Array::from(vec![Some(-1), None, Some(12_345)])
@@ -264,6 +270,88 @@ mod tests {
             "state written by an older build could no longer be read"
         );
     }
+
+    /// A list, a struct and a map; what is null within them, and what is null itself.
+    fn nested() -> (Vec<DataType>, Vec<ArrayRef>) {
+        let mut lists = ListBuilder::new(Int32Builder::new());
+        lists.append_value([Some(1), None]);
+        lists.append_value([]);
+        lists.append_null();
+        let (city, zip) = (
+            StringArray::from(vec![Some("Bonn"), None, None]),
+            Int32Array::from(vec![Some(53_111), None, None]),
+        );
+        let DataType::Struct(fields) = sql_type::structure([
+            ("city".to_owned(), DataType::Utf8),
+            ("zip".to_owned(), DataType::Int32),
+        ]) else {
+            panic!("a struct");
+        };
+        let nulls = NullBuffer::from(vec![true, true, false]);
+        let structs = StructArray::new(fields, vec![Arc::new(city), Arc::new(zip)], Some(nulls));
+        let maps = sql_type::map(DataType::Int64);
+        let DataType::Map(entries, _) = &maps else {
+            panic!("a map");
+        };
+        let DataType::Struct(entry) = entries.data_type() else {
+            panic!("of entries");
+        };
+        let keys = StringArray::from(vec!["a", "b"]);
+        let values = Int64Array::from(vec![Some(1), None]);
+        let content = StructArray::new(entry.clone(), vec![Arc::new(keys), Arc::new(values)], None);
+        let ends = OffsetBuffer::from_lengths([2, 0, 0]);
+        let nulls = NullBuffer::from(vec![true, true, false]);
+        let maps_of = MapArray::new(Arc::clone(entries), ends, content, Some(nulls), false);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(lists.finish()),
+            Arc::new(structs),
+            Arc::new(maps_of),
+        ];
+        let types = columns.iter().map(|column| column.data_type().clone());
+        (types.collect(), columns)
+    }
+
+    #[test]
+    fn values_in_values_come_back_as_they_were() {
+        let (types, columns) = nested();
+        let codec = RowCodec::new(&types).expect("types have an encoding");
+        let rows = codec.encode(&columns, 3).expect("columns have the types");
+        // In another order than they were, and one of them twice.
+        let order = [2, 0, 1, 0];
+        let decoded = codec
+            .decode(order.iter().map(|&i| rows.bytes(i)))
+            .expect("bytes are valid");
+        for (decoded, column) in decoded.iter().zip(&columns) {
+            assert_eq!(decoded.data_type(), column.data_type());
+            for (row, &was) in order.iter().enumerate() {
+                assert_eq!(
+                    decoded.slice(row, 1).to_data(),
+                    column.slice(was, 1).to_data()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_encoding_of_values_in_values_is_frozen() {
+        let (types, columns) = nested();
+        let rows = RowCodec::new(&types)
+            .expect("types have an encoding")
+            .encode(&columns, 3)
+            .expect("encodes");
+        let hex: Vec<_> = (0..3)
+            .map(|i| format!("{:?}", Row::from(rows.bytes(i))))
+            .collect();
+        assert_eq!(hex, FROZEN_NESTED);
+    }
+
+    /// A null is 00 (of a struct), or 00 and nothing else (of a list or a map); an empty one is 01; elements and entries are encoded rows of their
+    /// own, cut into blocks as texts are.
+    const FROZEN_NESTED: [&str; 3] = [
+        "0201800000010000000502000000000000000005010102426f6e6e0000000004018000cf77020261000000000000ff0001018000000000ff000001000000000003020262000000000000ff0001000000000000ff00000000000000000301",
+        "010100000000000001",
+        "000000000000000000",
+    ];
 
     /// Per value a byte that says null (00) or value (01), then big endian with the sign flipped; a string is 02, blocks of eight bytes and
     /// the length of the last one, an empty string 01 alone.

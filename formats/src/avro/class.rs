@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::schema::{Counts, Field, Scalar, Schema, Type, TypeId};
+use super::schema::{Counts, ELEMENT, Field, Scalar, Schema, Type, TypeId};
 use super::value::AvroValue;
 
 /// The values that are read alike.
@@ -132,9 +132,16 @@ impl Schema {
         }
     }
 
-    /// The type of a field of a record.
+    /// The type of a field of a record, or of what lies in an array or a map.
     pub fn member(&self, id: TypeId, name: &str) -> Option<TypeId> {
-        self.field(id, name).map(|field| field.kind)
+        match self.get(id) {
+            Type::Array(of) | Type::Map(of) => (name == ELEMENT).then_some(*of),
+            Type::Union(branches) if name == ELEMENT => {
+                let mut branches = branches.iter();
+                branches.find_map(|&branch| self.member(branch, name))
+            }
+            _ => self.field(id, name).map(|field| field.kind),
+        }
     }
 
     fn field(&self, id: TypeId, name: &str) -> Option<&Field> {
@@ -178,6 +185,10 @@ impl Schema {
     pub fn preset(&self, path: &[String]) -> Option<Preset> {
         let mut at = self.root();
         for (depth, name) in path.iter().enumerate() {
+            if name == ELEMENT {
+                at = self.member(at, name)?;
+                continue;
+            }
             let field = self.field(at, name)?;
             let is_last = depth + 1 == path.len();
             match &field.default {

@@ -2,9 +2,10 @@
 
 use arrow_schema::{DataType, TimeUnit};
 use tidemill_types::format::{Column, ColumnOrigin, Contract, Error, Path};
+use tidemill_types::sql_type;
 
 use super::class::Class;
-use super::schema::Schema;
+use super::schema::{ELEMENT, Schema, TypeId};
 
 /// The columns of a contract in an envelope: a field each, nullable if it may be null.
 ///
@@ -30,9 +31,14 @@ pub fn columns(contract: &Contract, envelope: &str) -> Result<Vec<Column>, Error
             "its records carry no row of the envelope '{envelope}'; name another envelope, or the columns"
         ))
     })?;
+    let mut types = Types {
+        schema: &schema,
+        within: Vec::new(),
+        left: TYPES_MAX,
+    };
     let columns = fields.iter().map(|field| Column {
         name: field.name.clone(),
-        data_type: column_type(&schema.classes_of(field.kind)),
+        data_type: types.of(field.kind),
         nullable: schema.is_nullable(field.kind),
         origin: ColumnOrigin::Data(Path::member(&field.name)),
     });
@@ -56,17 +62,58 @@ pub fn schema(contract: &Contract) -> Result<Schema, Error> {
     })
 }
 
-/// The type that holds all values of some classes; text where nothing else does.
-fn column_type(classes: &[Class]) -> DataType {
-    match classes {
-        [Class::Boolean] => DataType::Boolean,
-        [Class::Int] => DataType::Int32,
-        [Class::Long] | [Class::Int, Class::Long] | [Class::Long, Class::Int] => DataType::Int64,
-        [Class::Floating] => DataType::Float64,
-        &[Class::Decimal { precision, scale }] => DataType::Decimal128(precision, scale),
-        [Class::Date] => DataType::Date32,
-        [Class::Time] => DataType::Timestamp(TimeUnit::Millisecond, None),
-        [Class::Uuid] => DataType::FixedSizeBinary(16),
-        _ => DataType::Utf8,
+/// How many types the columns of a contract have at most, those within others counted: what would be more is text.
+const TYPES_MAX: usize = 10_000;
+
+/// Finds the types that hold all values of a schema's types; text where nothing else does.
+struct Types<'s> {
+    schema: &'s Schema,
+    /// The records that the type lies in: one that lies in itself has no end.
+    within: Vec<TypeId>,
+    left: usize,
+}
+
+impl Types<'_> {
+    fn of(&mut self, id: TypeId) -> DataType {
+        let text = DataType::Utf8;
+        let Some(left) = self.left.checked_sub(1) else {
+            return text;
+        };
+        self.left = left;
+        match *self.schema.classes_of(id) {
+            [Class::Boolean] => DataType::Boolean,
+            [Class::Int] => DataType::Int32,
+            [Class::Long] | [Class::Int, Class::Long] | [Class::Long, Class::Int] => {
+                DataType::Int64
+            }
+            [Class::Floating] => DataType::Float64,
+            [Class::Decimal { precision, scale }] => DataType::Decimal128(precision, scale),
+            [Class::Date] => DataType::Date32,
+            [Class::Time] => DataType::Timestamp(TimeUnit::Millisecond, None),
+            [Class::Uuid] => DataType::FixedSizeBinary(16),
+            [Class::Record] => self.structure(id).unwrap_or(text),
+            [Class::Array] => self.element(id).map_or(text, sql_type::array),
+            [Class::Map] => self.element(id).map_or(text, sql_type::map),
+            _ => text,
+        }
+    }
+
+    /// A record; none if it lies in itself or has no field.
+    fn structure(&mut self, id: TypeId) -> Option<DataType> {
+        let fields = self.schema.record(id)?;
+        if fields.is_empty() || self.within.contains(&id) {
+            return None;
+        }
+        self.within.push(id);
+        let fields = fields.iter();
+        let fields = fields.map(|field| (field.name.clone(), self.of(field.kind)));
+        let structure = sql_type::structure(fields.collect::<Vec<_>>());
+        self.within.pop();
+        Some(structure)
+    }
+
+    fn element(&mut self, id: TypeId) -> Option<DataType> {
+        let element = self.schema.member(id, ELEMENT)?;
+        Some(self.of(element))
     }
 }

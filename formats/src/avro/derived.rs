@@ -5,6 +5,7 @@
 use arrow_schema::{DataType, TimeUnit};
 use serde::Serialize;
 use tidemill_types::format::{Error, SinkSpec};
+use tidemill_types::sql_type;
 
 use crate::written::Envelope;
 
@@ -14,7 +15,7 @@ pub const NAME: &str = "avro.name";
 const DEFAULT_NAME: &str = "row";
 /// The types that have a form in Avro.
 const SUPPORTED: &str = "one of BOOLEAN, an integer, REAL, DOUBLE, DECIMAL(p, s) up to 38 digits of which none or some are behind the point, \
-     VARCHAR, DATE, TIMESTAMP in milliseconds without time zone, UUID, BYTEA";
+     VARCHAR, DATE, TIMESTAMP in milliseconds without time zone, UUID, BYTEA, or an ARRAY, STRUCT or MAP of them";
 
 /// A type, as its JSON.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,8 @@ enum Type {
     Logical(Logical),
     OrNull(&'static str, Box<Type>),
     Record(Record),
+    Array(Array),
+    Map(Map),
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +54,20 @@ struct Record {
 }
 
 #[derive(Debug, Serialize)]
+struct Array {
+    #[serde(rename = "type")]
+    of: &'static str,
+    items: Box<Type>,
+}
+
+#[derive(Debug, Serialize)]
+struct Map {
+    #[serde(rename = "type")]
+    of: &'static str,
+    values: Box<Type>,
+}
+
+#[derive(Debug, Serialize)]
 struct Field {
     name: String,
     #[serde(rename = "type")]
@@ -73,7 +90,8 @@ pub fn schema(spec: &SinkSpec<'_>) -> Result<String, Error> {
             expected: format!("{NAMES}, or several with dots between them"),
         });
     }
-    let fields = spec.schema.fields().iter().map(|field| field_of(field));
+    let fields = spec.schema.fields().iter();
+    let fields = fields.map(|field| field_of(field, field.name(), is_union(field), name));
     let row = Type::Record(Record {
         of: "record",
         name: name.to_owned(),
@@ -88,7 +106,7 @@ pub fn schema(spec: &SinkSpec<'_>) -> Result<String, Error> {
 
 /// The row as it was and as it is.
 fn change_of(name: &str, row: Type) -> Type {
-    let state = |name: &str, of: Type| field(name, Type::OrNull("null", Box::new(of)), true);
+    let state = |name: &str, of: Type| field(name, or_null(of), true);
     Type::Record(Record {
         of: "record",
         name: format!("{name}_change"),
@@ -109,28 +127,65 @@ fn field(name: &str, of: Type, is_nullable: bool) -> Field {
     }
 }
 
-/// The field of a column.
-fn field_of(column: &arrow_schema::Field) -> Result<Field, Error> {
-    if !is_name(column.name()) {
+/// The field of a column, or of a struct in it, in a record of that full name.
+fn field_of(
+    of: &arrow_schema::Field,
+    column: &str,
+    is_nullable: bool,
+    record: &str,
+) -> Result<Field, Error> {
+    if !is_name(of.name()) {
         return Err(Error::ColumnName {
-            column: column.name().clone(),
+            column: of.name().clone(),
             format: "avro",
             expected: NAMES,
         });
     }
-    let of = type_of(column.data_type()).ok_or_else(|| Error::UnsupportedType {
-        column: column.name().clone(),
-        data_type: column.data_type().clone(),
+    // A name with dots is in a namespace: that of the record that it lies in, so that no two are alike.
+    let full = format!("{record}.{}", of.name());
+    let kind = type_of(of.data_type(), column, &full)?;
+    let kind = if is_nullable { or_null(kind) } else { kind };
+    Ok(field(of.name(), kind, is_nullable))
+}
+
+fn or_null(of: Type) -> Type {
+    Type::OrNull("null", Box::new(of))
+}
+
+/// The type of a column's values, or of those in them, of which any may be null; `full` is the name that a record has.
+fn type_of(data_type: &DataType, column: &str, full: &str) -> Result<Type, Error> {
+    let inner = |of: &DataType| type_of(of, column, full).map(|of| Box::new(or_null(of)));
+    let scalar = match data_type {
+        DataType::Struct(fields) => {
+            let fields = fields.iter().map(|of| field_of(of, column, true, full));
+            return Ok(Type::Record(Record {
+                of: "record",
+                name: full.to_owned(),
+                fields: fields.collect::<Result<_, _>>()?,
+            }));
+        }
+        DataType::List(element) => {
+            return Ok(Type::Array(Array {
+                of: "array",
+                items: inner(element.data_type())?,
+            }));
+        }
+        other => match sql_type::map_value(other) {
+            Some(value) => {
+                return Ok(Type::Map(Map {
+                    of: "map",
+                    values: inner(value)?,
+                }));
+            }
+            None => scalar(other),
+        },
+    };
+    scalar.ok_or_else(|| Error::UnsupportedType {
+        column: column.to_owned(),
+        data_type: data_type.clone(),
         format: "avro",
         supported: SUPPORTED,
-    })?;
-    let is_nullable = is_union(column);
-    let of = if is_nullable {
-        Type::OrNull("null", Box::new(of))
-    } else {
-        of
-    };
-    Ok(field(column.name(), of, is_nullable))
+    })
 }
 
 /// True if the number of a type stands before the column's values: of null, which is 0, or of its own.
@@ -150,7 +205,7 @@ fn is_name(text: &str) -> bool {
             .all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
-fn type_of(data_type: &DataType) -> Option<Type> {
+fn scalar(data_type: &DataType) -> Option<Type> {
     let logical = |of, means| {
         Type::Logical(Logical {
             of,

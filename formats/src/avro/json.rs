@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::parts::blocks;
 use super::program::{BRANCHES, SYMBOLS, scalar_value, symbol_value};
 use super::schema::{Counts, Schema, Type, TypeId};
 use super::value::{AvroValue, Nested};
@@ -110,24 +111,12 @@ fn write_blocks<'a>(
     out: &mut Vec<u8>,
     mut item: impl FnMut(&mut Cursor<'a>, &mut Vec<u8>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    cursor.enter()?;
     let mut is_first = true;
-    while let Some(block) = cursor.block()? {
-        let start = cursor.at();
-        for _ in 0..block.items {
-            write_comma(is_first, out);
-            is_first = false;
-            item(cursor, out)?;
-        }
-        if block
-            .bytes
-            .is_some_and(|bytes| bytes != cursor.at() - start)
-        {
-            return Err(Fault::Malformed);
-        }
-    }
-    cursor.leave();
-    Ok(())
+    blocks(cursor, |cursor| {
+        write_comma(is_first, out);
+        is_first = false;
+        item(cursor, out)
+    })
 }
 
 fn write_comma(is_first: bool, out: &mut Vec<u8>) {

@@ -209,7 +209,12 @@ const BYTES: Object = Object::Other("bytes");
 
 /// A value that is wanted as a whole, as its bytes.
 #[inline]
-fn nested<'a>(schema: &'a Schema, id: TypeId, cursor: &Cursor<'a>, start: usize) -> AvroValue<'a> {
+pub fn nested<'a>(
+    schema: &'a Schema,
+    id: TypeId,
+    cursor: &Cursor<'a>,
+    start: usize,
+) -> AvroValue<'a> {
     let bytes = cursor.since(start);
     AvroValue::Nested(Nested { schema, id, bytes })
 }
@@ -300,7 +305,7 @@ fn skip_scalar(scalar: Scalar, cursor: &mut Cursor<'_>) -> Result<()> {
 }
 
 /// Steps over a value of any type.
-fn skip(schema: &Schema, id: TypeId, cursor: &mut Cursor<'_>) -> Result<()> {
+pub fn skip(schema: &Schema, id: TypeId, cursor: &mut Cursor<'_>) -> Result<()> {
     cursor.step()?;
     match schema.get(id) {
         Type::Scalar(scalar) => skip_scalar(*scalar, cursor),

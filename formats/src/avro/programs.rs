@@ -9,7 +9,7 @@ use tidemill_types::format::WriterSchema;
 
 use super::class::{Class, Preset};
 use super::program::Program;
-use super::schema::Schema;
+use super::schema::{Schema, shown};
 use crate::programs::{Registered, other_type, refuse_removed};
 
 impl Registered<Schema> {
@@ -30,7 +30,17 @@ impl Registered<Schema> {
         for (column, path) in self.used() {
             if let Some(preset) = self.compared(column, path, &schema, &writer, &called)? {
                 let slot = self.wanted.values().iter().position(|known| known == path);
-                presets.extend(slot.map(|slot| (slot, preset)));
+                match (slot, preset) {
+                    (Some(slot), preset) => presets.push((slot, preset)),
+                    // What is not in a value is null.
+                    (None, Preset::Null) => {}
+                    (None, _) => {
+                        return Err(format!(
+                            "{called} has no field '{}', which column '{column}' is read from, and a default is not put into a value",
+                            shown(path)
+                        ));
+                    }
+                }
             }
         }
         Ok(Program::new(schema, &self.wanted).with_presets(presets))
@@ -45,7 +55,7 @@ impl Registered<Schema> {
         writer: &WriterSchema,
         called: &str,
     ) -> Result<Option<Preset>, String> {
-        let (field, has) = (path.join("."), schema.has(schema.root(), path));
+        let (field, has) = (shown(path), schema.has(schema.root(), path));
         let Some((contract, expected)) = &self.contract else {
             // By no contract: what is not there has no value.
             return Ok(None);

@@ -2,12 +2,14 @@
 //!
 //! Promises: the same values give the same bytes, and whoever reads them by that schema gets exactly the value.
 
+use std::ops::Range;
+
 use arrow_array::RecordBatch;
 use tidemill_types::format::{Change, Encoder, Error, Records, SinkSpec};
 use uuid::Uuid;
 
 use super::derived;
-use crate::cells::{Cells, Values};
+use crate::cells::{Cells, NestedCells, Values, part};
 use crate::key::{BoundKey, KeyWriter};
 use crate::written::{Columns, Envelope};
 
@@ -167,7 +169,49 @@ fn write_value(values: &Values<'_>, row: usize, out: &mut Vec<u8>) {
             write_bytes(uuid.hyphenated().encode_lower(&mut text).as_bytes(), out);
         }
         Values::Bytes(values) => write_bytes(values.value(row), out),
+        Values::Nested(values) => write_nested(values, row, out),
     }
+}
+
+/// Appends a record, an array or a map, in one block; whatever lies in it may be null.
+fn write_nested(values: &NestedCells<'_>, row: usize, out: &mut Vec<u8>) {
+    match values {
+        NestedCells::Struct(fields, _) => {
+            for field in fields {
+                write_optional(field, row, out);
+            }
+        }
+        NestedCells::List(elements, offsets) => {
+            write_block(part(offsets, row), out, |element, out| {
+                write_optional(elements, element, out);
+            });
+        }
+        NestedCells::Map(keys, values, offsets) => {
+            write_block(part(offsets, row), out, |entry, out| {
+                write_bytes(keys.value(entry).as_bytes(), out);
+                write_optional(values, entry, out);
+            });
+        }
+    }
+}
+
+fn write_optional(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
+    if cells.is_null(row) {
+        out.push(NULL);
+    } else {
+        out.push(VALUE);
+        write_value(cells.values(), row, out);
+    }
+}
+
+/// Appends how many parts there are, the parts, and the end of them.
+fn write_block(parts: Range<usize>, out: &mut Vec<u8>, write: impl Fn(usize, &mut Vec<u8>)) {
+    if !parts.is_empty() {
+        let count = i64::try_from(parts.len());
+        write_long(count.expect("an array has fewer parts than 2^31"), out);
+        parts.for_each(|part| write(part, out));
+    }
+    write_long(0, out);
 }
 
 /// Appends a number: seven bits a byte, the lowest first, negative and positive numbers in turns.

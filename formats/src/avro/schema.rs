@@ -9,6 +9,22 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+/// The step of a path that leads to the items of an array or to the values of a map.
+pub const ELEMENT: &str = "";
+
+/// A path, as a person writes it.
+pub fn shown(path: &[String]) -> String {
+    let mut shown = String::new();
+    for name in path {
+        match name.as_str() {
+            ELEMENT => shown.push_str("[]"),
+            name if shown.is_empty() => shown.push_str(name),
+            name => shown.extend([".", name]),
+        }
+    }
+    shown
+}
+
 /// The number of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TypeId(u32);
@@ -154,7 +170,8 @@ impl Schema {
                 .iter()
                 .any(|field| field.name == *name && self.has(field.kind, rest)),
             Type::Union(branches) => branches.iter().any(|&branch| self.has(branch, path)),
-            Type::Scalar(_) | Type::Enum(_) | Type::Array(_) | Type::Map(_) => false,
+            Type::Array(of) | Type::Map(of) => name == ELEMENT && self.has(*of, rest),
+            Type::Scalar(_) | Type::Enum(_) => false,
         }
     }
 

@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
 
-use super::json;
 use super::schema::{Counts, Schema, TypeId};
+use super::{json, parts};
 use crate::column::{ColumnBuffer, Values, push_text};
 use crate::encoding::{Conversion, Value};
 use crate::fault::Fault;
@@ -73,9 +73,24 @@ impl<'a> Value<'a> for AvroValue<'a> {
                     Self::Uuid(bytes) => values.extend_from_slice(&bytes),
                     _ => return Err(Fault::WrongType),
                 },
+                Values::Nested(nested) => nested.push(self)?,
             }
             Ok(())
         })
+    }
+
+    fn members(self, each: &mut dyn FnMut(&str, Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        match self {
+            Self::Nested(nested) => parts::members(nested, each),
+            _ => Err(Fault::WrongType),
+        }
+    }
+
+    fn items(self, each: &mut dyn FnMut(Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        match self {
+            Self::Nested(nested) => parts::items(nested, each),
+            _ => Err(Fault::WrongType),
+        }
     }
 
     #[inline]
@@ -140,9 +155,11 @@ fn push_string(
                 let uuid = Uuid::try_parse(value).map_err(|_| Fault::Malformed)?;
                 values.extend_from_slice(uuid.as_bytes());
             }
-            Values::Boolean(_) | Values::Int32(_) | Values::Int64(_) | Values::Float64(_) => {
-                return Err(Fault::WrongType);
-            }
+            Values::Boolean(_)
+            | Values::Int32(_)
+            | Values::Int64(_)
+            | Values::Float64(_)
+            | Values::Nested(_) => return Err(Fault::WrongType),
         }
         Ok(())
     })

@@ -2,6 +2,7 @@
 
 use arrow_schema::{DataType, Field, TimeUnit};
 use tidemill_types::format::{Column, Envelope, Error, SourceSpec};
+use tidemill_types::sql_type;
 
 use super::Read;
 use crate::column::ColumnBuffer;
@@ -10,7 +11,8 @@ use crate::envelopes::{DEBEZIUM, Place, Reading, State};
 use crate::fault::Fault;
 use crate::{options, reason, text};
 
-const SUPPORTED: &str = "one of BOOLEAN, INTEGER, BIGINT, DOUBLE, DECIMAL(p, s), VARCHAR, DATE, TIMESTAMP (in milliseconds, without time zone), UUID";
+const SUPPORTED: &str = "one of BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), VARCHAR, DATE, TIMESTAMP (in milliseconds, without time zone), UUID, \
+     or an ARRAY, STRUCT or MAP of them";
 
 /// Where a column's values are found.
 #[derive(Debug)]
@@ -40,8 +42,8 @@ pub struct Target {
     field: String,
     sql_type: String,
     required: bool,
-    /// True if a text may stand for a value that the database did not say.
-    may_be_unavailable: bool,
+    /// What stands for a value that the database did not say.
+    unavailable: Option<Unavailable>,
     from: From,
     /// What the source's options say of its values.
     declared: Conversion,
@@ -110,6 +112,9 @@ pub fn time_index(spec: &SourceSpec<'_>) -> Result<Option<(usize, i64)>, Error> 
 
 impl Target {
     /// An empty column.
+    ///
+    /// # Errors
+    /// `Invalid` if it has a type that cannot be read, or an option has a value that does not exist.
     pub fn new(
         column: &Column,
         from: From,
@@ -117,19 +122,24 @@ impl Target {
         spec: &SourceSpec<'_>,
     ) -> Result<Self, Error> {
         let buffer = ColumnBuffer::new(&column.data_type);
-        let buffer = buffer.ok_or_else(|| Error::UnsupportedType {
+        let mut buffer = buffer.ok_or_else(|| Error::UnsupportedType {
             column: column.name.clone(),
             data_type: column.data_type.clone(),
             format,
             supported: SUPPORTED,
         })?;
         let is_of_database = spec.envelope == DEBEZIUM.name;
-        let declared = options::conversion(column, spec.options, is_of_database)?;
+        let declared =
+            |of: &DataType| options::conversion(&column.name, of, spec.options, is_of_database);
+        if let Some(nested) = buffer.nested() {
+            nested.declare(&declared)?;
+        }
+        let declared = declared(&column.data_type)?;
         Ok(Self {
             field: column.origin.field(),
-            sql_type: sql_type(&column.data_type),
+            sql_type: sql_type::name(&column.data_type),
             required: !column.nullable,
-            may_be_unavailable: is_of_database && column.data_type == DataType::Utf8,
+            unavailable: Unavailable::of(&column.data_type).filter(|_| is_of_database),
             from,
             declared,
             conversion: declared,
@@ -153,6 +163,10 @@ impl Target {
         if let From::Envelope(Place::State([slot, _]) | Place::StateOr(slot, _)) = self.from {
             let told = encoding.conversion(&wanted.values()[slot]);
             self.conversion = told.unwrap_or(self.declared);
+            if let Some(nested) = self.buffer.nested() {
+                let mut path = wanted.values()[slot].clone();
+                nested.convert(&mut path, &|path| encoding.conversion(path));
+            }
         }
     }
 
@@ -202,12 +216,12 @@ impl Target {
         is_delete: bool,
     ) -> Result<(), String> {
         match value {
-            Some(value) if self.may_be_unavailable && is_unavailable(value) => {
+            Some(value) if self.unavailable.is_some_and(|of| of.is(value)) => {
                 Err(reason::unavailable(&self.field))
             }
             Some(value) if !value.is_null() => value
                 .push(&mut self.buffer, self.conversion)
-                .map_err(|fault| self.wrong(&value.shown(), fault)),
+                .map_err(|fault| self.wrong(&value.shown(), &fault)),
             _ => self.append_null(value.is_some(), is_delete),
         }
     }
@@ -228,7 +242,7 @@ impl Target {
         std::str::from_utf8(bytes)
             .map_err(|_| Fault::Malformed)
             .and_then(|text| text::push(text, &mut self.buffer))
-            .map_err(|fault| self.wrong(&String::from_utf8_lossy(bytes), fault))
+            .map_err(|fault| self.wrong(&String::from_utf8_lossy(bytes), &fault))
     }
 
     fn append_time(&mut self, time_ms: Option<i64>, is_delete: bool) -> Result<(), String> {
@@ -241,10 +255,10 @@ impl Target {
     fn append_integer(&mut self, value: i64) -> Result<(), String> {
         self.buffer
             .push_integer(value)
-            .map_err(|fault| self.wrong(itoa::Buffer::new().format(value), fault))
+            .map_err(|fault| self.wrong(itoa::Buffer::new().format(value), &fault))
     }
 
-    fn wrong(&self, found: &str, fault: Fault) -> String {
+    fn wrong(&self, found: &str, fault: &Fault) -> String {
         reason::wrong_value(&self.field, &self.sql_type, found, fault)
     }
 }
@@ -252,22 +266,40 @@ impl Target {
 /// What Debezium writes for a large text that an update left alone, if the database's log does not have it (`unavailable.value.placeholder`).
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
 
-fn is_unavailable<'a>(value: impl Value<'a>) -> bool {
-    value.text().is_ok_and(|text| text == UNAVAILABLE)
+/// How a column has it.
+#[derive(Debug, Clone, Copy)]
+enum Unavailable {
+    /// As its text.
+    Text,
+    /// As the text that an array or a map has in it, or as its bytes, if those are numbers.
+    Within,
 }
 
-/// The name that a type has in SQL, for reasons.
-fn sql_type(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Boolean => "BOOLEAN".into(),
-        DataType::Int32 => "INTEGER".into(),
-        DataType::Int64 => "BIGINT".into(),
-        DataType::Float64 => "DOUBLE".into(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
-        DataType::Utf8 => "VARCHAR".into(),
-        DataType::Date32 => "DATE".into(),
-        DataType::Timestamp(..) => "TIMESTAMP".into(),
-        DataType::FixedSizeBinary(16) => "UUID".into(),
-        other => other.to_string(),
+impl Unavailable {
+    fn of(data_type: &DataType) -> Option<Self> {
+        match data_type {
+            DataType::Utf8 => Some(Self::Text),
+            DataType::List(_) | DataType::Map(..) => Some(Self::Within),
+            _ => None,
+        }
+    }
+
+    fn is<'a, V: Value<'a>>(self, value: V) -> bool {
+        let is_text = |value: V| value.text().is_ok_and(|text| text == UNAVAILABLE);
+        match self {
+            Self::Text => is_text(value),
+            Self::Within => {
+                let (mut has_text, mut bytes) = (false, Vec::new());
+                let mut look = |value: V| {
+                    has_text |= is_text(value);
+                    bytes.extend(value.shown().parse::<u8>());
+                    Ok(())
+                };
+                // What is neither an array nor a map has nothing in it.
+                let _ = value.items(&mut look);
+                let _ = value.members(&mut |_, value| look(value));
+                has_text || bytes == UNAVAILABLE.as_bytes()
+            }
+        }
     }
 }

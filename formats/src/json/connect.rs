@@ -22,6 +22,10 @@ struct Schema {
     name: Option<String>,
     #[serde(default)]
     fields: Vec<Schema>,
+    /// Of an array.
+    items: Option<Box<Schema>>,
+    /// Of a map.
+    values: Option<Box<Schema>>,
     #[serde(default)]
     parameters: Parameters,
 }
@@ -103,7 +107,9 @@ impl Wrapper {
         let mut schema = &self.schema;
         for name in path {
             let mut fields = schema.fields.iter();
-            schema = fields.find(|field| field.field.as_ref() == Some(name))?;
+            let field = fields.find(|field| field.field.as_ref() == Some(name));
+            let inner = || schema.items.as_deref().or(schema.values.as_deref());
+            schema = field.or_else(inner)?;
         }
         Some(schema.conversion())
     }

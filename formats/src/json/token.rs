@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use super::connect;
+use super::{connect, parts};
 use crate::column::{ColumnBuffer, Values, push_text};
 use crate::encoding::{Conversion, Value};
 use crate::fault::Fault;
@@ -67,6 +67,7 @@ impl<'a> Value<'a> for Token<'a> {
                     _ => timestamp(token)?,
                 }),
                 Values::Uuid(values) => values.extend_from_slice(&uuid(token)?),
+                Values::Nested(nested) => nested.push(self)?,
             }
             Ok(())
         })
@@ -78,6 +79,14 @@ impl<'a> Value<'a> for Token<'a> {
 
     fn time_ms(self) -> Result<i64, Fault> {
         timestamp(self.0)
+    }
+
+    fn members(self, each: &mut dyn FnMut(&str, Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        parts::members(self.0, each)
+    }
+
+    fn items(self, each: &mut dyn FnMut(Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        parts::items(self.0, each)
     }
 
     fn shown(self) -> Cow<'a, str> {

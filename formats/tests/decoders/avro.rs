@@ -5,6 +5,7 @@
 
 mod contracts;
 mod corpus;
+mod nested;
 mod page;
 mod random;
 mod schemas;

@@ -84,7 +84,7 @@ const MONEY: DataType = DataType::Decimal128(18, 2);
 #[rustfmt::skip]
 const VALUES: &[(DataType, &str, &str)] = &[
     (DataType::Boolean, r#""true""#, r#"expected BOOLEAN, found "true""#),
-    (DataType::Int32, "2147483648", "expected INTEGER, found 2147483648 (out of range)"),
+    (DataType::Int32, "2147483648", "expected INT, found 2147483648 (out of range)"),
     (DataType::Int64, "1.0", "expected BIGINT, found 1.0"),
     (DataType::Int64, "1e3", "expected BIGINT, found 1e3"),
     (DataType::Int64, r#""17""#, r#"expected BIGINT, found "17""#),

@@ -12,6 +12,7 @@ mod csv_and_raw;
 mod dead_letters;
 mod debezium;
 mod kit;
+mod nested;
 mod plain_and_upsert;
 mod properties;
 mod protobuf;

@@ -148,6 +148,18 @@ impl Cursor {
         }
     }
 
+    /// Steps over `>`, also over the first one of the `>>` that two are to the tokenizer.
+    pub fn expect_closing_angle(&mut self) -> Result<(), Error> {
+        match self.tokens.get_mut(self.next) {
+            Some(token) if token.token == Token::ShiftRight => {
+                token.token = Token::Gt;
+                token.span.start.column += 1;
+                Ok(())
+            }
+            _ => self.expect_token(&Token::Gt),
+        }
+    }
+
     /// A name, in lower case unless quoted.
     pub fn name(&mut self, what: &str) -> Result<Name, Error> {
         let at = self.at();

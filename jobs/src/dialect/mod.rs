@@ -3,8 +3,10 @@
 
 pub mod cursor;
 pub mod duration;
+mod parts;
 pub mod statements;
 pub mod tumble;
+mod types;
 
 use crate::error::Location;
 

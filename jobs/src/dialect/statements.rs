@@ -2,19 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use arrow_schema::{DataType, TimeUnit};
 use datafusion_sql::sqlparser::tokenizer::Token;
 
 use super::cursor::{self, Cursor, location};
 use super::{
     ColumnFrom, ColumnStatement, DeduplicateClause, Name, OptionStatement, QueryText,
     ResequenceClause, SinkStatement, SourceStatement, Statement, StreamStatement, TableStatement,
-    ViewStatement, WatermarkStatement, tumble,
+    ViewStatement, WatermarkStatement, parts, tumble, types,
 };
 use crate::error::Error;
 use crate::options;
-
-const TYPES: &str = "BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), VARCHAR, DATE, TIMESTAMP or UUID";
 
 /// Reads the statements of a job.
 ///
@@ -101,7 +98,7 @@ fn source(cursor: &mut Cursor) -> Result<SourceStatement, Error> {
 
 fn column(cursor: &mut Cursor) -> Result<ColumnStatement, Error> {
     let name = cursor.name("a column or WATERMARK FOR")?;
-    let data_type = data_type(cursor)?;
+    let data_type = types::data_type(cursor)?;
     let mut column = ColumnStatement {
         name,
         data_type,
@@ -120,48 +117,6 @@ fn column(cursor: &mut Cursor) -> Result<ColumnStatement, Error> {
         } else {
             return Ok(column);
         }
-    }
-}
-
-fn data_type(cursor: &mut Cursor) -> Result<DataType, Error> {
-    let name = cursor.name(&format!("a type: {TYPES}"))?;
-    match name.text.as_str() {
-        "boolean" | "bool" => Ok(DataType::Boolean),
-        "int" | "integer" => Ok(DataType::Int32),
-        "bigint" => Ok(DataType::Int64),
-        "double" => {
-            cursor.takes(&["PRECISION"]);
-            Ok(DataType::Float64)
-        }
-        "decimal" | "numeric" => decimal(cursor),
-        "varchar" | "text" | "string" => Ok(DataType::Utf8),
-        "date" => Ok(DataType::Date32),
-        "timestamp" => Ok(DataType::Timestamp(TimeUnit::Millisecond, None)),
-        "uuid" => Ok(DataType::FixedSizeBinary(16)),
-        _ => Err(Error::Unknown {
-            at: name.at,
-            what: "type",
-            name: name.text,
-            hint: format!("; use {TYPES}"),
-        }),
-    }
-}
-
-fn decimal(cursor: &mut Cursor) -> Result<DataType, Error> {
-    let at = cursor.at();
-    cursor.expect_token(&Token::LParen)?;
-    let precision = cursor.number("the number of digits")?;
-    cursor.expect_token(&Token::Comma)?;
-    let scale = cursor.number("the number of digits after the point")?;
-    cursor.expect_token(&Token::RParen)?;
-    match (u8::try_from(precision), i8::try_from(scale)) {
-        (Ok(p @ 1..=38), Ok(s)) if scale <= precision => Ok(DataType::Decimal128(p, s)),
-        _ => Err(Error::contradiction(
-            at,
-            format!(
-                "DECIMAL({precision}, {scale}) is out of range: 1 to 38 digits, at most all of them after the point"
-            ),
-        )),
     }
 }
 
@@ -337,8 +292,10 @@ fn query(cursor: &mut Cursor) -> Result<QueryText, Error> {
         _ => None,
     });
     let words = words.collect();
+    let mut tree = cursor::parse_query(tokens, end)?;
+    parts::prepare(&mut tree);
     Ok(QueryText {
-        tree: cursor::parse_query(tokens, end)?,
+        tree,
         at,
         windows,
         words,

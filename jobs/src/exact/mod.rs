@@ -14,6 +14,7 @@ pub mod checked;
 mod dates;
 mod domain;
 mod moments;
+pub mod nested;
 mod operations;
 mod words;
 

@@ -5,7 +5,10 @@ use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{BinaryExpr, Cast, Expr, TryCast};
 
+use tidemill_types::sql_type;
+
 use super::checked::{Checked, Kind};
+use super::nested;
 
 /// Of a long expression so many characters are shown.
 const CHARACTERS_MAX: usize = 200;
@@ -55,11 +58,11 @@ fn long(expr: &Expr) -> String {
             format!(
                 "CAST({} AS {})",
                 long(expr),
-                crate::text::type_name(field.data_type())
+                sql_type::name(field.data_type())
             )
         }
         Expr::TryCast(TryCast { expr, field }) => {
-            let data_type = crate::text::type_name(field.data_type());
+            let data_type = sql_type::name(field.data_type());
             format!("TRY_CAST({} AS {data_type})", long(expr))
         }
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
@@ -80,14 +83,10 @@ fn of_checked(checked: &Checked, args: &[Expr]) -> String {
         (Kind::Operator(op), [left, right]) => format!("{} {op} {}", operand(left), operand(right)),
         (Kind::Negate, [inner]) => format!("-{}", operand(inner)),
         (Kind::Cast(to), [inner]) => {
-            format!("CAST({} AS {})", long(inner), crate::text::type_name(to))
+            format!("CAST({} AS {})", long(inner), sql_type::name(to))
         }
         (Kind::TryCast(to), [inner]) => {
-            format!(
-                "TRY_CAST({} AS {})",
-                long(inner),
-                crate::text::type_name(to)
-            )
+            format!("TRY_CAST({} AS {})", long(inner), sql_type::name(to))
         }
         (Kind::Call(function), args) => called(function.name(), args),
         (_, args) => called("", args),
@@ -95,6 +94,9 @@ fn of_checked(checked: &Checked, args: &[Expr]) -> String {
 }
 
 fn called(name: &str, args: &[Expr]) -> String {
+    if let (nested::PART, [of, key]) = (name, args) {
+        return format!("{}[{}]", operand(of), long(key));
+    }
     let args: Vec<_> = args.iter().map(long).collect();
     format!("{name}({})", args.join(", "))
 }

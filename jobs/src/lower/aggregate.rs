@@ -14,6 +14,7 @@ use super::graph::{Bound, WindowEdge};
 use super::query::is_exact;
 use super::{Lowered, Lowering, column, fresh};
 use crate::error::Error;
+use crate::keys;
 use crate::plan::{self, AggregateCall, NodeId, NodeOp};
 use crate::query::relation::{WINDOW_END, WINDOW_START};
 
@@ -90,12 +91,12 @@ impl Lowering<'_> {
         let mut fields = Vec::with_capacity(group.len() + aggregates.len());
         for name in &group {
             let field = schema.field_with_name(name);
-            fields.push(
-                field
-                    .map_err(|error| Error::planner(self.query.at, error.to_string()))?
-                    .clone(),
-            );
+            let field = field.map_err(|error| Error::planner(self.query.at, error.to_string()))?;
+            let at = self.at(&plan.group_expr);
+            keys::check("GROUP BY", name, field.data_type(), at)?;
+            fields.push(field.clone());
         }
+        self.refuse_nested_arguments(plan, &aggregates, &schema)?;
         let outputs = plan.schema.fields().iter().skip(plan.group_expr.len());
         for (aggregate, field) in aggregates.iter().zip(outputs) {
             fields.push(Field::new(
@@ -123,6 +124,27 @@ impl Lowering<'_> {
             }),
         };
         Ok(self.graph.add(scope, op, schema))
+    }
+
+    /// Values with others in them can be counted, and no more.
+    fn refuse_nested_arguments(
+        &self,
+        plan: &Plan,
+        aggregates: &[AggregateCall],
+        input: &Schema,
+    ) -> Result<(), Error> {
+        for (aggregate, expr) in aggregates.iter().zip(&plan.aggr_expr) {
+            let is_count = aggregate.function == AggregateFunction::Count && !aggregate.distinct;
+            let argument = aggregate.argument.as_deref();
+            let Some(argument) = argument.filter(|_| !is_count) else {
+                continue;
+            };
+            if let Ok(field) = input.field_with_name(argument) {
+                let of = "an aggregate of";
+                keys::check(of, argument, field.data_type(), self.at([expr]))?;
+            }
+        }
+        Ok(())
     }
 
     /// The column with the end of the window among the group columns, and the source that closes it. Adds the column where only the start is

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_common::DFSchema;
 use datafusion_expr::{Expr, ExprSchemable, cast};
+use tidemill_types::sql_type;
 
 use crate::error::{Error, Location};
 use crate::exact;
@@ -407,10 +408,29 @@ fn storable(expr: Expr, name: &str, schema: &DFSchema, at: Location) -> Result<E
         | DataType::FixedSizeBinary(_)
         | DataType::Date32
         | DataType::Timestamp(_, None) => Ok(expr),
+        nested if nested.is_nested() && is_declarable(&nested) => Ok(expr),
         other => Err(Error::unsupported(
             at,
-            format!("the type {other} of column '{name}' is"),
+            format!("the type {} of column '{name}' is", sql_type::name(&other)),
             "cast it to BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL, VARCHAR, DATE or TIMESTAMP",
         )),
+    }
+}
+
+/// True for a type that a column of a source can have.
+fn is_declarable(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Boolean
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float64
+        | DataType::Decimal128(..)
+        | DataType::Utf8
+        | DataType::FixedSizeBinary(16)
+        | DataType::Date32
+        | DataType::Timestamp(TimeUnit::Millisecond, None) => true,
+        DataType::Struct(fields) => fields.iter().all(|field| is_declarable(field.data_type())),
+        DataType::List(element) => is_declarable(element.data_type()),
+        other => sql_type::map_value(other).is_some_and(is_declarable),
     }
 }

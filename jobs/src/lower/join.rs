@@ -9,6 +9,7 @@ use datafusion_expr::{Expr, Join, LogicalPlan};
 
 use super::{Lowered, Lowering, column, fresh};
 use crate::error::Error;
+use crate::keys;
 use crate::plan::{self, JoinKind, NodeId, NodeOp};
 
 const EQUI_JOINS: &str = "join on equal columns: ON left.column = right.column";
@@ -51,6 +52,9 @@ impl Lowering<'_> {
             if !matches!(&types, (Ok(left), Ok(right)) if left.data_type() == right.data_type()) {
                 let message = format!("'{left}' and '{right}' are joined but have different types");
                 return Err(Error::planner(self.at(&left_keys), message));
+            }
+            if let (Ok(field), _) = types {
+                keys::check("a join on", left, field.data_type(), self.at(&left_keys))?;
             }
         }
         let star = self.star_join(scope, nodes, kind, &on, self.at(&left_keys))?;

@@ -5,15 +5,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion_common::Result;
+use arrow_schema::Field;
+use datafusion_common::{Column, DFSchema, Result, TableReference, plan_err};
 use datafusion_expr::expr::ScalarFunction;
-use datafusion_expr::planner::{ExprPlanner, PlannerResult};
-use datafusion_expr::{AggregateUDF, Expr, ScalarUDF, Volatility};
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
+use datafusion_expr::{
+    AggregateUDF, Expr, ExprSchemable, GetFieldAccess, ScalarUDF, Volatility, lit,
+};
 use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_aggregate::{average, count, min_max, sum};
 
 use crate::exact::checked::Kind;
-use crate::exact::{Checked, date_functions};
+use crate::exact::{Checked, date_functions, nested};
 
 /// DataFusion's functions that are taken as they are.
 const TAKEN: &[&str] = &[
@@ -86,7 +89,8 @@ pub struct Functions {
 impl Default for Functions {
     fn default() -> Self {
         let mut scalar = BTreeMap::new();
-        let ours = date_functions().into_iter().map(Arc::new);
+        let ours = date_functions().into_iter().chain(nested::functions());
+        let ours = ours.map(Arc::new);
         let theirs = datafusion_functions::all_default_functions()
             .into_iter()
             .filter(|function| {
@@ -114,7 +118,13 @@ impl Default for Functions {
             }
             aggregates.insert(function.name().to_owned(), function);
         }
-        let syntax = Syntax(scalar.clone());
+        let syntax = Syntax {
+            part: Arc::new(ScalarUDF::from(Checked::new(
+                Kind::Call(Arc::new(nested::part())),
+                None,
+            ))),
+            functions: scalar.clone(),
+        };
         let planners: Vec<Arc<dyn ExprPlanner>> =
             vec![Arc::new(syntax), Arc::new(AggregateFunctionPlanner)];
         Self {
@@ -127,11 +137,15 @@ impl Default for Functions {
 
 /// Syntax of its own for some of the functions.
 #[derive(Debug)]
-struct Syntax(BTreeMap<String, Arc<ScalarUDF>>);
+struct Syntax {
+    functions: BTreeMap<String, Arc<ScalarUDF>>,
+    /// What is behind `a.b` and `a[b]`.
+    part: Arc<ScalarUDF>,
+}
 
 impl Syntax {
     fn call(&self, name: &str, args: Vec<Expr>) -> PlannerResult<Vec<Expr>> {
-        match self.0.get(name) {
+        match self.functions.get(name) {
             Some(function) => PlannerResult::Planned(Expr::ScalarFunction(
                 ScalarFunction::new_udf(Arc::clone(function), args),
             )),
@@ -140,7 +154,46 @@ impl Syntax {
     }
 }
 
+impl Syntax {
+    fn part(&self, of: Expr, key: Expr) -> Expr {
+        let part = ScalarFunction::new_udf(Arc::clone(&self.part), vec![of, key]);
+        Expr::ScalarFunction(part)
+    }
+}
+
 impl ExprPlanner for Syntax {
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        qualifier: Option<&TableReference>,
+        names: &[String],
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        let column = Expr::Column(Column::from((qualifier, field)));
+        let part = |of, name: &String| self.part(of, lit(name.as_str()));
+        Ok(PlannerResult::Planned(names.iter().fold(column, part)))
+    }
+
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let RawFieldAccessExpr { field_access, expr } = access;
+        let key = match field_access {
+            GetFieldAccess::NamedStructField { name } => lit(name),
+            GetFieldAccess::ListIndex { key } => *key,
+            GetFieldAccess::ListRange { .. } => {
+                return plan_err!(
+                    "a part of an array cannot be cut out; take elements, as in a[1]"
+                );
+            }
+        };
+        let constant = key.as_literal().and_then(|key| key.try_as_str().flatten());
+        let (of, by) = (expr.get_type(schema)?, key.get_type(schema)?);
+        nested::part_type(&of, &by, constant)?;
+        Ok(PlannerResult::Planned(self.part(expr, key)))
+    }
+
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(self.call("date_part", args))
     }

@@ -64,7 +64,9 @@ fn calls(name: &str) -> Vec<(String, Vec<char>)> {
 
 #[test]
 fn every_function_gives_a_value_or_a_fault_of_its_row() {
-    for name in documented() {
+    // What counts the parts of values is tried on such values in `nested`.
+    let of_scalars = |name: &String| !["array_length", "cardinality"].contains(&name.as_str());
+    for name in documented().into_iter().filter(of_scalars) {
         let mut planned = 0;
         for (sql, letters) in calls(&name) {
             let Ok(function) = function(&sql) else {

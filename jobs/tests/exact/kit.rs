@@ -30,7 +30,7 @@ const DECLARATIONS: &str = "
 CREATE SOURCE e (id BIGINT NOT NULL METADATA FROM 'id', ts TIMESTAMP METADATA FROM 'ts',
     i1 INT, i2 INT, i3 INT, b1 BIGINT, b2 BIGINT, b3 BIGINT, d1 DECIMAL(38, 4), d2 DECIMAL(38, 4), d3 DECIMAL(38, 4),
     f1 DOUBLE, f2 DOUBLE, f3 DOUBLE, t1 TIMESTAMP, t2 TIMESTAMP, t3 TIMESTAMP, y1 DATE, y2 DATE, y3 DATE,
-    s1 VARCHAR, s2 VARCHAR, s3 VARCHAR)
+    s1 VARCHAR, s2 VARCHAR, s3 VARCHAR, tags INT ARRAY, address STRUCT<city VARCHAR, geo STRUCT<x DOUBLE>>, counts MAP<VARCHAR, BIGINT>, items ARRAY<STRUCT<price DECIMAL(18, 2)>>)
 WITH (connector = 'files', path = '/data', topic = 't', format = 'json', envelope = 'crud');
 CREATE TABLE r (PRIMARY KEY (id)) FROM e;
 ";

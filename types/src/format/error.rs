@@ -1,14 +1,16 @@
 //! What can be wrong with the declaration of a format. A bad record is never an error: it is a dead letter.
 
-use crate::ErrorKind;
 use arrow_schema::DataType;
+
+use crate::{ErrorKind, sql_type};
 
 /// Why a decoder or an encoder cannot be built or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The format has no representation of the type.
     #[error(
-        "column '{column}' has type {data_type}, which the format '{format}' cannot carry; CAST it to {supported}"
+        "column '{column}' has type {}, which the format '{format}' cannot carry; CAST it to {supported}",
+        sql_type::name(data_type)
     )]
     UnsupportedType {
         /// Column.
@@ -19,6 +21,29 @@ pub enum Error {
         format: &'static str,
         /// What it can carry.
         supported: &'static str,
+    },
+    /// The values of the format have no others in them.
+    #[error(
+        "column '{column}' has type {data_type}, and the format '{format}' has no values within values; choose 'json' or 'avro', or a column \
+         for each of the values in it"
+    )]
+    NestedType {
+        /// Column.
+        column: String,
+        /// Its type, in SQL's words.
+        data_type: String,
+        /// Name of the format.
+        format: &'static str,
+    },
+    /// A column of a key with others in its values.
+    #[error(
+        "column '{column}' has type {data_type}, which no key has; leave it out of the option 'key', or name a value in it"
+    )]
+    NestedKey {
+        /// Column.
+        column: String,
+        /// Its type, in SQL's words.
+        data_type: String,
     },
     /// The format has no such names.
     #[error(
@@ -168,6 +193,8 @@ impl Error {
             Self::Rows { .. } => ErrorKind::Bug,
             Self::Registry { kind, .. } => *kind,
             Self::UnsupportedType { .. }
+            | Self::NestedType { .. }
+            | Self::NestedKey { .. }
             | Self::ColumnName { .. }
             | Self::UnknownMetadata { .. }
             | Self::MetadataType { .. }

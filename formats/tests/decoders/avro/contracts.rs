@@ -8,6 +8,7 @@ use tidemill_formats::Avro as Format;
 use tidemill_types::format::{
     Column, Contract, Format as _, Options, SchemaText, Schemas, WriterSchema,
 };
+use tidemill_types::sql_type::{array, map, structure};
 
 use super::{record_of, text, written};
 use crate::kit::{Spec, TIMESTAMP, data, reasons, required, shown};
@@ -57,11 +58,12 @@ impl Schemas for Subject {
     }
 }
 
-fn framed(id: u32, avro: &[u8]) -> Vec<u8> {
+pub fn framed(id: u32, avro: &[u8]) -> Vec<u8> {
     [&[0], &id.to_be_bytes()[..], avro].concat()
 }
 
-fn spec(versions: &[&str], planned_with: usize, columns: Vec<Column>) -> Spec {
+/// A source that is planned with one of some versions.
+pub fn of_versions(versions: &[&str], planned_with: usize, columns: Vec<Column>) -> Spec {
     let subject = Subject(versions.iter().map(|fields| record(fields)).collect());
     let mut spec = Spec::new("plain", columns).in_format("avro");
     spec.contracts = Some((Some(subject.contract(planned_with)), Arc::new(subject)));
@@ -113,7 +115,7 @@ fn every_record_is_read_by_its_own_schema_and_a_new_nullable_field_changes_nothi
         of_version(&versions, 1, &[("id", Avro::Long(4))]),
     ];
     let records: Vec<_> = records.iter().map(Vec::as_slice).collect();
-    let decoded = spec(&versions, 2, columns()).decode(&records);
+    let decoded = of_versions(&versions, 2, columns()).decode(&records);
     assert_eq!(reasons(&decoded), [""; 0]);
     assert_eq!(
         shown(&decoded.rows),
@@ -148,7 +150,7 @@ fn a_field_that_was_removed_or_has_another_type_makes_dead_letters_that_name_it(
         b"{}".to_vec(),
     ];
     let records: Vec<_> = records.iter().map(Vec::as_slice).collect();
-    let decoded = spec(&versions, 1, columns()).decode(&records);
+    let decoded = of_versions(&versions, 1, columns()).decode(&records);
     assert_eq!(decoded.rows.num_rows(), 0);
     assert_eq!(
         reasons(&decoded),
@@ -160,7 +162,8 @@ fn a_field_that_was_removed_or_has_another_type_makes_dead_letters_that_name_it(
         ]
     );
     // A job that does not use the column is not concerned.
-    let decoded = spec(&versions, 1, vec![data("id", DataType::Int64)]).decode(&records[..2]);
+    let decoded =
+        of_versions(&versions, 1, vec![data("id", DataType::Int64)]).decode(&records[..2]);
     assert_eq!(shown(&decoded.rows), ["create 2", "create 3"]);
 }
 
@@ -170,7 +173,7 @@ fn an_older_writer_without_a_field_that_has_no_default_makes_a_dead_letter() {
     let versions = [ID, planned.as_str()];
     let old = of_version(&versions, 1, &[("id", Avro::Long(1))]);
     let columns = vec![data("id", DataType::Int64), data("city", DataType::Utf8)];
-    let decoded = spec(&versions, 2, columns).decode(&[&old]);
+    let decoded = of_versions(&versions, 2, columns).decode(&[&old]);
     assert_eq!(
         reasons(&decoded),
         [
@@ -181,7 +184,7 @@ fn an_older_writer_without_a_field_that_has_no_default_makes_a_dead_letter() {
 
 #[test]
 fn a_contract_without_a_column_s_field_is_refused() {
-    let error = spec(&[ID], 1, columns()).decoder().err().unwrap();
+    let error = of_versions(&[ID], 1, columns()).decoder().err().unwrap();
     assert_eq!(
         error.to_string(),
         "column 'note' stands for the field 'note', which ''orders-value' version 1 (id 71)' does not have; name another one, or leave the column out"
@@ -199,8 +202,20 @@ fn the_columns_of_a_contract_are_the_fields_of_its_rows() {
         {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
         {"name": "rate", "type": ["float", "null"]},
         {"name": "tags", "type": {"type": "array", "items": "string"}},
+        {"name": "lines", "type": ["null", {"type": "array", "items": {"type": "record", "name": "Line", "fields": [
+            {"name": "sku", "type": "string"},
+            {"name": "by", "type": {"type": "map", "values": ["null", "long"]}},
+            {"name": "parts", "type": {"type": "array", "items": "Line"}}
+        ]}}]},
+        {"name": "either", "type": [{"type": "array", "items": "int"}, "string"]},
         {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["open"]}}"#;
     let subject = Subject(vec![record(fields)]);
+    // A record that lies in itself is text there.
+    let line = structure([
+        ("sku".to_owned(), DataType::Utf8),
+        ("by".to_owned(), map(DataType::Int64)),
+        ("parts".to_owned(), array(DataType::Utf8)),
+    ]);
     let expected = [
         ("id", DataType::Int64, false),
         ("count", DataType::Int32, false),
@@ -209,7 +224,9 @@ fn the_columns_of_a_contract_are_the_fields_of_its_rows() {
         ("due", DataType::Date32, false),
         ("at", TIMESTAMP, false),
         ("rate", DataType::Float64, true),
-        ("tags", DataType::Utf8, false),
+        ("tags", array(DataType::Utf8), false),
+        ("lines", array(line), true),
+        ("either", DataType::Utf8, false),
         ("state", DataType::Utf8, false),
     ];
     let expected = expected.map(|(name, data_type, nullable)| Column {

@@ -1,6 +1,7 @@
 //! The example of `docs/formats/avro.md`, without a planner: its records by its schema become the rows and dead letters that it shows.
 
 use arrow_schema::DataType;
+use tidemill_types::sql_type::array;
 
 use super::super::kit::{data, reasons, required, shown};
 use super::source;
@@ -20,7 +21,7 @@ fn the_records_of_the_page_become_what_it_shows() {
         data("note", DataType::Utf8),
         data("total", DataType::Decimal128(10, 2)),
         data("due_on", DataType::Date32),
-        data("tags", DataType::Utf8),
+        data("tags", array(DataType::Utf8)),
     ];
     let byte = |digits: &str| u8::from_str_radix(digits, 16).unwrap();
     let record = |line: &str| -> Vec<u8> {

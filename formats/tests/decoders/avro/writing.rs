@@ -246,7 +246,7 @@ fn what_cannot_be_written_is_refused_while_planning() {
     );
     assert!(
         error("x", DataType::Decimal128(5, -2), none)
-            .starts_with("column 'x' has type Decimal128(5, -2)")
+            .starts_with("column 'x' has type DECIMAL(5, -2)")
     );
     assert!(
         error("x", DataType::Date32, ("avro.name", "a..b"))
