@@ -25,9 +25,10 @@ fn columns(proposal: &Proposal) -> Vec<String> {
 fn objects_have_the_narrowest_columns_that_take_them() {
     let values = [
         r#"{"id": 1, "total": 9.5, "Rate": 1e-9, "paid": true, "at": "2026-01-31T12:00:00Z", "on": "2026-01-31", "created_at": 1767225600123,
-            "ref": "0190f3a1-7b2c-7def-8123-456789abcdef", "price": "12.50", "mixed": 1, "order": "a", "to": {"city": "Rome", "id": 2}, "tags": ["a"], "none": null}"#,
+            "ref": "0190f3a1-7b2c-7def-8123-456789abcdef", "price": "12.50", "mixed": 1, "order": "a", "to": {"city": "Rome", "id": 2}, "tags": ["a"], "none": null,
+            "lines": [{"sku": "a", "n": 1}, {"n": 2.5, "Of": []}], "a": {"b": {"c": {"d": 1}}}, "odd": [1, [2]]}"#,
         r#"{"id": 2, "total": 12.345, "Rate": 2, "paid": false, "at": "2026-01-31", "on": "2026-01-31", "mixed": "x"}"#,
-        r#"{"id": 3, "to": null, "tags": null}"#,
+        r#"{"id": 3, "to": null, "tags": null, "lines": [], "a": {"b": {"c": {"e": true}}}}"#,
         "no object",
     ];
     let proposal = guess(&[sample(&values)]).unwrap();
@@ -36,9 +37,11 @@ fn objects_have_the_narrowest_columns_that_take_them() {
         columns(&proposal),
         [
             "\"Rate\" DOUBLE",
+            "c STRUCT<d BIGINT, e BOOLEAN> FROM 'a.b.c'",
             "at TIMESTAMP",
             "created_at TIMESTAMP",
             "id BIGINT",
+            "lines ARRAY<STRUCT<n DECIMAL(18, 1), sku VARCHAR, \"Of\" ARRAY<VARCHAR>>>",
             "mixed VARCHAR",
             "none VARCHAR",
             "on DATE",
@@ -46,6 +49,7 @@ fn objects_have_the_narrowest_columns_that_take_them() {
             "paid BOOLEAN",
             "price DECIMAL(18, 2)",
             "ref UUID",
+            "tags ARRAY<VARCHAR>",
             "city VARCHAR FROM 'to.city'",
             "to_id BIGINT FROM 'to.id'",
             "total DECIMAL(18, 3)",
@@ -55,7 +59,7 @@ fn objects_have_the_narrowest_columns_that_take_them() {
         proposal.notes,
         [
             "1 of 4 records are no JSON objects: they will be dead letters",
-            "left out, since no column holds lists or deeper objects: tags"
+            "left out, since no one type takes what was seen of them: odd"
         ]
     );
 }

@@ -1,14 +1,16 @@
 //! Columns from the values of a sample: the narrowest type of SQL that takes all that was seen.
 
 use serde_json::{Map, Value as Json};
-use tidemill_types::{RawRecord, RawRecords};
+use tidemill_types::{RawRecord, RawRecords, sql_type};
 use uuid::Uuid;
 
 use super::shape;
 use crate::temporal;
 
-/// So deep members are columns of their own.
+/// So deep members are columns of their own; what is deeper is in a struct.
 const DEPTH_MAX: usize = 3;
+/// So deep structs and arrays lie in one another at most.
+const NESTED_MAX: usize = 8;
 /// So many digits behind the point are money; more are floating point.
 const SCALE_MAX: usize = 6;
 /// Numbers between these are times in milliseconds, if their name says so: the years 2001 and 2100.
@@ -29,22 +31,29 @@ pub struct ProposedColumn {
 #[derive(Debug, Default)]
 pub struct Columns {
     seen: Vec<(Vec<String>, Kind)>,
-    /// Members that no column can hold.
-    left_out: Vec<String>,
 }
 
 /// The values that were seen of a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Unknown,
     Boolean,
-    Integer { is_time: bool },
-    Decimal { scale: usize },
+    Integer {
+        is_time: bool,
+    },
+    Decimal {
+        scale: usize,
+    },
     Double,
     Uuid,
     Date,
     Timestamp,
     Text,
+    Array(Box<Kind>),
+    /// The members, in the order of their first coming.
+    Struct(Vec<(String, Kind)>),
+    /// Values that no one type takes.
+    Mixed,
 }
 
 impl ProposedColumn {
@@ -90,13 +99,7 @@ impl Columns {
             outer.push(name.clone());
             match value {
                 Json::Object(inner) if outer.len() < DEPTH_MAX => self.add_within(outer, inner),
-                Json::Object(_) | Json::Array(_) => {
-                    let path = outer.join(".");
-                    if !self.left_out.contains(&path) {
-                        self.left_out.push(path);
-                    }
-                }
-                value => self.see(outer, Kind::of(name, value)),
+                value => self.see(outer, Kind::of(name, value, NESTED_MAX)),
             }
             outer.pop();
         }
@@ -104,7 +107,10 @@ impl Columns {
 
     fn see(&mut self, path: &[String], kind: Kind) {
         match self.seen.iter_mut().find(|(seen, _)| seen == path) {
-            Some((_, before)) => *before = before.and(kind),
+            Some((_, before)) => {
+                let so_far = std::mem::replace(before, Kind::Unknown);
+                *before = so_far.and(kind);
+            }
             None => self.seen.push((path.to_vec(), kind)),
         }
     }
@@ -112,14 +118,10 @@ impl Columns {
     /// The columns; of two with one name the later one has its whole path as name.
     pub fn propose(&self) -> Vec<ProposedColumn> {
         let mut columns: Vec<ProposedColumn> = Vec::new();
-        // What is an object or a list in other records is no column.
-        let is_held = |path: &[String]| {
-            let others = self.seen.iter().map(|(other, _)| other);
-            let is_outer =
-                |other: &Vec<String>| other.len() > path.len() && other.starts_with(path);
-            !others.into_iter().any(is_outer) && !self.left_out.contains(&path.join("."))
-        };
-        for (path, kind) in self.seen.iter().filter(|(path, _)| is_held(path)) {
+        for (path, kind) in self.seen.iter().filter(|(path, _)| !self.is_object(path)) {
+            let Some(sql_type) = kind.sql_type() else {
+                continue;
+            };
             let last = path.last().map_or("", String::as_str);
             let is_taken = columns.iter().any(|column| column.name == identifier(last));
             let name = if is_taken {
@@ -134,21 +136,34 @@ impl Columns {
             };
             columns.push(ProposedColumn {
                 name,
-                sql_type: kind.sql_type(),
+                sql_type,
                 from,
             });
         }
         columns
     }
 
+    /// True if a member is an object in some records: the members of that are columns.
+    fn is_object(&self, path: &[String]) -> bool {
+        let mut others = self.seen.iter().map(|(other, _)| other);
+        others.any(|other| other.len() > path.len() && other.starts_with(path))
+    }
+
     /// What a person should know of them.
     pub fn notes(&self) -> Vec<String> {
-        if self.left_out.is_empty() {
+        let is_left_out = |path: &[String], kind: &Kind| {
+            let is_nested = matches!(kind, Kind::Array(_) | Kind::Struct(_));
+            kind.sql_type().is_none() || is_nested && self.is_object(path)
+        };
+        let seen = self.seen.iter();
+        let left_out = seen.filter(|(path, kind)| is_left_out(path, kind));
+        let left_out: Vec<_> = left_out.map(|(path, _)| path.join(".")).collect();
+        if left_out.is_empty() {
             return Vec::new();
         }
         vec![format!(
-            "left out, since no column holds lists or deeper objects: {}",
-            self.left_out.join(", ")
+            "left out, since no one type takes what was seen of them: {}",
+            left_out.join(", ")
         )]
     }
 }
@@ -201,8 +216,22 @@ const RESERVED: [&str; 12] = [
 ];
 
 impl Kind {
-    fn of(name: &str, value: &Json) -> Self {
+    /// What a value is that lies in no more than so many others.
+    fn of(name: &str, value: &Json, depth: usize) -> Self {
+        let inner = |name: &str, value: &Json| match depth.checked_sub(1) {
+            Some(depth) => Self::of(name, value, depth),
+            None => Self::Mixed,
+        };
         match value {
+            Json::Array(items) => {
+                let items = items.iter().map(|item| inner(name, item));
+                Self::Array(Box::new(items.fold(Self::Unknown, Self::and)))
+            }
+            Json::Object(members) => {
+                let members = members.iter();
+                let members = members.map(|(name, value)| (name.clone(), inner(name, value)));
+                Self::Struct(members.collect())
+            }
             Json::Bool(_) => Self::Boolean,
             Json::Number(number) => Self::of_number(name, &number.to_string()),
             Json::String(text) => of_text(text),
@@ -231,10 +260,15 @@ impl Kind {
 
     /// What takes both.
     fn and(self, other: Self) -> Self {
-        use Kind::{Date, Decimal, Double, Integer, Text, Timestamp, Unknown};
+        use Kind::{
+            Array, Date, Decimal, Double, Integer, Mixed, Struct, Text, Timestamp, Unknown,
+        };
         match (self, other) {
             (Unknown, kind) | (kind, Unknown) => kind,
             (a, b) if a == b => a,
+            (Array(a), Array(b)) => Array(Box::new(a.and(*b))),
+            (Struct(a), Struct(b)) => Struct(merged(a, b)),
+            (Array(_) | Struct(_) | Mixed, _) | (_, Array(_) | Struct(_) | Mixed) => Mixed,
             (Integer { .. }, Integer { .. }) => Integer { is_time: false },
             (Integer { .. }, Decimal { scale }) | (Decimal { scale }, Integer { .. }) => {
                 Decimal { scale }
@@ -247,8 +281,9 @@ impl Kind {
         }
     }
 
-    fn sql_type(self) -> String {
-        match self {
+    /// The type in SQL; none if no one type takes all values.
+    fn sql_type(&self) -> Option<String> {
+        Some(match self {
             Self::Unknown | Self::Text => "VARCHAR".to_owned(),
             Self::Boolean => "BOOLEAN".to_owned(),
             Self::Integer { is_time: false } => "BIGINT".to_owned(),
@@ -257,8 +292,33 @@ impl Kind {
             Self::Double => "DOUBLE".to_owned(),
             Self::Uuid => "UUID".to_owned(),
             Self::Date => "DATE".to_owned(),
+            Self::Array(element) => format!("ARRAY<{}>", element.sql_type()?),
+            Self::Struct(members) if members.is_empty() => return None,
+            Self::Struct(members) => {
+                let members = members.iter().map(|(name, kind)| {
+                    let of = kind.sql_type()?;
+                    Some(format!("{} {of}", sql_type::identifier(name)))
+                });
+                let members: Vec<_> = members.collect::<Option<_>>()?;
+                format!("STRUCT<{}>", members.join(", "))
+            }
+            Self::Mixed => return None,
+        })
+    }
+}
+
+/// The members of two structs.
+fn merged(mut members: Vec<(String, Kind)>, others: Vec<(String, Kind)>) -> Vec<(String, Kind)> {
+    for (name, kind) in others {
+        match members.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, before)) => {
+                let so_far = std::mem::replace(before, Kind::Unknown);
+                *before = so_far.and(kind);
+            }
+            None => members.push((name, kind)),
         }
     }
+    members
 }
 
 /// A text in JSON: numbers in quotes are money, if they have a point.

@@ -60,7 +60,8 @@ pub fn written(rows: &RecordBatch) -> Vec<String> {
         envelope: "plain",
         schema: &rows.schema(),
         key: &[],
-        schema_id: None,
+        metadata: None,
+        contract: None,
         options: &Options::new(),
     });
     let encoder = encoder.unwrap();

@@ -181,7 +181,8 @@ fn sink<'a>(schema: &'a Schema, options: &'a Options) -> SinkSpec<'a> {
         envelope: "plain",
         schema,
         key: &[],
-        schema_id: None,
+        metadata: None,
+        contract: None,
         options,
     }
 }
@@ -196,7 +197,9 @@ fn the_records_in_a_derived_schema_are_named_by_their_place() {
         arrow_schema::Field::new("counts", map(DataType::Int64), false),
     ]);
     let options = Options::from([("avro.name".to_owned(), "shop.order".to_owned())]);
-    let derived = Format.contract_schema(&sink(&schema, &options)).unwrap();
+    let derived = Format
+        .contract_schema(&sink(&schema, &options), None)
+        .unwrap();
     let geo = |name: &str| json!({"type": "record", "name": name, "fields": [{"name": "x", "type": ["null", "double"], "default": null}]});
     let item = json!({"type": "record", "name": "shop.order.items", "fields": [
         {"name": "geo", "type": ["null", geo("shop.order.items.geo")], "default": null}
@@ -213,7 +216,7 @@ fn the_records_in_a_derived_schema_are_named_by_their_place() {
     let wrong = structure([("due on".to_owned(), DataType::Date32)]);
     let schema = Schema::new(vec![arrow_schema::Field::new("x", wrong, true)]);
     let error = Format
-        .contract_schema(&sink(&schema, &options))
+        .contract_schema(&sink(&schema, &options), None)
         .unwrap_err();
     assert!(
         error
@@ -241,7 +244,7 @@ proptest! {
         let rows = declared(&nested::decode(&Spec::new("plain", columns()), &records).rows);
         let (schema, options) = (rows.schema(), Options::new());
         let spec = sink(&schema, &options);
-        let derived = Format.contract_schema(&spec).unwrap();
+        let derived = Format.contract_schema(&spec, None).unwrap();
         let encoder = Format.encoder(&spec).unwrap();
         let bound = encoder.bind(&rows, 0).unwrap();
         let avro: Vec<Vec<u8>> = (0..rows.num_rows()).map(|row| {
