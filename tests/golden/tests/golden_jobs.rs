@@ -176,6 +176,7 @@ golden_jobs! {
     inner_joins
     join_into_window
     july_june_july
+    nested_values
     outer_joins
     overflow_is_an_error
     resequenced_audit
