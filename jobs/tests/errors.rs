@@ -553,8 +553,8 @@ const SINKS: &[(&str, &str)] = &[
         "q:54: 'amount' is the time of records and no TIMESTAMP; CAST it",
     ),
     (
-        "CREATE SINK o WITH (connector = 'files', key = 'id', timestamp = 'at') AS SELECT id, amount FROM orders",
-        "q:54: unknown timestamp column 'at'; there are 'id', 'amount'",
+        "CREATE SINK o WITH (connector = 'files', key = 'id', timestamp = 'placed') AS SELECT id, amount FROM orders",
+        "q:54: unknown timestamp column 'placed'; there are 'id', 'amount'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id') AS SELECT id FROM order_changes",
@@ -566,7 +566,7 @@ const SINKS: &[(&str, &str)] = &[
     ),
     (
         "CREATE SINK o WITH (connector = 'files', key = 'id', watermark.idle-timeout = '1 s') AS SELECT id FROM orders",
-        "q:54: unknown option 'watermark.idle-timeout'; there are 'connector', 'format', 'envelope', 'key', 'headers', 'timestamp', 'schema.subject', 'key.format', 'path', 'topic', 'partitions', 'schema.registry.url', 'schema.registry.bearer.auth.token'",
+        "q:54: unknown option 'watermark.idle-timeout'",
     ),
     (
         "CREATE SINK o WITH (connector = 'files', path = 'd/', topic = 't', key = 'id') AS SELECT id FROM orders; CREATE SINK p WITH (connector = 'files', path = 'd', topic = '${TOPIC:-t}') AS SELECT id FROM order_changes",
