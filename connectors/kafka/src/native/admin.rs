@@ -293,8 +293,14 @@ unsafe fn deleted_of(event: *mut rd_kafka_event_t) -> Answer {
     }
 }
 
+/// What librdkafka has in the place of an offset that no broker told (`RD_KAFKA_OFFSET_INVALID`), without an error where the broker is away.
+const OFFSET_UNTOLD: i64 = -1001;
+
 fn offset_or_error(place: &ffi::rd_kafka_topic_partition_t) -> Result<i64, RDKafkaErrorCode> {
     match place.err {
+        rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR if place.offset == OFFSET_UNTOLD => {
+            Err(RDKafkaErrorCode::BrokerTransportFailure)
+        }
         rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(place.offset),
         code => Err(code.into()),
     }
