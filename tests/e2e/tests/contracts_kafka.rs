@@ -277,7 +277,8 @@ fn a_sink_that_its_readers_could_not_read_is_refused_before_anything_runs() {
     let offline = tidemill(&["contracts", "check", text(&sql), "--offline"]);
     let offline = call(offline).failed_with(2);
     assert!(
-        offline.contains("has no subject 'orders-value'"),
+        offline
+            .contains("'orders-value', and the registry was not asked: no server is asked offline"),
         "{offline}"
     );
 
