@@ -22,6 +22,7 @@ pub mod guess;
 mod json;
 mod key;
 mod metadata;
+mod names;
 mod options;
 mod programs;
 pub mod proto_text;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tidemill_types::format::{Error, SinkSpec};
 use tidemill_types::sql_type;
 
+use crate::names::{NAMES, is_name};
 use crate::written::Envelope;
 
 /// The option with the name of the record.
@@ -191,18 +192,6 @@ fn type_of(data_type: &DataType, column: &str, full: &str) -> Result<Type, Error
 /// True if the number of a type stands before the column's values: of null, which is 0, or of its own.
 pub fn is_union(column: &arrow_schema::Field) -> bool {
     column.is_nullable() && *column.data_type() != DataType::Null
-}
-
-/// What names are in Avro.
-const NAMES: &str = "a name of letters, digits and '_' that begins with none of the digits";
-
-fn is_name(text: &str) -> bool {
-    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
-    let bytes = text.as_bytes();
-    bytes.first().is_some_and(is_letter)
-        && bytes
-            .iter()
-            .all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
 fn scalar(data_type: &DataType) -> Option<Type> {

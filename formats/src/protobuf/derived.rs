@@ -13,6 +13,7 @@ use tidemill_types::format::{Contract, Error, SchemaText, SinkSpec};
 
 use super::contract;
 use super::schema::MESSAGE;
+use crate::names::{NAMES, is_name};
 use crate::proto_text;
 
 /// What the message is called unless the options say it.
@@ -20,8 +21,6 @@ const DEFAULT_NAME: &str = "Row";
 /// The types that have a form in Protobuf.
 const SUPPORTED: &str = "one of BOOLEAN, an integer, REAL, DOUBLE, DECIMAL(p, s) up to 38 digits, VARCHAR, DATE, TIMESTAMP in milliseconds without \
      time zone, UUID, BYTEA";
-/// What names are in Protobuf.
-const NAMES: &str = "a name of letters, digits and '_' that begins with none of the digits";
 /// The numbers that Protobuf keeps for itself.
 const RESERVED: Range<u32> = 19_000..20_000;
 /// The file of `google.protobuf.Timestamp`.
@@ -180,15 +179,6 @@ fn declaration(column: &Field) -> Result<String, Error> {
     let is_optional = column.is_nullable() && !of.contains('.');
     let optional = if is_optional { "optional " } else { "" };
     Ok(format!("{optional}{of} {name}"))
-}
-
-fn is_name(text: &str) -> bool {
-    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
-    let bytes = text.as_bytes();
-    bytes.first().is_some_and(is_letter)
-        && bytes
-            .iter()
-            .all(|byte| is_letter(byte) || byte.is_ascii_digit())
 }
 
 const fn type_of(column: &DataType) -> Option<&'static str> {
