@@ -200,7 +200,7 @@ pub fn watermarks(
     topic: &str,
     partition: u32,
 ) -> Result<(i64, i64), Error> {
-    until_led(|| {
+    until_known(|| {
         client
             .fetch_watermarks(topic, wire_partition(partition), ANSWER_WAIT_MAX)
             .map_err(|e| {
@@ -215,8 +215,9 @@ pub fn watermarks(
     })
 }
 
-/// Asks again for as long as a broker may take to answer: a partition may just be getting its first leader, or another one.
-fn until_led<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+/// Asks again for as long as a broker may take to answer: a partition may just be getting its first leader, or another one, and a broker may hear
+/// of a new topic later than the one that told of its partitions.
+fn until_known<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let since = Instant::now();
     loop {
         match ask() {
@@ -235,31 +236,26 @@ pub fn id(reader: &Fetcher, topic: &str) -> Result<String, Error> {
 
 /// The ids of topics that exist, in their order.
 fn ids(reader: &Fetcher, topics: &[&str]) -> Result<Vec<String>, Error> {
-    let since = Instant::now();
     if topics.is_empty() {
         return Ok(Vec::new());
     }
-    loop {
+    let asked = until_known(|| {
         let told = match reader.ask_now(&Question::Topics(topics), ANSWER_WAIT_MAX) {
             Answer::Topics(told) => told.into_iter().collect(),
             Answer::Failed(
                 RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion,
                 _,
-            ) => return Ok(vec![String::new(); topics.len()]),
+            ) => return Ok(Ok(vec![String::new(); topics.len()])),
+            // No answer at all is final.
             Answer::Failed(code, text) => {
                 let action = format!("ask for the id of topic '{}'", topics.join("', '"));
-                return Err(no_answer(reader, &action, code, &text));
+                return Ok(Err(no_answer(reader, &action, code, &text)));
             }
             _ => BTreeMap::new(),
         };
-        match ids_of(reader, topics, &told) {
-            // A broker may hear of a new topic later than the one that told of its partitions.
-            Err(error) if error.kind == ErrorKind::Retry && since.elapsed() < ANSWER_WAIT_MAX => {
-                std::thread::sleep(LOOK_AGAIN)
-            }
-            outcome => return outcome,
-        }
-    }
+        ids_of(reader, topics, &told).map(Ok)
+    });
+    asked?
 }
 
 fn ids_of(
@@ -288,7 +284,7 @@ pub fn offsets(
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
-    until_led(|| offsets_once(reader, partitions, end))
+    until_known(|| offsets_once(reader, partitions, end))
 }
 
 fn offsets_once(
