@@ -29,7 +29,7 @@ impl<'scope> Renderer<'_, 'scope> {
         let key = self.columns(stage.input, &stage.key, node)?;
         let state = self.context.store.expiring_table(&node.name)?;
         let keep_time = settings.version.is_none() || guard.is_some();
-        let (narrow, schema) = self.narrow(stage.input, keep_time, node)?;
+        let (kept, schema) = self.narrow(stage.input, keep_time, node)?;
         let table = table::Table::new(
             settings,
             &schema,
@@ -39,6 +39,11 @@ impl<'scope> Renderer<'_, 'scope> {
         )?;
         let ticks = self.ticks.clone();
         let Some(guard) = guard else {
+            let rows = self.streams[&stage.input].clone();
+            let narrow = match kept {
+                Some(kept) => select(rows, kept, schema.clone()),
+                None => rows,
+            };
             let failure = self.context.failure.clone();
             let input = route::by_key(narrow, &node.name, &schema, key, failure)?;
             return Ok(self.keyed(input, ticks, node, table).0);
@@ -74,14 +79,15 @@ impl<'scope> Renderer<'_, 'scope> {
         Ok(Some(guard))
     }
 
-    /// A node's rows without what a table does not need: the records' bytes, and unless it ranks by them, their times.
+    /// A node's columns without those that a table does not need (the records' bytes, and unless it ranks by them, their times), if it has such;
+    /// and the schema of what is left.
     fn narrow(
         &self,
         input: NodeId,
         keep_time: bool,
         node: &Node,
-    ) -> Result<(Changes<'scope>, SchemaRef), Error> {
-        let (rows, schema) = (self.streams[&input].clone(), self.schema(input));
+    ) -> Result<(Option<Vec<usize>>, SchemaRef), Error> {
+        let schema = self.schema(input);
         let is_kept = |&column: &usize| match schema.field(column).name().as_str() {
             system_columns::BYTES => false,
             system_columns::TIME => keep_time,
@@ -89,10 +95,10 @@ impl<'scope> Renderer<'_, 'scope> {
         };
         let kept: Vec<usize> = (0..schema.fields().len()).filter(is_kept).collect();
         if kept.len() == schema.fields().len() {
-            return Ok((rows, schema.clone()));
+            return Ok((None, schema.clone()));
         }
         let narrow = schema.project(&kept);
-        let narrow = Arc::new(narrow.map_err(|error| self.plan_error(&node.name, error))?);
-        Ok((select(rows, kept, narrow.clone()), narrow))
+        let narrow = narrow.map_err(|error| self.plan_error(&node.name, error))?;
+        Ok((Some(kept), Arc::new(narrow)))
     }
 }
