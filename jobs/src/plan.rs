@@ -257,50 +257,40 @@ pub enum NodeOp {
     Image(Image),
 }
 
+/// The stage of an operation, borrowed as that is.
+macro_rules! stage_of {
+    ($op:expr) => {
+        match $op {
+            NodeOp::Source(stage) => stage,
+            NodeOp::Dedup(stage) => stage,
+            NodeOp::Table(stage) => stage,
+            NodeOp::Resequence(stage) => stage,
+            NodeOp::Late(stage) => stage,
+            NodeOp::DeadLetters(stage) => stage,
+            NodeOp::Project(stage) => stage,
+            NodeOp::Filter(stage) => stage,
+            NodeOp::Tumble(stage) => stage,
+            NodeOp::Join(stage) => stage,
+            NodeOp::StarJoin(stage) => stage,
+            NodeOp::Aggregate(stage) => stage,
+            NodeOp::WindowAggregate(stage) => stage,
+            NodeOp::Distinct(stage) => stage,
+            NodeOp::UnionAll(stage) => stage,
+            NodeOp::Image(stage) => stage,
+        }
+    };
+}
+
 impl NodeOp {
     /// The stage.
     #[must_use]
     pub fn stage(&self) -> &dyn Stage {
-        match self {
-            Self::Source(stage) => stage,
-            Self::Dedup(stage) => stage,
-            Self::Table(stage) => stage,
-            Self::Resequence(stage) => stage,
-            Self::Late(stage) => stage,
-            Self::DeadLetters(stage) => stage,
-            Self::Project(stage) => stage,
-            Self::Filter(stage) => stage,
-            Self::Tumble(stage) => stage,
-            Self::Join(stage) => stage,
-            Self::StarJoin(stage) => stage,
-            Self::Aggregate(stage) => stage,
-            Self::WindowAggregate(stage) => stage,
-            Self::Distinct(stage) => stage,
-            Self::UnionAll(stage) => stage,
-            Self::Image(stage) => stage,
-        }
+        stage_of!(self)
     }
 
     /// The stage, to be changed.
     pub fn stage_mut(&mut self) -> &mut dyn Stage {
-        match self {
-            Self::Source(stage) => stage,
-            Self::Dedup(stage) => stage,
-            Self::Table(stage) => stage,
-            Self::Resequence(stage) => stage,
-            Self::Late(stage) => stage,
-            Self::DeadLetters(stage) => stage,
-            Self::Project(stage) => stage,
-            Self::Filter(stage) => stage,
-            Self::Tumble(stage) => stage,
-            Self::Join(stage) => stage,
-            Self::StarJoin(stage) => stage,
-            Self::Aggregate(stage) => stage,
-            Self::WindowAggregate(stage) => stage,
-            Self::Distinct(stage) => stage,
-            Self::UnionAll(stage) => stage,
-            Self::Image(stage) => stage,
-        }
+        stage_of!(self)
     }
 
     /// The nodes that it reads, left before right.
