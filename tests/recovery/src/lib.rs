@@ -4,6 +4,7 @@ pub mod flagship;
 pub mod golden;
 pub mod random;
 pub mod seeds;
+pub mod written;
 
 /// The job's own allocator: a third of a simulation's time is memory.
 #[global_allocator]

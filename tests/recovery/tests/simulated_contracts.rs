@@ -11,7 +11,7 @@ use tidemill_tests_kit::sim::history::Committed;
 use tidemill_tests_kit::sim::registry::SimRegistry;
 use tidemill_tests_kit::sim::scenario::{Dangers, Fed, Job, Topic};
 use tidemill_tests_kit::sim::world::World;
-use tidemill_tests_recovery::seeds;
+use tidemill_tests_recovery::{seeds, written};
 
 const SQL: &str = "
 CREATE SOURCE orders (id BIGINT NOT NULL, city VARCHAR, part BIGINT METADATA FROM 'partition', place BIGINT METADATA FROM 'offset')
@@ -121,14 +121,6 @@ fn job(language: &Language) -> Job {
     }
 }
 
-fn written(history: &[Committed], topic: &str) -> Vec<Value> {
-    let writes = history.iter().filter_map(|epoch| epoch.writes.get(topic));
-    let values = writes.flatten().filter_map(|write| write.value.as_ref());
-    values
-        .map(|value| serde_json::from_slice(value).expect("a row is JSON"))
-        .collect()
-}
-
 /// What the order of a number becomes.
 fn city(id: u64, language: &Language) -> Option<&'static str> {
     match version(u8::try_from(id).ok()?) {
@@ -141,7 +133,7 @@ fn city(id: u64, language: &Language) -> Option<&'static str> {
 
 /// Every order once, and those of a partition in its order. (Which partition that is is nobody's choice where one is added meanwhile.)
 fn check(history: &[Committed], language: &Language) -> Result<(), String> {
-    let rows = written(history, "out");
+    let rows = written::rows(history, "out");
     let mut ids = BTreeSet::new();
     let mut places: BTreeMap<u64, u64> = BTreeMap::new();
     for row in &rows {
@@ -165,7 +157,7 @@ fn check(history: &[Committed], language: &Language) -> Result<(), String> {
     {
         return Err(format!("some are missing: {rows:?}"));
     }
-    let letters = written(history, "dead");
+    let letters = written::rows(history, "dead");
     let of = |what: &str| {
         let told = |letter: &&Value| {
             letter["reason"]

@@ -5,11 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
 use tidemill_tests_kit::sim::history::Committed;
 use tidemill_tests_kit::sim::scenario::{Dangers, Fed, Job, Topic};
 use tidemill_tests_kit::sim::world::World;
-use tidemill_tests_recovery::seeds;
+use tidemill_tests_recovery::{seeds, written};
 
 const SQL: &str = "
 CREATE SOURCE orders (
@@ -63,14 +62,6 @@ fn job() -> Job {
     }
 }
 
-fn written(history: &[Committed], topic: &str) -> Vec<Value> {
-    let writes = history.iter().filter_map(|epoch| epoch.writes.get(topic));
-    let values = writes.flatten().filter_map(|write| write.value.as_ref());
-    values
-        .map(|value| serde_json::from_slice(value).expect("a row is JSON"))
-        .collect()
-}
-
 /// All ids, of the good records or the bad ones.
 fn ids(bad: bool) -> usize {
     let all = TOPICS.iter().flat_map(|&(.., from)| from..from + COUNT);
@@ -81,7 +72,7 @@ fn ids(bad: bool) -> usize {
 fn check(history: &[Committed]) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     let mut places: BTreeMap<(String, u64), u64> = BTreeMap::new();
-    for row in written(history, "out") {
+    for row in written::rows(history, "out") {
         let [id, part, place] = ["id", "part", "place"].map(|name| row[name].as_u64());
         let (Some(id), Some(part), Some(place)) = (id, part, place) else {
             return Err(format!("a row lacks something: {row}"));
@@ -97,7 +88,7 @@ fn check(history: &[Committed]) -> Result<(), String> {
             return Err(format!("{row} comes too late"));
         }
     }
-    let letters = written(history, "dead");
+    let letters = written::rows(history, "dead");
     let of_letters: BTreeSet<String> = letters
         .iter()
         .map(|letter| {
