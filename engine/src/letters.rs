@@ -36,7 +36,7 @@ impl ByContract {
     }
 }
 
-/// Subject and version of a letter's writer. A schema may stand in several subjects: then the planned one is meant, if it is among them.
+/// Subject and version of a letter's writer.
 fn contract(letter: &DeadLetter, subject: &str, schemas: &dyn Schemas) -> (String, String) {
     let of = |version: &str| (subject.to_owned(), version.to_owned());
     let Some(id) = letter.bytes.as_deref().and_then(framed_schema) else {
@@ -45,8 +45,7 @@ fn contract(letter: &DeadLetter, subject: &str, schemas: &dyn Schemas) -> (Strin
     let Some(writer) = schemas.schema(id) else {
         return of(UNKNOWN);
     };
-    let planned = writer.places.iter().find(|(place, _)| place == subject);
-    match planned.or(writer.places.first()) {
+    match writer.place(Some(subject)) {
         Some((place, version)) => (place.clone(), version.to_string()),
         None => of(UNKNOWN),
     }

@@ -144,12 +144,8 @@ impl<S> Registered<S> {
 
     /// A schema, in words.
     pub fn called(&self, number: u32, writer: &WriterSchema) -> String {
-        let of_contract = |(subject, _): &&(String, u32)| {
-            let contract = self.contract.as_ref();
-            contract.is_some_and(|(contract, _)| contract.subject == *subject)
-        };
-        let place = writer.places.iter().find(of_contract);
-        match place.or_else(|| writer.places.first()) {
+        let planned = self.contract.as_ref();
+        match writer.place(planned.map(|(contract, _)| &*contract.subject)) {
             Some((subject, version)) => {
                 format!("schema {number} ('{subject}' version {version}), by which it was written,")
             }

@@ -47,6 +47,16 @@ pub struct WriterSchema {
     pub places: Vec<(String, u32)>,
 }
 
+impl WriterSchema {
+    /// The subject that it is meant by, and the version: of those that it stands under the planned one, or else the first.
+    #[must_use]
+    pub fn place(&self, planned: Option<&str>) -> Option<&(String, u32)> {
+        let is_planned = |(subject, _): &&(String, u32)| Some(&**subject) == planned;
+        let place = self.places.iter().find(is_planned);
+        place.or_else(|| self.places.first())
+    }
+}
+
 /// The schemas that the records of a source name.
 pub trait Schemas: fmt::Debug + Send + Sync {
     /// The schema of a number; none if the registry has none. Always the same answer.
