@@ -18,12 +18,11 @@ mod wire;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_schema::DataType;
+use tidemill_types::RawRecords;
 use tidemill_types::format::{
     Column, Contract, Decoder, Encoder, Envelope, Error, Format, Options, SchemaKind, SinkSpec,
     SourceSpec, framed_schema,
 };
-use tidemill_types::{RawRecords, sql_type};
 
 use crate::decoder;
 use crate::encoding::{Encoding, Found, Wanted};
@@ -184,7 +183,7 @@ impl AvroReader {
     fn new(spec: &SourceSpec<'_>, wanted: &Wanted, reading: &Reading) -> Result<Self, Error> {
         let Some(contracts) = spec.contracts else {
             let schema = parse(spec.options)?;
-            check_columns(&nested_paths(spec, reading), &schema, SCHEMA)?;
+            check_columns(&column_paths(spec, reading), &schema, SCHEMA)?;
             return Ok(Self {
                 framing: Framing::of(spec.options, Framing::None)?,
                 programs: Arc::new(Programs::One(Program::new(schema, wanted))),
@@ -198,7 +197,7 @@ impl AvroReader {
                 expected: "no such option beside a registry, which has the schemas".to_owned(),
             });
         }
-        let columns = nested_paths(spec, reading);
+        let columns = column_paths(spec, reading);
         let mut contract = None;
         if let Some(pinned) = contracts.pinned {
             let schema = contract::schema(pinned)?;
@@ -247,42 +246,6 @@ fn parse(options: &Options) -> Result<Schema, Error> {
         Ok(schema)
     } else {
         Err(wrong("the schema of a record"))
-    }
-}
-
-/// The columns that fields of the state are read into, and those fields, with those that lie in them.
-fn nested_paths(spec: &SourceSpec<'_>, reading: &Reading) -> Vec<ColumnPaths> {
-    let mut columns = column_paths(spec, reading);
-    for of in &mut columns {
-        let column = spec.columns.iter().find(|column| column.name == of.column);
-        if let Some(column) = column {
-            for path in of.paths.clone() {
-                add_inner(&column.data_type, &path, &mut of.paths);
-            }
-        }
-    }
-    columns
-}
-
-/// Adds the paths of the values that lie in those of a type.
-fn add_inner(data_type: &DataType, path: &[String], paths: &mut Vec<Vec<String>>) {
-    let mut add = |name: &str, of: &DataType| {
-        let inner = [path, &[name.to_owned()]].concat();
-        paths.push(inner.clone());
-        add_inner(of, &inner, paths);
-    };
-    match data_type {
-        DataType::Struct(fields) => {
-            for field in fields {
-                add(field.name(), field.data_type());
-            }
-        }
-        DataType::List(element) => add(schema::ELEMENT, element.data_type()),
-        other => {
-            if let Some(value) = sql_type::map_value(other) {
-                add(schema::ELEMENT, value);
-            }
-        }
     }
 }
 

@@ -112,6 +112,9 @@ pub enum Conversion {
     Unscaled(i8),
 }
 
+/// The step of a path that leads to the items of an array or to the values of a map.
+pub const ELEMENT: &str = "";
+
 /// What is to be found in records.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {

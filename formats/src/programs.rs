@@ -7,12 +7,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tidemill_types::RawRecords;
+use arrow_schema::DataType;
 use tidemill_types::format::{
     Column, ColumnOrigin, Contract, Schemas, SourceSpec, WriterSchema, framed_schema,
 };
+use tidemill_types::{RawRecords, sql_type};
 
-use crate::encoding::Wanted;
+use crate::encoding::{ELEMENT, Wanted};
 use crate::envelopes::{Place, Reading};
 
 /// A column, and the paths of the fields that its values are read from.
@@ -24,7 +25,7 @@ pub struct ColumnPaths {
     pub paths: Vec<Vec<String>>,
 }
 
-/// The columns that fields of the state are read into, and those fields.
+/// The columns that fields of the state are read into, and those fields, with those that lie in their values.
 pub fn column_paths(spec: &SourceSpec<'_>, reading: &Reading) -> Vec<ColumnPaths> {
     let of_column = |column: &Column| {
         let mut wanted = Wanted::default();
@@ -35,12 +36,38 @@ pub fn column_paths(spec: &SourceSpec<'_>, reading: &Reading) -> Vec<ColumnPaths
         if let Place::StateOr(..) = reading.data(path, &mut wanted) {
             return None;
         }
+        let mut paths = wanted.values().to_vec();
+        for path in wanted.values() {
+            add_inner(&column.data_type, path, &mut paths);
+        }
         Some(ColumnPaths {
             column: column.name.clone(),
-            paths: wanted.values().to_vec(),
+            paths,
         })
     };
     spec.columns.iter().filter_map(of_column).collect()
+}
+
+/// Adds the paths of the values that lie in those of a type.
+fn add_inner(data_type: &DataType, path: &[String], paths: &mut Vec<Vec<String>>) {
+    let mut add = |name: &str, of: &DataType| {
+        let inner = [path, &[name.to_owned()]].concat();
+        paths.push(inner.clone());
+        add_inner(of, &inner, paths);
+    };
+    match data_type {
+        DataType::Struct(fields) => {
+            for field in fields {
+                add(field.name(), field.data_type());
+            }
+        }
+        DataType::List(element) => add(ELEMENT, element.data_type()),
+        other => {
+            if let Some(value) = sql_type::map_value(other) {
+                add(ELEMENT, value);
+            }
+        }
+    }
 }
 
 /// How records are read.

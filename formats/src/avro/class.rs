@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::schema::{Counts, ELEMENT, Field, Scalar, Schema, Type, TypeId};
+use super::schema::{Counts, Field, Scalar, Schema, Type, TypeId};
 use super::value::AvroValue;
+use crate::encoding::ELEMENT;
 
 /// The values that are read alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use tidemill_types::format::{Column, ColumnOrigin, Contract, Error, Path};
 use tidemill_types::sql_type;
 
 use super::class::Class;
-use super::schema::{ELEMENT, Schema, TypeId};
+use super::schema::{Schema, TypeId};
+use crate::encoding::ELEMENT;
 
 /// The columns of a contract in an envelope: a field each, nullable if it may be null.
 ///

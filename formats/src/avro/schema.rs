@@ -9,8 +9,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-/// The step of a path that leads to the items of an array or to the values of a map.
-pub const ELEMENT: &str = "";
+use crate::encoding::ELEMENT;
 
 /// A path, as a person writes it.
 pub fn shown(path: &[String]) -> String {

@@ -12,7 +12,7 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, FieldRef, Fields};
 
 use super::{ColumnBuffer, offsets};
-use crate::encoding::{Conversion, Value};
+use crate::encoding::{Conversion, ELEMENT, Value};
 use crate::fault::Fault;
 use crate::reason;
 
@@ -95,7 +95,7 @@ impl Nested {
             path.push(if is_struct {
                 inner.field.name().clone()
             } else {
-                String::new()
+                ELEMENT.to_owned()
             });
             inner.conversion = told(path).unwrap_or(inner.declared);
             if let Some(nested) = inner.column.nested() {
