@@ -16,3 +16,4 @@ mod nested;
 mod plain_and_upsert;
 mod properties;
 mod protobuf;
+mod subject;

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use apache_avro::types::Value as Avro;
 use arrow_schema::DataType;
 use tidemill_formats::Avro as Format;
-use tidemill_types::format::{
-    Column, Contract, Format as _, Options, SchemaText, Schemas, WriterSchema,
-};
+use tidemill_types::format::{Column, Format as _, Options};
 use tidemill_types::sql_type::{array, map, structure};
 
 use super::{record_of, text, written};
 use crate::kit::{Spec, TIMESTAMP, data, reasons, required, shown};
+use crate::subject::{Subject, schema_text};
 
 fn record(fields: &str) -> String {
     format!(r#"{{"type": "record", "name": "Order", "fields": [{fields}]}}"#)
@@ -22,49 +21,18 @@ const NOTE: &str = r#"{"name": "note", "type": ["null", "string"], "default": nu
 const CITY: &str = r#"{"name": "city", "type": "string", "default": "Paris"}"#;
 const EXTRA: &str = r#"{"name": "extra", "type": ["null", "long"], "default": null}"#;
 
-/// A registry with one subject.
-#[derive(Debug)]
-struct Subject(Vec<String>);
-
-impl Subject {
-    fn number(version: usize) -> u32 {
-        70 + u32::try_from(version).unwrap()
-    }
-
-    fn contract(&self, version: usize) -> Contract {
-        Contract {
-            subject: "orders-value".to_owned(),
-            version: u32::try_from(version).unwrap(),
-            id: Self::number(version),
-            schema: schema_text(&self.0[version - 1]),
-        }
-    }
-}
-
-fn schema_text(text: &str) -> SchemaText {
-    SchemaText {
-        text: text.to_owned(),
-        references: Vec::new(),
-    }
-}
-
-impl Schemas for Subject {
-    fn schema(&self, id: u32) -> Option<Arc<WriterSchema>> {
-        let version = (1..=self.0.len()).find(|&version| Self::number(version) == id)?;
-        Some(Arc::new(WriterSchema {
-            schema: schema_text(&self.0[version - 1]),
-            places: vec![("orders-value".to_owned(), u32::try_from(version).unwrap())],
-        }))
-    }
-}
-
 pub fn framed(id: u32, avro: &[u8]) -> Vec<u8> {
     [&[0], &id.to_be_bytes()[..], avro].concat()
 }
 
 /// A source that is planned with one of some versions.
 pub fn of_versions(versions: &[&str], planned_with: usize, columns: Vec<Column>) -> Spec {
-    let subject = Subject(versions.iter().map(|fields| record(fields)).collect());
+    let subject = Subject(
+        versions
+            .iter()
+            .map(|fields| schema_text(&record(fields)))
+            .collect(),
+    );
     let mut spec = Spec::new("plain", columns).in_format("avro");
     spec.contracts = Some((Some(subject.contract(planned_with)), Arc::new(subject)));
     spec
@@ -209,7 +177,7 @@ fn the_columns_of_a_contract_are_the_fields_of_its_rows() {
         ]}}]},
         {"name": "either", "type": [{"type": "array", "items": "int"}, "string"]},
         {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["open"]}}"#;
-    let subject = Subject(vec![record(fields)]);
+    let subject = Subject(vec![schema_text(&record(fields))]);
     // A record that lies in itself is text there.
     let line = structure([
         ("sku".to_owned(), DataType::Utf8),

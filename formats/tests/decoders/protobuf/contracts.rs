@@ -12,15 +12,9 @@ use tidemill_types::format::{
 };
 
 use crate::kit::{Spec, TIMESTAMP, at, data, reasons, required, shown};
+use crate::subject::{Subject, schema_text};
 
 const ORDER: &str = "int64 id = 1; optional string note = 2; string city = 3;";
-
-fn schema_text(text: &str) -> SchemaText {
-    SchemaText {
-        text: text.to_owned(),
-        references: Vec::new(),
-    }
-}
 
 /// A file whose second message is the order.
 fn file(fields: &str) -> String {
@@ -29,27 +23,10 @@ fn file(fields: &str) -> String {
     )
 }
 
-/// A registry with one subject.
-#[derive(Debug)]
-struct Subject(Vec<SchemaText>);
-
 impl Subject {
     fn of(versions: &[&str]) -> Self {
         let versions = versions.iter().map(|fields| schema_text(&file(fields)));
         Self(versions.collect())
-    }
-
-    fn number(version: usize) -> u32 {
-        70 + u32::try_from(version).unwrap()
-    }
-
-    fn contract(&self, version: usize) -> Contract {
-        Contract {
-            subject: "orders-value".to_owned(),
-            version: u32::try_from(version).unwrap(),
-            id: Self::number(version),
-            schema: self.0[version - 1].clone(),
-        }
     }
 
     fn message(&self, version: usize, name: &str) -> MessageDescriptor {
@@ -73,16 +50,6 @@ impl Subject {
             .with("protobuf.message", "shop.Order");
         spec.contracts = Some((Some(self.contract(planned_with)), Arc::new(self)));
         spec
-    }
-}
-
-impl Schemas for Subject {
-    fn schema(&self, id: u32) -> Option<Arc<WriterSchema>> {
-        let version = (1..=self.0.len()).find(|&version| Self::number(version) == id)?;
-        Some(Arc::new(WriterSchema {
-            schema: self.0[version - 1].clone(),
-            places: vec![("orders-value".to_owned(), u32::try_from(version).unwrap())],
-        }))
     }
 }
 
