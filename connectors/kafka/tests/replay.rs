@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use broker::Broker;
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tidemill_connectors_api::replay::REPLAY_OF_HEADER;
 use tidemill_connectors_api::{Connector, Options, Replay, ReplayRecord, SourceSpec};
@@ -64,7 +65,32 @@ fn shown(partition: u32, record: &RawRecord<'_>) -> (u32, ReplayRecord) {
     (partition, record)
 }
 
-/// The committed records of a topic, by partition and in order.
+/// Where a partition ends, for readers of an isolation level.
+fn end(broker: &Broker, (topic, partition): (&str, u32), isolation_level: &str) -> i64 {
+    let reader: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap())
+        .set("isolation.level", isolation_level)
+        .create()
+        .unwrap();
+    let partition = i32::try_from(partition).unwrap();
+    let (_, end) = reader
+        .fetch_watermarks(topic, partition, Duration::from_secs(30))
+        .unwrap();
+    end
+}
+
+/// Waits until every transaction of a partition has ended: the broker answers a commit before it has written the markers.
+fn wait_for_markers(broker: &Broker, place: (&str, u32)) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while end(broker, place, "read_committed") < end(broker, place, "read_uncommitted") {
+        assert!(
+            Instant::now() < deadline,
+            "{place:?} has an open transaction"
+        );
+    }
+}
+
+/// The committed records of a topic, by partition and in order. Nobody writes into it any more.
 fn committed(broker: &Broker, topic: &str) -> Vec<(u32, ReplayRecord)> {
     let options = options(broker, topic);
     let spec = SourceSpec {
@@ -73,6 +99,9 @@ fn committed(broker: &Broker, topic: &str) -> Vec<(u32, ReplayRecord)> {
     };
     let mut source = Kafka.source(&spec).unwrap();
     let partitions = source.describe("").unwrap().partitions;
+    for &partition in &partitions {
+        wait_for_markers(broker, (topic, partition));
+    }
     let mut left = source.end_offsets().unwrap();
     let oldest: Vec<_> = partitions.iter().map(|&number| (number, None)).collect();
     let mut opened = source.open(&oldest).unwrap();
