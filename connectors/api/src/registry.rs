@@ -248,6 +248,7 @@ pub trait Registry: Send + Sync {
     fn differences(&self, subject: &str, schema: &Schema) -> Result<Vec<Difference>, Error>;
 
     /// Makes a schema the newest version of a subject. One that the subject has already stays where it is: the answer is that version.
+    /// Those who register the same at once get one id, and from some servers a version each.
     ///
     /// # Errors
     /// `Invalid` with the differences if the subject's level does not allow it, and as [`Registry::differences`]. After `Retry` it may be

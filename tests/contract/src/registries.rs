@@ -15,6 +15,9 @@ use tidemill_types::ErrorKind;
 
 /// A registry with those who use it.
 pub trait World {
+    /// True if registrations come one after the other, from whomever they are.
+    const IN_TURN: bool = true;
+
     /// A client of it; all of them see the same.
     fn client(&mut self) -> Box<dyn Registry>;
     /// The name in this world of a subject that a contract calls so: no other contract's.
@@ -196,19 +199,19 @@ pub fn what_is_no_schema_is_refused(world: &mut impl World) {
     assert_eq!(client.versions(&subject).unwrap(), Vec::<u32>::new());
 }
 
-/// Many who register the same schema at once get one version and one id.
-pub fn who_register_the_same_at_once_get_one_id(world: &mut impl World) {
+/// Many who register the same schema at once get one id, and one version where registrations come in turn.
+pub fn who_register_the_same_at_once_get_one_id<W: World>(world: &mut W) {
     let subject = world.subject("at-once-value");
     let clients: Vec<_> = (0..8).map(|_| world.client()).collect();
     let start = Barrier::new(clients.len());
-    let mut registered: Vec<Registered> = thread::scope(|scope| {
+    let mut ids: Vec<SchemaId> = thread::scope(|scope| {
         let threads: Vec<_> = clients
             .iter()
             .map(|client| {
                 let (start, subject) = (&start, &subject);
                 scope.spawn(move || {
                     start.wait();
-                    client.register(subject, &avro(ID)).unwrap()
+                    client.register(subject, &avro(ID)).unwrap().id
                 })
             })
             .collect();
@@ -217,9 +220,19 @@ pub fn who_register_the_same_at_once_get_one_id(world: &mut impl World) {
             .map(|thread| thread.join().unwrap())
             .collect()
     });
-    registered.dedup();
-    assert_eq!(registered.len(), 1, "{registered:?}");
-    assert_eq!(world.client().versions(&subject).unwrap(), [1]);
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    let client = world.client();
+    assert_eq!(client.schema(ids[0]).unwrap(), Some(avro(ID)));
+    let versions = client.versions(&subject).unwrap();
+    assert!(!versions.is_empty());
+    assert!(!W::IN_TURN || versions == [1], "{versions:?}");
+    for version in versions {
+        let there = client.version(&subject, version).unwrap().unwrap();
+        assert_eq!((there.id, there.schema), (ids[0], avro(ID)));
+    }
+    let again = client.register(&subject, &avro(ID)).unwrap();
+    assert_eq!(again.id, ids[0], "{again:?}");
 }
 
 /// A type of Avro that lies under another subject is found, however far.

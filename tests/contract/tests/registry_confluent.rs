@@ -70,6 +70,9 @@ impl Server {
 }
 
 impl World for Server {
+    // Of two who ask at once whether a schema is there, both may hear that it is not: each gets a version, of one id.
+    const IN_TURN: bool = false;
+
     fn client(&mut self) -> Box<dyn Registry> {
         let options = Shared::get().by_tls();
         Box::new(Confluent::new(&options, Policy::OWN).unwrap())
