@@ -58,7 +58,7 @@ impl Ahead {
         for batch in batches.iter().filter(|batch| batch.end_offset.is_none()) {
             let end = self.replayed.ends.get(&batch.partition());
             if end.is_none_or(|&end| batch.next_offset >= end) {
-                self.bytes += batch.records.bytes();
+                self.bytes += batch.records.held_bytes();
                 self.partitions.insert(batch.partition());
             }
         }
@@ -172,6 +172,8 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use tidemill_types::RawRecords;
+
     use super::{Ahead, Replayed, SourceBatch};
 
     fn batch(partition: u32, offset: i64) -> SourceBatch {
@@ -184,7 +186,7 @@ mod tests {
     fn what_is_ahead_is_held_back_once_there_is_much_of_it_and_what_is_behind_never() {
         let mut ahead = Ahead::new(Replayed {
             ends: [(0, 5), (1, 5)].into(),
-            ahead_bytes_max: 25,
+            ahead_bytes_max: 2 * (10 + RawRecords::RECORD_BYTES),
         });
         assert!(ahead.take(&[batch(0, 3), batch(0, 4)]).is_empty());
         assert!(
@@ -192,7 +194,7 @@ mod tests {
                 .take(&[batch(0, 5), SourceBatch::end(1, 9)])
                 .is_empty()
         );
-        assert_eq!(ahead.take(&[batch(0, 6)]), [0], "30 bytes");
+        assert_eq!(ahead.take(&[batch(0, 6)]), [0], "three records");
         assert!(ahead.take(&[batch(1, 3)]).is_empty(), "it is behind");
         assert_eq!(
             ahead.take(&[batch(1, 4), batch(2, 0)]),

@@ -13,7 +13,7 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// How long an epoch gathers input at most, in milliseconds: the commit interval. Half of it while nothing else is in flight.
     pub epoch_interval_ms: u64,
-    /// An epoch with this much input is closed at once, in bytes.
+    /// An epoch whose input takes this much memory is closed at once, in bytes: what the records have, and some 40 for each.
     pub epoch_bytes_max: usize,
     /// How many epochs may be admitted and not yet committed.
     pub epochs_in_flight_max: usize,

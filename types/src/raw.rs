@@ -74,6 +74,9 @@ pub struct RawRecord<'a> {
 pub struct Headers<'a>(&'a [u8]);
 
 impl RawRecords {
+    /// What a record takes beside its bytes: its offset, its two times, and where its parts end.
+    pub const RECORD_BYTES: usize = 3 * size_of::<i64>() + size_of::<Ends>();
+
     /// No records yet, of a partition.
     #[must_use]
     pub fn of(partition: u32) -> Self {
@@ -149,6 +152,13 @@ impl RawRecords {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.arena.len()
+    }
+
+    /// How much memory the records take: their bytes, and [`Self::RECORD_BYTES`] for each. Whoever bounds memory counts this: a topic may have
+    /// millions of records of one byte.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.bytes() + self.len() * Self::RECORD_BYTES
     }
 
     /// Record `i`.
@@ -287,6 +297,14 @@ mod tests {
         let headers: Vec<_> = records.get(1).headers.collect();
         assert_eq!(headers, [(&b"a"[..], None), (&b"a"[..], empty)]);
         assert_eq!(records.get(2).headers.count(), 0);
+    }
+
+    #[test]
+    fn a_record_without_bytes_takes_memory() {
+        let mut records = RawRecords::of(0);
+        (0..1_000).for_each(|offset| records.push(offset, None, None));
+        assert_eq!(records.bytes(), 0);
+        assert_eq!(records.held_bytes(), 1_000 * RawRecords::RECORD_BYTES);
     }
 
     #[test]

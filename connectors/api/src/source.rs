@@ -117,7 +117,8 @@ pub trait Source: Send {
     /// `Invalid` if an offset is no longer retained: names partition, offset, and the choices.
     fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error>;
 
-    /// Waits up to `max_wait` for records and appends what is there, at most about `max_bytes`, each batch of one partition.
+    /// Waits up to `max_wait` for records and appends what is there, at most about `max_bytes` of memory
+    /// ([`RawRecords::held_bytes`](tidemill_types::RawRecords::held_bytes)), each batch of one partition.
     /// Batches of one partition come in order. Not polling is the backpressure: a source buffers a bounded amount by itself.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ impl FilesSource {
             );
             self.partitions.push_back(file);
             if let Some(batch) = batch? {
-                budget = budget.saturating_sub(batch.records.bytes());
+                budget = budget.saturating_sub(batch.records.held_bytes());
                 found = true;
                 out.push(batch);
             }
@@ -327,7 +327,7 @@ impl PartitionFile {
                 .map_err(|e| io_error("read", &self.path, &e))?;
             let bytes = &scratch[..count];
             if let Some(last) = memchr::memrchr(b'\n', bytes) {
-                return Ok(Some(self.batch_of(&bytes[..=last])));
+                return Ok(Some(self.batch_of(&bytes[..=last], chunk_bytes)));
             }
             if count > RECORD_BYTES_MAX {
                 return Err(Error::new(
@@ -378,8 +378,8 @@ impl PartitionFile {
         Ok(committed.unwrap_or(metadata.len()).max(self.position))
     }
 
-    /// A batch of `lines`, which stand at the position and end with a line feed.
-    fn batch_of(&mut self, lines: &[u8]) -> SourceBatch {
+    /// A batch of `lines`, which stand at the position and end with a line feed: of so many of them that they take about `held_max` of memory.
+    fn batch_of(&mut self, lines: &[u8], held_max: usize) -> SourceBatch {
         let mut batch = SourceBatch::of(self.partition);
         batch.records.reserve(0, lines.len());
         let mut start = 0;
@@ -387,8 +387,11 @@ impl PartitionFile {
             let at = offset(self.position + start as u64);
             batch.push(at, None, Some(&lines[start..end]));
             start = end + 1;
+            if batch.records.held_bytes() >= held_max {
+                break;
+            }
         }
-        self.position += lines.len() as u64;
+        self.position += start as u64;
         self.searched = self.position;
         batch.next_offset = offset(self.position);
         batch

@@ -46,7 +46,7 @@ impl Intake {
         }
     }
 
-    /// Bytes that wait.
+    /// The memory that what waits takes.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -69,7 +69,7 @@ impl Intake {
     /// Adds what a source sent.
     pub fn push(&mut self, source: usize, batch: SourceBatch) {
         self.records += batch.records.len();
-        self.bytes += batch.records.bytes();
+        self.bytes += batch.records.held_bytes();
         self.read
             .entry(self.names[source].clone())
             .or_default()
@@ -91,7 +91,7 @@ impl Intake {
             for (&partition, &end) in record.positions.get(name).into_iter().flatten() {
                 let batches = self.waiting[source].take_until(partition, end);
                 let records = || batches.iter().map(|batch| &batch.records);
-                self.bytes -= records().map(RawRecords::bytes).sum::<usize>();
+                self.bytes -= records().map(RawRecords::held_bytes).sum::<usize>();
                 self.records -= records().map(RawRecords::len).sum::<usize>();
                 input.entry(source).or_default().extend(batches);
             }
@@ -140,7 +140,7 @@ impl Intake {
 mod tests {
     use tidemill_checkpoints::{Positions, Record};
     use tidemill_connectors_api::SourceBatch;
-    use tidemill_types::Epoch;
+    use tidemill_types::{Epoch, RawRecords};
 
     use super::{Intake, Missing};
 
@@ -177,7 +177,8 @@ mod tests {
         let mut intake = intake();
         intake.push(1, batch(0, 0..3));
         intake.push(0, batch(2, 5..6));
-        assert_eq!((intake.records(), intake.bytes()), (4, 24));
+        let held = 4 * (6 + RawRecords::RECORD_BYTES);
+        assert_eq!((intake.records(), intake.bytes()), (4, held));
         assert_eq!(intake.take_all().values().flatten().count(), 2);
         assert_eq!((intake.records(), intake.bytes()), (0, 0));
         assert_eq!(intake.read(), &positions(&[("a", 2, 6), ("b", 0, 3)]));

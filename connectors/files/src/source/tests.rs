@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use tidemill_connectors_api::Source;
-use tidemill_types::ErrorKind;
+use tidemill_types::{ErrorKind, RawRecords};
 
-use super::{FilesSource, offset};
+use super::{CHUNK_BYTES_MIN, FilesSource, offset};
 use crate::RECORD_BYTES_MAX;
 use crate::options::SourceOptions;
 
@@ -156,6 +156,30 @@ fn a_source_opened_at_an_offset_yields_that_record_first() {
     assert_eq!(
         source.open(&[(0, Some(8))]).unwrap_err().kind(),
         ErrorKind::Corrupt
+    );
+}
+
+#[test]
+fn a_poll_of_lines_without_bytes_brings_no_more_than_fit_into_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = 100_000;
+    append(folder.path(), &"\n".repeat(lines));
+    let mut source = source(folder.path());
+    source.open(&[(0, None)]).unwrap();
+    let mut offsets = Vec::new();
+    while offsets.len() < lines {
+        let mut batches = Vec::new();
+        source
+            .poll(Duration::ZERO, CHUNK_BYTES_MIN, &mut batches)
+            .unwrap();
+        for batch in batches {
+            assert!(batch.records.held_bytes() < CHUNK_BYTES_MIN + RawRecords::RECORD_BYTES);
+            offsets.extend_from_slice(&batch.records.offsets);
+        }
+    }
+    assert!(
+        offsets.iter().copied().eq(0..100_000),
+        "each once, in order"
     );
 }
 

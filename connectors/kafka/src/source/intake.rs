@@ -23,11 +23,11 @@ pub struct Intake {
     marks: Vec<(TopicMark, usize)>,
     /// True if somebody wants the headers.
     with_headers: bool,
-    /// Bytes in the poll under way.
+    /// The memory that the messages of the poll under way take, in bytes.
     bytes: usize,
     /// Messages in the poll under way.
     messages: usize,
-    /// Bytes of a message, lately.
+    /// The same of a message, lately.
     message_bytes: usize,
     /// The first trouble in the poll under way.
     trouble: Option<Trouble>,
@@ -110,7 +110,7 @@ impl Intake {
             .collect()
     }
 
-    /// Bytes in the poll under way.
+    /// The memory that the messages of the poll under way take, in bytes.
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -153,17 +153,16 @@ impl Intake {
         };
         match message.error() {
             None => {
-                let (key, value) = (message.key(), message.value());
-                let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-                self.bytes += bytes;
-                self.messages += 1;
                 let with_headers = self.with_headers;
                 let batch = self.batch_of(index, message.offset() + 1, out);
-                batch.push(message.offset(), key, value);
+                let held_before = batch.records.held_bytes();
+                batch.push(message.offset(), message.key(), message.value());
                 batch.records.timestamps.push(message.timestamp_ms());
                 if with_headers {
                     message.each_header(|name, value| batch.records.push_header(name, value));
                 }
+                self.bytes += batch.records.held_bytes() - held_before;
+                self.messages += 1;
             }
             Some(RDKafkaErrorCode::PartitionEOF) => {
                 let position = message.offset();
