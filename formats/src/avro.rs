@@ -25,7 +25,7 @@ use tidemill_types::format::{
 };
 
 use crate::decoder;
-use crate::encoding::{Encoding, Found, Wanted};
+use crate::encoding::{Encoding, Found, Wanted, path_shown};
 use crate::envelopes::{CRUD, DEBEZIUM, PLAIN, Reading, UPSERT};
 use crate::key::KEY_FORMAT;
 use crate::metadata;
@@ -256,7 +256,7 @@ fn check_columns(columns: &[ColumnPaths], schema: &Schema, called: &str) -> Resu
         if let Some(path) = paths.find(|path| !schema.has(schema.root(), path)) {
             return Err(Error::NoField {
                 column: of.column.clone(),
-                field: schema::shown(path),
+                field: path_shown(path),
                 schema: called.to_owned(),
             });
         }

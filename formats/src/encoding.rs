@@ -115,6 +115,19 @@ pub enum Conversion {
 /// The step of a path that leads to the items of an array or to the values of a map.
 pub const ELEMENT: &str = "";
 
+/// A path, as a person writes it.
+pub fn path_shown(path: &[String]) -> String {
+    let mut shown = String::new();
+    for name in path {
+        match name.as_str() {
+            ELEMENT => shown.push_str("[]"),
+            name if shown.is_empty() => shown.push_str(name),
+            name => shown.extend([".", name]),
+        }
+    }
+    shown
+}
+
 /// What is to be found in records.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {

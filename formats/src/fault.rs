@@ -17,6 +17,8 @@ pub enum Fault {
     Inexact,
     /// A text that is not of the type.
     Malformed,
+    /// Bytes that are not of the encoding, and why.
+    Broken(String),
     /// Something is wrong with a value that lies in it.
     Within(Box<Inner>),
 }

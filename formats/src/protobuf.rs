@@ -11,10 +11,15 @@ mod datum;
 mod derived;
 mod field;
 mod framing;
+mod parts;
+mod path;
+mod pen;
 mod program;
 mod programs;
 mod rows;
 mod schema;
+mod shape;
+mod types;
 mod wire;
 
 use std::collections::HashMap;
@@ -35,10 +40,12 @@ use crate::metadata;
 use crate::programs::{Programs, Registered, column_paths};
 use datum::Datum;
 use framing::{FRAMING, Framing};
-use program::{HasCome, Refusal};
+use path::Refusal;
+use program::HasCome;
 use programs::{Named, Reader};
 use rows::ProtobufRows;
 use schema::{DESCRIPTORS, MESSAGE};
+use shape::Of;
 use wire::Cursor;
 
 static READ: [&Envelope; 4] = [&PLAIN, &UPSERT, &CRUD, &DEBEZIUM];
@@ -206,33 +213,21 @@ fn check_column(
     (message, called): (&MessageDescriptor, &str),
     is_optional: bool,
 ) -> Result<(), Error> {
-    let misfit = |found: String, expected: &'static str| Error::FieldType {
-        column: column.name.clone(),
-        field: path.join("."),
-        found,
-        expected,
+    let of = Of {
+        column: &column.name,
+        schema: called,
+        is_of_database: spec.envelope == DEBEZIUM.name,
     };
-    match program::field_type(message, path) {
-        Ok(of)
-            if of
-                .kind()
-                .fits(&column.data_type, spec.envelope == DEBEZIUM.name) =>
-        {
-            Ok(())
-        }
-        Ok(of) => Err(misfit(of.kind().shown().to_owned(), of.kind().columns())),
+    match path::Place::at(message, path).and_then(|place| place.shape()) {
+        Ok(shape) => shape.check(&column.data_type, path, of),
         Err(Refusal::Missing) if is_optional => Ok(()),
-        Err(Refusal::Missing) => Err(Error::NoField {
-            column: column.name.clone(),
-            field: path.join("."),
-            schema: called.to_owned(),
-        }),
-        Err(Refusal::Is(found)) => Err(misfit(found, "a single value")),
+        Err(Refusal::Missing) => Err(shape::missing(path, of)),
+        Err(Refusal::Is(found)) => Err(shape::misfit(&found, "what lies in one message", path, of)),
     }
 }
 
 impl Encoding for ProtobufReader {
-    const IS_NESTED: bool = false;
+    const IS_NESTED: bool = true;
 
     type Value<'a> = Datum<'a>;
     type Schema = Arc<Programs<Reader>>;

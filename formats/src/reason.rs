@@ -123,6 +123,7 @@ pub fn wrong_value(field: &str, sql_type: &str, found: &str, fault: &Fault) -> S
         Fault::OutOfRange => " (out of range)",
         Fault::Inexact => " (more fractional digits than the scale)",
         Fault::Malformed => " (not in its text form)",
+        Fault::Broken(why) => return format!("field '{field}': {why}"),
         Fault::Within(inner) => {
             let field = format!("{field}{}", inner.path);
             return wrong_value(&field, &inner.expected, &inner.found, &inner.fault);

@@ -9,7 +9,8 @@ use tidemill_types::format::WriterSchema;
 
 use super::class::{Class, Preset};
 use super::program::Program;
-use super::schema::{Schema, shown};
+use super::schema::Schema;
+use crate::encoding::path_shown;
 use crate::programs::{Registered, other_type, refuse_removed};
 
 impl Registered<Schema> {
@@ -37,7 +38,7 @@ impl Registered<Schema> {
                     (None, _) => {
                         return Err(format!(
                             "{called} has no field '{}', which column '{column}' is read from, and a default is not put into a value",
-                            shown(path)
+                            path_shown(path)
                         ));
                     }
                 }
@@ -55,7 +56,7 @@ impl Registered<Schema> {
         writer: &WriterSchema,
         called: &str,
     ) -> Result<Option<Preset>, String> {
-        let (field, has) = (shown(path), schema.has(schema.root(), path));
+        let (field, has) = (path_shown(path), schema.has(schema.root(), path));
         let Some((contract, expected)) = &self.contract else {
             // By no contract: what is not there has no value.
             return Ok(None);

@@ -11,19 +11,6 @@ use serde_json::{Map, Value};
 
 use crate::encoding::ELEMENT;
 
-/// A path, as a person writes it.
-pub fn shown(path: &[String]) -> String {
-    let mut shown = String::new();
-    for name in path {
-        match name.as_str() {
-            ELEMENT => shown.push_str("[]"),
-            name if shown.is_empty() => shown.push_str(name),
-            name => shown.extend([".", name]),
-        }
-    }
-    shown
-}
-
 /// The number of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TypeId(u32);

@@ -3,10 +3,12 @@
 use arrow_schema::{DataType, TimeUnit};
 use prost_reflect::{FieldDescriptor, FileDescriptor, MessageDescriptor};
 use tidemill_types::format::{Column, ColumnOrigin, Contract, Error, Options, Path};
+use tidemill_types::sql_type;
 
 use super::field::{Scalar, Type};
-use super::program::inner_message;
+use super::path::inner_message;
 use super::schema::{self, DESCRIPTORS, MESSAGE};
+use super::shape::Shape;
 use crate::proto_text;
 
 /// The message of a contract's records: the one that the options name, or else the first.
@@ -49,8 +51,8 @@ pub fn refuse_descriptors(options: &Options) -> Result<(), Error> {
     })
 }
 
-/// The columns of a contract in an envelope: one for each field of its rows that is a single value, nullable if it can be told that it is not
-/// there.
+/// The columns of a contract in an envelope: one for each field of its rows, nullable if it can be told that it is not there. Left out are
+/// groups, messages that lie in themselves or have no field, and `confluent.type.Decimal`.
 ///
 /// # Errors
 /// `Invalid` as [`message`], or if the records do not carry what the envelope says.
@@ -74,10 +76,15 @@ pub fn columns(
         );
         wrong(contract, reason)
     })?;
-    let columns: Vec<_> = row.fields().filter_map(|field| column(&field)).collect();
+    let mut types = Types {
+        within: vec![row.full_name().to_owned()],
+        left: TYPES_MAX,
+    };
+    let columns = row.fields().filter_map(|field| types.column(&field));
+    let columns: Vec<_> = columns.collect();
     if columns.is_empty() {
         let reason = format!(
-            "its message '{}' has no field that is a single value; name the columns",
+            "its message '{}' has no field that a column could be read from; name the columns",
             row.full_name()
         );
         return Err(wrong(contract, reason));
@@ -101,17 +108,55 @@ fn wrong(contract: &Contract, reason: String) -> Error {
     }
 }
 
-/// The column of a field; none if it is no single value, or one of which the schema does not say enough.
-fn column(field: &FieldDescriptor) -> Option<Column> {
-    Some(Column {
-        name: field.name().to_owned(),
-        data_type: column_type(Type::of(field).ok()?)?,
-        nullable: field.supports_presence() && !field.is_required(),
-        origin: ColumnOrigin::Data(Path::member(field.name())),
-    })
+/// How many types the columns of a contract have at most, those within others counted: what would be more is left out.
+const TYPES_MAX: usize = 10_000;
+
+/// Finds the types that hold all values of fields.
+struct Types {
+    /// The messages that the type lies in: one that lies in itself has no end.
+    within: Vec<String>,
+    left: usize,
 }
 
-/// The type that holds all values of a field.
+impl Types {
+    /// The column of a field; none if nothing is read of it, or the schema does not say enough of it.
+    fn column(&mut self, field: &FieldDescriptor) -> Option<Column> {
+        Some(Column {
+            name: field.name().to_owned(),
+            data_type: self.of(&Shape::of(field).ok()?)?,
+            nullable: field.supports_presence() && !field.is_required(),
+            origin: ColumnOrigin::Data(Path::member(field.name())),
+        })
+    }
+
+    fn of(&mut self, shape: &Shape) -> Option<DataType> {
+        self.left = self.left.checked_sub(1)?;
+        match shape {
+            Shape::Single(of) => column_type(*of),
+            Shape::List(item) => self.of(item).map(sql_type::array),
+            Shape::Map(value) => self.of(value).map(sql_type::map),
+            Shape::Message(message) => self.structure(message),
+        }
+    }
+
+    /// The fields of a message; none if it lies in itself, or has none.
+    fn structure(&mut self, message: &MessageDescriptor) -> Option<DataType> {
+        let name = message.full_name();
+        if self.within.iter().any(|outer| outer == name) {
+            return None;
+        }
+        self.within.push(name.to_owned());
+        let fields = message.fields().filter_map(|field| {
+            let data_type = self.of(&Shape::of(&field).ok()?)?;
+            Some((field.name().to_owned(), data_type))
+        });
+        let fields: Vec<_> = fields.collect();
+        self.within.pop();
+        (!fields.is_empty()).then(|| sql_type::structure(fields))
+    }
+}
+
+/// The type that holds all values of a type.
 const fn column_type(of: Type) -> Option<DataType> {
     Some(match of {
         Type::Scalar(scalar) | Type::Wrapped(scalar) => match scalar {

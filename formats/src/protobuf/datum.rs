@@ -5,14 +5,18 @@ use std::borrow::Cow;
 use arrow_schema::DataType;
 use chrono::NaiveDate;
 
+use super::parts::Nested;
+use super::types::Of;
 use crate::column::{ColumnBuffer, Values, push_text};
 use crate::encoding::{Conversion, Value};
 use crate::fault::Fault;
 use crate::{decimal, temporal, text};
 
 /// A value, as it came.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Datum<'a> {
+    /// A member of a oneof of which another one came.
+    Null,
     Integer(i64),
     /// A whole number beyond those.
     Unsigned(u64),
@@ -38,6 +42,8 @@ pub enum Datum<'a> {
         bytes: &'a [u8],
         scale: i32,
     },
+    /// A message, a repeated field, or a map.
+    Nested(Nested<'a>),
 }
 
 /// The kinds of values that go to the same columns.
@@ -113,7 +119,7 @@ impl Kind {
 impl<'a> Value<'a> for Datum<'a> {
     #[inline]
     fn is_null(self) -> bool {
-        false
+        matches!(self, Self::Null)
     }
 
     fn is_scalar(self) -> bool {
@@ -128,7 +134,10 @@ impl<'a> Value<'a> for Datum<'a> {
         match self {
             Self::Text(text) => text::push(text, column),
             Self::Integer(number) => push_integer(number, column, conversion),
-            _ => column.push_with(|values| self.push_other(values)),
+            _ => column.push_with(|values| match values {
+                Values::Nested(nested) => nested.push(self),
+                values => self.push_other(values),
+            }),
         }
     }
 
@@ -149,8 +158,23 @@ impl<'a> Value<'a> for Datum<'a> {
         }
     }
 
+    fn members(self, each: &mut dyn FnMut(&str, Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        match self {
+            Self::Nested(nested) => nested.members(each),
+            _ => Err(Fault::WrongType),
+        }
+    }
+
+    fn items(self, each: &mut dyn FnMut(Self) -> Result<(), Fault>) -> Result<(), Fault> {
+        match self {
+            Self::Nested(nested) => nested.items(each),
+            _ => Err(Fault::WrongType),
+        }
+    }
+
     fn shown(self) -> Cow<'a, str> {
         match self {
+            Self::Null => "nothing".into(),
             Self::Integer(number) => number.to_string().into(),
             Self::Unsigned(number) => number.to_string().into(),
             Self::Float(number) => number.to_string().into(),
@@ -163,6 +187,12 @@ impl<'a> Value<'a> for Datum<'a> {
             Self::Unscaled { bytes, scale } => {
                 format!("a decimal of {} bytes and scale {scale}", bytes.len()).into()
             }
+            Self::Nested(nested) => match nested.of {
+                Of::Message(_) => "a message",
+                Of::List { .. } => "values of a repeated field",
+                Of::Map { .. } => "a map",
+            }
+            .into(),
         }
     }
 }

@@ -1,15 +1,16 @@
-//! The schema that a sink's messages are written by, derived from its columns: the text of a `.proto` file with one message.
+//! The schema that a sink's messages are written by, derived from its columns: the text of a `.proto` file with one message, in which that of
+//! each struct lies.
 //!
 //! Promises: a field keeps its number from version to version, by its name, and the number of one that is gone is never given to another; so
 //! the same columns give the same text after themselves, and whoever has an older version reads what he knows of a newer one.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::ops::Range;
 
-use arrow_schema::{DataType, Field, TimeUnit};
-use prost_reflect::MessageDescriptor;
+use arrow_schema::{DataType, Field, Fields, TimeUnit};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use tidemill_types::format::{Contract, Error, SchemaText, SinkSpec};
+use tidemill_types::sql_type;
 
 use super::contract;
 use super::schema::MESSAGE;
@@ -20,10 +21,11 @@ use crate::proto_text;
 const DEFAULT_NAME: &str = "Row";
 /// The types that have a form in Protobuf.
 const SUPPORTED: &str = "one of BOOLEAN, an integer, REAL, DOUBLE, DECIMAL(p, s) up to 38 digits, VARCHAR, DATE, TIMESTAMP in milliseconds without \
-     time zone, UUID, BYTEA";
+     time zone, UUID, BYTEA; a STRUCT of them; or an ARRAY or a MAP of those, not of each other";
 /// The numbers that Protobuf keeps for itself.
 const RESERVED: Range<u32> = 19_000..20_000;
-/// The file of `google.protobuf.Timestamp`.
+/// The type of a `TIMESTAMP`, and its file.
+const TIMESTAMP: &str = "google.protobuf.Timestamp";
 const TIMESTAMP_FILE: &str = "google/protobuf/timestamp.proto";
 
 /// The schema of a sink's messages, to follow the newest version of its subject.
@@ -44,18 +46,15 @@ pub fn schema(spec: &SinkSpec<'_>, newest: Option<&Contract>) -> Result<String, 
     if !name.split('.').all(is_name) {
         return Err(wrong(format!("{NAMES}, or several with dots between them")));
     }
-    let mut numbers = Numbers::default();
-    if let Some(newest) = newest {
-        let file = contract::file(newest)?;
-        numbers = contract::message_of(&file, Some(name))
-            .map_or_else(Numbers::default, |message| Numbers::of(&message));
-    }
-    let mut fields = BTreeMap::new();
-    for column in spec.schema.fields() {
-        let declared = declaration(column)?;
-        fields.insert(numbers.take(column.name()), declared);
-    }
-    let text = text(name, &numbers, &fields);
+    let newest = newest.map(contract::file).transpose()?;
+    let newest = newest.and_then(|file| contract::message_of(&file, Some(name)));
+    let (package, message) = match name.rsplit_once('.') {
+        Some((package, message)) => (Some(package), message),
+        None => (None, name),
+    };
+    let mut block = Block::default();
+    block.message(message, spec.schema.fields(), newest.as_ref())?;
+    let text = file(package, &block.text);
     let schema = SchemaText {
         text,
         references: Vec::new(),
@@ -117,68 +116,153 @@ impl Numbers {
     }
 }
 
-/// The text of the file.
-fn text(name: &str, numbers: &Numbers, fields: &BTreeMap<u32, String>) -> String {
-    let (package, message) = match name.rsplit_once('.') {
-        Some((package, message)) => (Some(package), message),
-        None => (None, name),
-    };
+/// The text of a file with one message.
+fn file(package: Option<&str>, message: &str) -> String {
     let mut text = "syntax = \"proto3\";\n".to_owned();
-    let mut line = |line: String| {
-        text.push_str(&line);
-        text.push('\n');
-    };
     if let Some(package) = package {
-        line(format!("package {package};"));
+        text.push_str(&format!("package {package};\n"));
     }
-    if fields
-        .values()
-        .any(|of| of.starts_with("google.protobuf.Timestamp"))
-    {
-        line(format!("import \"{TIMESTAMP_FILE}\";"));
+    if message.contains(TIMESTAMP) {
+        text.push_str(&format!("import \"{TIMESTAMP_FILE}\";\n"));
     }
-    line(format!("message {message} {{"));
-    let gone = numbers.gone();
-    if !gone.is_empty() {
-        let mut reserved = String::new();
-        for range in gone {
-            let (first, last) = (range.start, range.end - 1);
-            let comma = if reserved.is_empty() { "" } else { ", " };
-            // Writing to a string cannot fail.
-            let _ = match last {
-                last if last == first => write!(reserved, "{comma}{first}"),
-                last => write!(reserved, "{comma}{first} to {last}"),
-            };
-        }
-        line(format!("  reserved {reserved};"));
-    }
-    for (number, declared) in fields {
-        line(format!("  {declared} = {number};"));
-    }
-    line("}".to_owned());
-    text
+    text + message
 }
 
-/// A column's field, without its number.
-fn declaration(column: &Field) -> Result<String, Error> {
-    let name = column.name();
-    if !is_name(name) {
-        return Err(Error::ColumnName {
-            column: name.clone(),
-            format: "protobuf",
-            expected: NAMES,
-        });
+/// Messages in each other, line by line.
+#[derive(Debug, Default)]
+struct Block {
+    text: String,
+    depth: usize,
+}
+
+impl Block {
+    fn line(&mut self, line: &str) {
+        let indent = 2 * self.depth;
+        self.text.push_str(&format!("{:indent$}{line}\n", ""));
     }
-    let of = type_of(column.data_type()).ok_or_else(|| Error::UnsupportedType {
-        column: name.clone(),
+
+    /// A message with a field for each column, to follow what the newest version has.
+    fn message(
+        &mut self,
+        name: &str,
+        columns: &Fields,
+        newest: Option<&MessageDescriptor>,
+    ) -> Result<(), Error> {
+        self.line(&format!("message {name} {{"));
+        self.depth += 1;
+        let mut numbers = newest.map_or_else(Numbers::default, Numbers::of);
+        let mut fields = BTreeMap::new();
+        let mut messages = Vec::new();
+        for column in columns {
+            if !is_name(column.name()) {
+                return Err(Error::ColumnName {
+                    column: column.name().clone(),
+                    format: "protobuf",
+                    expected: NAMES,
+                });
+            }
+            let mut called = || message_name(column.name(), columns, &mut messages);
+            let (of, inner) = field_type(column, &mut called)?;
+            if let Some((name, fields)) = inner {
+                let field = newest.and_then(|of| of.get_field_by_name(column.name()));
+                let newest = field.as_ref().and_then(value_message);
+                self.message(&name, fields, newest.as_ref())?;
+            }
+            fields.insert(
+                numbers.take(column.name()),
+                format!("{of} {}", column.name()),
+            );
+        }
+        let gone = numbers.gone();
+        if !gone.is_empty() {
+            let ranges: Vec<_> = gone.into_iter().map(range).collect();
+            self.line(&format!("reserved {};", ranges.join(", ")));
+        }
+        for (number, declared) in fields {
+            self.line(&format!("{declared} = {number};"));
+        }
+        self.depth -= 1;
+        self.line("}");
+        Ok(())
+    }
+}
+
+fn range(range: Range<u32>) -> String {
+    let (first, last) = (range.start, range.end - 1);
+    if first == last {
+        first.to_string()
+    } else {
+        format!("{first} to {last}")
+    }
+}
+
+/// The name of the message of a struct: its column's in upper camel case, and another one than its neighbours have.
+fn message_name(column: &str, columns: &Fields, taken: &mut Vec<String>) -> String {
+    let words = column.split('_').map(|word| {
+        let mut chars = word.chars();
+        let first = chars.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(chars).collect::<String>()
+    });
+    let mut name: String = words.collect();
+    if !is_name(&name) {
+        name = format!("_{name}");
+    }
+    while taken.contains(&name) || columns.iter().any(|column| *column.name() == name) {
+        name.push('_');
+    }
+    taken.push(name.clone());
+    name
+}
+
+/// The message that the values of a field are.
+fn value_message(field: &FieldDescriptor) -> Option<MessageDescriptor> {
+    match field.kind() {
+        Kind::Message(entry) if field.is_map() => value_message(&entry.map_entry_value_field()),
+        Kind::Message(message) => Some(message),
+        _ => None,
+    }
+}
+
+/// The type of a field in words, and if its values are a message of its own that one's name and fields.
+type FieldType<'c> = (String, Option<(String, &'c Fields)>);
+
+/// The type of a column's field.
+fn field_type<'c>(
+    column: &'c Field,
+    called: &mut dyn FnMut() -> String,
+) -> Result<FieldType<'c>, Error> {
+    let mut value_type = |of: &'c DataType| match of {
+        DataType::Struct(fields) if !fields.is_empty() => {
+            let name = called();
+            Some((name.clone(), Some((name, fields))))
+        }
+        of => type_of(of).map(|name| (name.to_owned(), None)),
+    };
+    let of = match column.data_type() {
+        DataType::List(element) => {
+            let item = value_type(element.data_type());
+            item.map(|(of, inner)| (format!("repeated {of}"), inner))
+        }
+        of => match sql_type::map_value(of) {
+            Some(value) => {
+                let value = value_type(value);
+                value.map(|(of, inner)| (format!("map<string, {of}>"), inner))
+            }
+            None => value_type(of).map(|(of, inner)| {
+                // A message is there or not in any case.
+                let is_message = inner.is_some() || of == TIMESTAMP;
+                let is_optional = column.is_nullable() && !is_message;
+                let optional = if is_optional { "optional " } else { "" };
+                (format!("{optional}{of}"), inner)
+            }),
+        },
+    };
+    of.ok_or_else(|| Error::UnsupportedType {
+        column: column.name().clone(),
         data_type: column.data_type().clone(),
         format: "protobuf",
         supported: SUPPORTED,
-    })?;
-    // A message is there or not in any case.
-    let is_optional = column.is_nullable() && !of.contains('.');
-    let optional = if is_optional { "optional " } else { "" };
-    Ok(format!("{optional}{of} {name}"))
+    })
 }
 
 const fn type_of(column: &DataType) -> Option<&'static str> {
@@ -190,7 +274,7 @@ const fn type_of(column: &DataType) -> Option<&'static str> {
         DataType::UInt64 => "uint64",
         DataType::Float32 => "float",
         DataType::Float64 => "double",
-        DataType::Timestamp(TimeUnit::Millisecond, None) => "google.protobuf.Timestamp",
+        DataType::Timestamp(TimeUnit::Millisecond, None) => TIMESTAMP,
         // As texts: what else there is for them lies in files that not every registry has.
         DataType::Decimal128(..)
         | DataType::Date32

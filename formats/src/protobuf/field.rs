@@ -29,6 +29,11 @@ impl Names {
         Self(names)
     }
 
+    /// Those of no enum.
+    pub const fn none() -> &'static Self {
+        const { &Self(Vec::new()) }
+    }
+
     /// A value of the enum.
     fn value(&self, number: i32) -> Datum<'_> {
         let place = self.0.binary_search_by_key(&number, |(number, _)| *number);
@@ -75,24 +80,9 @@ pub enum Type {
 }
 
 impl Type {
-    /// The type of a field; if none makes one value of a column, what it is instead.
-    pub fn of(field: &FieldDescriptor) -> std::result::Result<Self, String> {
-        if field.is_map() {
-            return Err("a map".to_owned());
-        }
-        if field.is_list() {
-            return Err("repeated".to_owned());
-        }
-        match field.kind() {
-            Declared::Message(message) if !field.is_group() => Self::of_message(&message),
-            Declared::Message(_) => Err("a group".to_owned()),
-            kind => Ok(Self::Scalar(Scalar::of(&kind).ok_or("no scalar")?)),
-        }
-    }
-
-    fn of_message(message: &MessageDescriptor) -> std::result::Result<Self, String> {
-        let name = message.full_name();
-        Ok(match name {
+    /// The type of a message that is one value; none of any other.
+    pub fn of_message(message: &MessageDescriptor) -> Option<Self> {
+        Some(match message.full_name() {
             "google.protobuf.Timestamp" => Self::Moment,
             "google.type.Date" => Self::Day,
             "google.type.Decimal" => Self::Wrapped(Scalar::DecimalText),
@@ -106,11 +96,7 @@ impl Type {
             "google.protobuf.BoolValue" => Self::Wrapped(Scalar::Bool),
             "google.protobuf.StringValue" => Self::Wrapped(Scalar::String),
             "google.protobuf.BytesValue" => Self::Wrapped(Scalar::Bytes),
-            _ => {
-                return Err(format!(
-                    "the message '{name}', of whose fields a path names one"
-                ));
-            }
+            _ => return None,
         })
     }
 
@@ -121,6 +107,16 @@ impl Type {
             Self::Moment => Kind::Moment,
             Self::Day => Kind::Day,
             Self::Unscaled => Kind::Decimal,
+        }
+    }
+
+    /// How it is written.
+    pub const fn wire(self) -> WireType {
+        match self {
+            Self::Scalar(scalar) => scalar.wire(),
+            Self::Wrapped(_) | Self::Moment | Self::Day | Self::Unscaled => {
+                WireType::LengthDelimited
+            }
         }
     }
 
@@ -162,6 +158,14 @@ impl Type {
         };
         found.values[slot] = Some(value);
         Ok(())
+    }
+
+    /// Reads one that does not go on in another place.
+    pub fn read_one<'a>(self, cursor: &mut Cursor<'a>, names: &'a Names) -> Result<Datum<'a>> {
+        match self {
+            Self::Scalar(scalar) => scalar.read(cursor, names),
+            parts => parts.read_parts(cursor.sized()?, names, self.default(names)),
+        }
     }
 
     fn read_parts<'a>(
@@ -242,7 +246,7 @@ impl Scalar {
     }
 
     /// How it is written.
-    const fn wire(self) -> WireType {
+    pub const fn wire(self) -> WireType {
         match self {
             Self::Int32
             | Self::Int64
@@ -258,7 +262,8 @@ impl Scalar {
         }
     }
 
-    fn default(self, names: &Names) -> Datum<'_> {
+    /// What it is where it is not written.
+    pub fn default(self, names: &Names) -> Datum<'_> {
         match self {
             Self::Float | Self::Double => Datum::Float(0.0),
             Self::Bool => Datum::Boolean(false),
@@ -270,8 +275,12 @@ impl Scalar {
         }
     }
 
+    /// Reads one.
+    ///
+    /// # Errors
+    /// Where its bytes are broken.
     #[inline]
-    fn read<'a>(self, cursor: &mut Cursor<'a>, names: &'a Names) -> Result<Datum<'a>> {
+    pub fn read<'a>(self, cursor: &mut Cursor<'a>, names: &'a Names) -> Result<Datum<'a>> {
         Ok(match self {
             Self::Int64 => Datum::Integer(cursor.varint()?.cast_signed()),
             Self::Int32 => Datum::Integer(i64::from(low(cursor.varint()?))),

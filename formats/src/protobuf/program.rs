@@ -11,6 +11,10 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::datum::Datum;
 use super::field::{Names, Type};
+use super::parts::Nested;
+use super::path::{fields, inner_message};
+use super::shape::Shape;
+use super::types::{Of, Types};
 use super::wire::{Broken, Cursor, shown};
 use crate::encoding::{Found, Object, Wanted};
 
@@ -26,19 +30,12 @@ type Result<T> = std::result::Result<T, Box<Broken>>;
 pub struct Program {
     /// The outermost message is the first.
     messages: Vec<Message>,
+    /// Those of values that have others in them.
+    types: Types,
 }
 
 /// By message of a program, whether it came in the record that is read.
 pub type HasCome = Vec<bool>;
-
-/// Why a path cannot be read.
-#[derive(Debug)]
-pub enum Refusal {
-    /// A message on the way has no such field.
-    Missing,
-    /// The field at the path, or on the way, is something else.
-    Is(String),
-}
 
 /// A message at a path.
 #[derive(Debug)]
@@ -57,8 +54,16 @@ struct Message {
 #[derive(Debug)]
 struct Unwritten {
     slot: usize,
-    of: Type,
+    of: Taken,
     names: Names,
+}
+
+/// What is taken of a field.
+#[derive(Debug, Clone, Copy)]
+enum Taken {
+    Single(Type),
+    /// A message as a whole, or all values of a repeated field or a map.
+    Nested(Of),
 }
 
 #[derive(Debug)]
@@ -67,7 +72,9 @@ struct Field {
     name: String,
     wire: WireType,
     /// Its slot, if it is wanted itself.
-    value: Option<(usize, Type)>,
+    value: Option<(usize, Taken)>,
+    /// True if its values may come as one field.
+    is_packable: bool,
     /// The names of its values, if it is an enum.
     names: Names,
     /// Its message, if something in it is wanted.
@@ -90,6 +97,7 @@ impl Program {
     pub fn new(writer: &MessageDescriptor, reader: &MessageDescriptor, wanted: &Wanted) -> Self {
         let mut program = Self {
             messages: vec![Message::new(writer.clone())],
+            types: Types::default(),
         };
         for (slot, path) in wanted.values().iter().enumerate() {
             if let Ok(fields) = fields(reader, path) {
@@ -114,22 +122,42 @@ impl Program {
         let Some((last, outer)) = path.split_last() else {
             return;
         };
-        let (Ok(of), Some(message)) = (Type::of(last), self.message(outer)) else {
+        let Some(at) = self.message(outer) else {
             return;
         };
-        let message = &mut self.messages[message];
+        let writer = self.messages[at].descriptor.clone();
+        let Some(read) = self.taken(&writer, last, last) else {
+            return;
+        };
         if !last.supports_presence() {
-            message.defaults.push(Unwritten {
+            self.messages[at].defaults.push(Unwritten {
                 slot,
-                of,
+                of: read,
                 names: Names::of(last),
             });
         }
-        if let Some(field) = message.descriptor.get_field(last.number())
-            && let Ok(value) = Type::of(&field)
+        if let Some(field) = writer.get_field(last.number())
+            && let Some(written) = self.taken(&writer, &field, last)
         {
+            let message = &mut self.messages[at];
             let place = message.place(&field);
-            message.fields[place].value = Some((slot, value));
+            message.fields[place].value = Some((slot, written));
+        }
+    }
+
+    /// What is taken of a field of the writer's, or of the reader's itself.
+    fn taken(
+        &mut self,
+        writer: &MessageDescriptor,
+        field: &FieldDescriptor,
+        read: &FieldDescriptor,
+    ) -> Option<Taken> {
+        match Shape::of(field).ok()? {
+            Shape::Single(of) => Some(Taken::Single(of)),
+            Shape::Message(_) | Shape::List(_) | Shape::Map(_) => {
+                let of = self.types.of_field(writer, read.parent_message(), read);
+                of.map(Taken::Nested)
+            }
         }
     }
 
@@ -201,105 +229,80 @@ impl Program {
     ) -> Result<()> {
         has_come.clear();
         has_come.resize(self.messages.len(), false);
-        read(&self.messages, 0, cursor, found, has_come)
+        self.read_message(0, cursor, found, has_come)
+    }
+
+    fn read_message<'a>(
+        &'a self,
+        at: usize,
+        mut cursor: Cursor<'a>,
+        found: &mut Found<Datum<'a>>,
+        has_come: &mut [bool],
+    ) -> Result<()> {
+        let message = &self.messages[at];
+        if !std::mem::replace(&mut has_come[at], true) {
+            for default in &message.defaults {
+                found.values[default.slot] = Some(default.value(&self.types));
+            }
+            if let Some(object) = message.object {
+                found.objects[object] = Object::Is;
+            }
+        }
+        let all = cursor;
+        while !cursor.is_at_end() {
+            let start = cursor.at();
+            let (number, wire) = cursor.tag()?;
+            let Some(field) = message.field(number) else {
+                cursor
+                    .skip(number, wire)
+                    .map_err(|broken| message.in_field(broken, number))?;
+                continue;
+            };
+            if !field.comes_as(wire) {
+                field.other_wire(start, wire, &mut cursor)?;
+                continue;
+            }
+            field.others.forget(found, has_come);
+            let whole = cursor;
+            let read = match field.value {
+                Some((slot, Taken::Single(value))) => {
+                    value.read(&mut cursor, &field.names, slot, found)
+                }
+                Some((slot, Taken::Nested(of))) => {
+                    let types = &self.types;
+                    let within = match of {
+                        Of::Message(_) => cursor.sized(),
+                        Of::List { .. } | Of::Map { .. } => cursor.skip(number, wire).map(|()| all),
+                    };
+                    within.and_then(|within| Nested { types, of, within }.put(slot, found))
+                }
+                None => cursor.skip(number, wire),
+            };
+            read.map_err(|broken| broken.within(&field.name))?;
+            if let Some(within) = field.within {
+                let mut whole = whole;
+                let inner = whole.sized();
+                inner
+                    .and_then(|inner| self.read_message(within, inner, found, has_come))
+                    .map_err(|broken| broken.within(&field.name))?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// The fields that a path leads through.
-///
-/// # Errors
-/// If a message does not have one of them, or it is more than one message on the way.
-pub fn fields(
-    message: &MessageDescriptor,
-    path: &[String],
-) -> std::result::Result<Vec<FieldDescriptor>, Refusal> {
-    let mut fields: Vec<FieldDescriptor> = Vec::with_capacity(path.len());
-    for name in path {
-        let inner = fields.last().map(inner_message).transpose()?;
-        let message = inner.as_ref().unwrap_or(message);
-        let field = message.get_field_by_name(name);
-        fields.push(field.ok_or(Refusal::Missing)?);
-    }
-    Ok(fields)
-}
-
-/// The type of the field at a path.
-///
-/// # Errors
-/// If it is no single value.
-pub fn field_type(
-    message: &MessageDescriptor,
-    path: &[String],
-) -> std::result::Result<Type, Refusal> {
-    let fields = fields(message, path)?;
-    let last = fields.last().ok_or(Refusal::Missing)?;
-    Type::of(last).map_err(Refusal::Is)
-}
-
-/// The one message that a field is.
-///
-/// # Errors
-/// If it is something else.
-pub fn inner_message(field: &FieldDescriptor) -> std::result::Result<MessageDescriptor, Refusal> {
-    let is = |what: &str| Refusal::Is(format!("within '{}', which is {what}", field.name()));
-    match field.kind() {
-        _ if field.is_map() => Err(is("a map")),
-        _ if field.is_list() => Err(is("repeated")),
-        Kind::Message(_) if field.is_group() => Err(is("a group")),
-        Kind::Message(inner) => Ok(inner),
-        _ => Err(is("no message")),
-    }
-}
-
-fn read<'a>(
-    messages: &'a [Message],
-    at: usize,
-    mut cursor: Cursor<'a>,
-    found: &mut Found<Datum<'a>>,
-    has_come: &mut [bool],
-) -> Result<()> {
-    let message = &messages[at];
-    if !std::mem::replace(&mut has_come[at], true) {
-        for default in &message.defaults {
-            found.values[default.slot] = Some(default.of.default(&default.names));
-        }
-        if let Some(object) = message.object {
-            found.objects[object] = Object::Is;
+impl Unwritten {
+    #[inline]
+    fn value<'a>(&'a self, types: &'a Types) -> Datum<'a> {
+        match self.of {
+            Taken::Single(of) => of.default(&self.names),
+            Taken::Nested(of) => Datum::Nested(Nested {
+                types,
+                of,
+                within: Cursor::new(&[], 0),
+            }),
         }
     }
-    while !cursor.is_at_end() {
-        let start = cursor.at();
-        let (number, wire) = cursor.tag()?;
-        let Some(field) = message.field(number) else {
-            cursor
-                .skip(number, wire)
-                .map_err(|broken| message.in_field(broken, number))?;
-            continue;
-        };
-        if wire != field.wire {
-            field.other_wire(start, wire, &mut cursor)?;
-            continue;
-        }
-        field.others.forget(found, has_come);
-        let whole = cursor;
-        if let Some((slot, value)) = field.value {
-            value
-                .read(&mut cursor, &field.names, slot, found)
-                .map_err(|broken| broken.within(&field.name))?;
-        } else {
-            cursor
-                .skip(number, wire)
-                .map_err(|broken| broken.within(&field.name))?;
-        }
-        if let Some(within) = field.within {
-            let mut whole = whole;
-            let inner = whole.sized();
-            inner
-                .and_then(|inner| read(messages, within, inner, found, has_come))
-                .map_err(|broken| broken.within(&field.name))?;
-        }
-    }
-    Ok(())
 }
 
 impl Message {
@@ -367,10 +370,16 @@ impl Field {
             name: field.name().to_owned(),
             wire,
             value: None,
+            is_packable: field.is_list() && wire != WireType::LengthDelimited,
             names: Names::of(field),
             within: None,
             others: Forgotten::default(),
         }
+    }
+
+    #[inline]
+    fn comes_as(&self, wire: WireType) -> bool {
+        wire == self.wire || (self.is_packable && wire == WireType::LengthDelimited)
     }
 
     /// A field that does not come as the schema says: an unknown one, unless it is wanted.

@@ -6,14 +6,15 @@
 //!
 //! Source: the guide of Protobuf, "Updating A Message Type"; stricter in what was removed, which would silently be zero.
 
-use prost_reflect::{FieldDescriptor, MessageDescriptor};
+use prost_reflect::MessageDescriptor;
 use tidemill_types::format::WriterSchema;
 
 use super::contract;
-use super::field::Type;
 use super::framing::Confluent;
-use super::program::{Program, Refusal, fields, inner_message};
-use crate::encoding::Wanted;
+use super::path::{Place, Refusal};
+use super::program::Program;
+use super::shape::Shape;
+use crate::encoding::{Wanted, path_shown};
 use crate::programs::{Registered, other_type, refuse_removed};
 use crate::proto_text;
 
@@ -91,16 +92,16 @@ impl Named {
             // By no contract: what is not there has no value.
             return Ok(());
         };
-        let field = path.join(".");
-        let Ok(expected) = fields(message, path) else {
+        let field = path_shown(path);
+        let Ok(expected) = Place::at(message, path) else {
             return Ok(());
         };
         let place = (column, field.as_str());
-        match found(written, &expected) {
+        match Place::in_writer(message, written, path) {
             Err(Refusal::Missing) => refuse_removed(contract, writer, called, place),
             found => {
-                let expected = shown(expected.last().map_or(Err(Refusal::Missing), single));
-                let found = shown(found);
+                let expected = shown(expected.shape());
+                let found = shown(found.and_then(|found| found.shape()));
                 if found == expected {
                     return Ok(());
                 }
@@ -110,25 +111,12 @@ impl Named {
     }
 }
 
-/// The type of the field that a path of the contract leads to, by its numbers.
-fn found(written: &MessageDescriptor, path: &[FieldDescriptor]) -> Result<Type, Refusal> {
-    let mut found: Option<FieldDescriptor> = None;
-    for step in path {
-        let inner = found.as_ref().map(inner_message).transpose()?;
-        let message = inner.as_ref().unwrap_or(written);
-        found = Some(message.get_field(step.number()).ok_or(Refusal::Missing)?);
-    }
-    found.as_ref().map_or(Err(Refusal::Missing), single)
-}
-
-fn single(field: &FieldDescriptor) -> Result<Type, Refusal> {
-    Type::of(field).map_err(Refusal::Is)
-}
-
 /// The kind of a field's values, in words.
-fn shown(of: Result<Type, Refusal>) -> String {
+fn shown(of: Result<Shape, Refusal>) -> String {
     match of {
-        Ok(of) => of.kind().shown().to_owned(),
+        // By whatever name: what is read of it is compared by itself.
+        Ok(Shape::Message(_)) => "a message".to_owned(),
+        Ok(of) => of.shown(),
         Err(Refusal::Is(what)) => what,
         Err(Refusal::Missing) => "nothing".to_owned(),
     }

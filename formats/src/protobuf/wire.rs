@@ -69,6 +69,11 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// True if as much of the same record is left.
+    pub const fn is_same(&self, other: &Self) -> bool {
+        self.at == other.at && self.end == other.end
+    }
+
     /// The bytes that are left.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {

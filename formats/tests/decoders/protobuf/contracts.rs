@@ -10,8 +10,10 @@ use tidemill_formats::{Protobuf, proto_text};
 use tidemill_types::format::{
     Change, Column, Contract, Error, Format, Options, SchemaText, Schemas, SinkSpec, WriterSchema,
 };
+use tidemill_types::sql_type::{array, map};
 
 use crate::kit::{Spec, TIMESTAMP, at, data, reasons, required, shown};
+use crate::nested::{record, written as as_json};
 use crate::subject::{Subject, schema_text};
 
 const ORDER: &str = "int64 id = 1; optional string note = 2; string city = 3;";
@@ -243,10 +245,11 @@ fn what_does_not_go_with_a_registry_is_refused() {
 }
 
 #[test]
-fn the_columns_of_a_contract_are_the_fields_of_its_rows_that_are_one_value() {
+fn the_columns_of_a_contract_are_the_fields_of_its_rows() {
     let fields = "int64 id = 1; optional int32 count = 2; bool paid = 3; double rate = 4; uint32 size = 5; fixed64 total = 6; \
          string name = 7; optional bytes raw = 8; State state = 9; google.protobuf.Timestamp at = 10; google.protobuf.Int64Value maybe = 11; \
-         repeated string tags = 12; Other other = 13; enum State { OPEN = 0; }";
+         repeated string tags = 12; Other other = 13; map<string, Other> by_name = 14; enum State { OPEN = 0; } \
+         Order again = 15; repeated Empty nothing = 16; message Empty {}";
     let text = file(fields).replace(
         "package shop;",
         "package shop; import \"google/protobuf/timestamp.proto\"; import \"google/protobuf/wrappers.proto\";",
@@ -264,6 +267,10 @@ fn the_columns_of_a_contract_are_the_fields_of_its_rows_that_are_one_value() {
         ("state", DataType::Utf8, false),
         ("at", TIMESTAMP, true),
         ("maybe", DataType::Int64, true),
+        ("tags", array(DataType::Utf8), false),
+        ("other", record(&[("id", DataType::Int64)]), true),
+        ("by_name", map(record(&[("id", DataType::Int64)])), false),
+        // What lies in itself, or has nothing in it, is left out.
     ];
     let expected = expected.map(|(name, data_type, nullable)| Column {
         nullable,
@@ -351,12 +358,98 @@ fn a_sink_s_fields_keep_their_numbers_and_a_number_is_never_given_twice() {
 }
 
 #[test]
+fn a_sink_s_structs_are_messages_whose_fields_keep_their_numbers() {
+    let of = |city: &str, counts: &str| {
+        let address = record(&[(city, DataType::Utf8), ("zip", DataType::Int32)]);
+        Sink::of(vec![
+            // Its message cannot be called as it is.
+            Field::new("Address", address.clone(), true),
+            Field::new("old_places", array(address), true),
+            Field::new(counts, map(DataType::Int64), true),
+            Field::new("tags", array(DataType::Utf8), true),
+        ])
+    };
+    let first = of("city", "counts").schema(None).unwrap();
+    assert_eq!(
+        first,
+        "syntax = \"proto3\";\npackage shop;\nmessage Total {\n  message Address_ {\n    optional string city = 1;\n    \
+         optional int32 zip = 2;\n  }\n  message OldPlaces {\n    optional string city = 1;\n    optional int32 zip = 2;\n  }\n  \
+         Address_ Address = 1;\n  repeated OldPlaces old_places = 2;\n  map<string, int64> counts = 3;\n  \
+         repeated string tags = 4;\n}\n"
+    );
+    let again = of("city", "counts").schema(Some(&registered(&first)));
+    assert_eq!(again.unwrap(), first);
+    let second = of("town", "amounts").schema(Some(&registered(&first)));
+    let second = second.unwrap();
+    let message =
+        "{\n    reserved 1;\n    optional int32 zip = 2;\n    optional string town = 3;\n  }\n";
+    assert_eq!(second.matches(message).count(), 2, "{second}");
+    assert!(second.contains("  reserved 3;\n"), "{second}");
+    assert!(
+        second.contains("  map<string, int64> amounts = 5;\n"),
+        "{second}"
+    );
+}
+
+#[test]
+fn a_field_within_a_struct_that_a_writer_has_no_more_makes_dead_letters_that_name_it() {
+    let of =
+        |inner: &str| format!("int64 id = 1; repeated Line lines = 2; message Line {{ {inner} }}");
+    let versions = [
+        of("string label = 1; int32 count = 2;"),
+        of("string name = 1; sint64 count = 2; bytes more = 3;"),
+        of("string label = 1;"),
+        of("string label = 1; string count = 2;"),
+    ];
+    let subject = Subject::of(&versions.each_ref().map(String::as_str));
+    let line = |version: usize, fields: &[(&str, Value)]| {
+        let mut line = DynamicMessage::new(subject.message(version, "shop.Order.Line"));
+        for (name, value) in fields {
+            line.set_field_by_name(name, value.clone());
+        }
+        let lines = Value::List(vec![Value::Message(line)]);
+        subject.order(version, &[("id", Value::I64(1)), ("lines", lines)])
+    };
+    let records = [
+        line(1, &[("label", text("a")), ("count", Value::I32(2))]),
+        line(2, &[("name", text("b")), ("count", Value::I64(-3))]),
+        line(3, &[("label", text("c"))]),
+        line(4, &[("label", text("d"))]),
+    ];
+    let records: Vec<_> = records.iter().map(Vec::as_slice).collect();
+    let lines = array(record(&[
+        ("label", DataType::Utf8),
+        ("count", DataType::Int32),
+    ]));
+    let decoded = subject
+        .source(1, vec![data("lines", lines)])
+        .decode(&records);
+    assert_eq!(
+        as_json(&decoded.rows),
+        [
+            r#"{"lines":[{"label":"a","count":2}]}"#,
+            r#"{"lines":[{"label":"b","count":-3}]}"#
+        ]
+    );
+    let field = "the field 'lines[].count', which column 'lines' is read from";
+    let expected = [
+        "schema 73 ('orders-value' version 3), by which it was written, has no field 'lines[].count' any more, which column 'lines' is read \
+             from; the job was planned with version 1".to_owned(),
+        format!(
+            "schema 74 ('orders-value' version 4), by which it was written, has a string in {field}; version 1, which the job was planned with, \
+             has an integer"
+        ),
+    ];
+    assert_eq!(reasons(&decoded), expected);
+}
+
+#[test]
 fn a_sink_whose_columns_have_no_form_is_refused() {
     let said = |fields| Sink::of(fields).schema(None).unwrap_err().to_string();
     assert!(
         said(vec![Field::new("a b", DataType::Int64, false)]).contains("column 'a b' has a name")
     );
-    let list = DataType::new_list(DataType::Int64, true);
+    let list = array(array(DataType::Int64));
     assert!(
         said(vec![Field::new("a", list, false)])
             .contains("which the format 'protobuf' cannot carry")

@@ -221,19 +221,19 @@ fn what_cannot_be_read_is_refused_while_planning() {
         ),
         (
             "tags",
-            "has another type than the field 'tags', which is repeated; it can be a single value",
+            "has another type than the field 'tags', which is repeated; it can be an ARRAY",
         ),
         (
             "limits",
-            "has another type than the field 'limits', which is a map; it can be a single value",
+            "has another type than the field 'limits', which is a map; it can be a MAP",
         ),
         (
             "lines.label",
-            "has another type than the field 'lines.label', which is within 'lines', which is repeated; it can be a single value",
+            "has another type than the field 'lines.label', which is within 'lines', which is repeated; it can be what lies in one message",
         ),
         (
             "first",
-            "has another type than the field 'first', which is the message 'corpus.Payment.Line', of whose fields a path names one; it can be a single value",
+            "has another type than the field 'first', which is the message 'corpus.Payment.Line'; it can be a STRUCT of its fields, or a column by the path to one of them",
         ),
     ];
     for (path, expected) in cases {

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use tidemill_types::sql_type::{array, map, structure};
 
 use super::source::{Source, TIMESTAMP};
 use crate::input::Record;
@@ -108,9 +109,33 @@ fn framed(sources: impl IntoIterator<Item = Source>) -> Vec<Source> {
     both.collect()
 }
 
+/// Values that have others in them.
+fn nested() -> Source {
+    let line = structure([
+        ("label".to_owned(), DataType::Utf8),
+        ("discount".to_owned(), DataType::Int32),
+    ]);
+    let members = [
+        ("packed", array(DataType::Int32)),
+        ("unpacked", array(DataType::Int64)),
+        ("packed_doubles", array(DataType::Float64)),
+        ("tags", array(DataType::Utf8)),
+        ("history", array(TIMESTAMP)),
+        ("limits", map(DataType::Int64)),
+        ("by_number", map(line.clone())),
+        ("first", line.clone()),
+        ("line", line.clone()),
+        ("lines", array(line)),
+    ];
+    Source::new("protobuf", "plain")
+        .data(&members)
+        .with("protobuf.message", "corpus.Payment")
+        .with("protobuf.descriptors", &PAYMENT)
+}
+
 /// Messages that are rows.
 pub fn plain() -> Vec<Source> {
-    framed([payment("plain").position().timed("seen")])
+    framed([payment("plain").position().timed("seen"), nested()])
 }
 
 /// Messages that are states of their keys.
