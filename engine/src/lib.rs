@@ -7,6 +7,7 @@
 //! Promises P-ONCE, P-ATOMIC, P-REPLAY (see `docs/` and ARCHITECTURE.md). Does not promise to run more than one process per job.
 
 mod assemble;
+mod busy;
 pub mod clock;
 pub mod committing;
 pub mod contracts;
@@ -31,6 +32,7 @@ pub mod status;
 mod threads;
 pub mod worker;
 
+pub use busy::Busy;
 pub use clock::Clock;
 pub use error::Error;
 pub use event::Event;

@@ -14,6 +14,7 @@ pub fn text(status: &Status) -> String {
     sources(&mut out, status);
     contracts(&mut out, status);
     sinks(&mut out, status);
+    busy(&mut out, status);
     let histograms = [
         (
             "commit_seconds",
@@ -96,6 +97,18 @@ fn job(out: &mut Text, status: &Status) {
     ];
     for (name, help, value) in counters {
         out.family(name, "counter", help).value("", value);
+    }
+}
+
+fn busy(out: &mut Text, status: &Status) {
+    let mut family = out.family(
+        "operator_busy_seconds_total",
+        "counter",
+        "Time that the workers spent in an operator of the dataflow.",
+    );
+    for (operator, time) in status.busy.by_operator() {
+        let label = format!("operator=\"{}\"", escape(&operator));
+        family.value(&label, time.as_secs_f64());
     }
 }
 

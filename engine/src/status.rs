@@ -7,6 +7,7 @@ use tidemill_operators::Counter;
 use tidemill_types::TopicPartition;
 use tidemill_types::place::Places;
 
+use crate::busy::Busy;
 use crate::letters::ByContract;
 
 /// Upper bounds of the histograms' buckets, in seconds.
@@ -202,6 +203,8 @@ pub struct Status {
     pub cache_bytes: AtomicU64,
     /// Times that admission waited because too much was in flight.
     pub backpressure_waits: Counter,
+    /// How long the operators were at work.
+    pub busy: Busy,
 }
 
 /// One reading of the status, for a line or a JSON object.

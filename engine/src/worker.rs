@@ -19,7 +19,7 @@ use crate::frozen::FrozenStates;
 use crate::limits::Limits;
 use crate::recovery::RestoreFrom;
 use crate::render::{Context, Rendered, render};
-use crate::{Clock, Error, Status};
+use crate::{Clock, Error, Status, busy};
 
 /// How often a worker reports the size of its state.
 const SIZE_INTERVAL: Duration = Duration::from_secs(1);
@@ -81,6 +81,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Self, Error> {
         let failure = Failure::default();
         let store = shared.restore.open(worker.index(), worker.peers())?;
+        busy::account(worker, &shared.status);
         let rendered = worker.dataflow(|scope| {
             render(
                 scope,
