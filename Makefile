@@ -45,7 +45,7 @@ bench-studio: ## The studio's finance job on a real Kafka: events a second, fres
 bench-stateless: ## A filter and a projection from Kafka to Kafka, exactly once: events a second
 	@scripts/bench.sh stateless
 
-bench-stages: ## What each stage of that job costs per record, with one worker and with two
+bench-stages: ## What each operator of that job costs per event, with one worker and with two
 	@scripts/bench.sh stages
 
 bench-formats: ## What decoding a record of each format costs, beside the format's library

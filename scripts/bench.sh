@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds a bench and runs it; benches/README.md says what it measures:  scripts/bench.sh studio|stateless|stages|formats|scaling|check|peers [option...]
 # EVENTS, RATE, LIVE_SECONDS and KILLS make the studio's smaller, EVENTS stateless, stages and peers; options (see --help) win. Needs an idle machine,
-# but for check, which counts instructions: UPDATE_BASELINE=1 makes what it counts the new baseline. KAFKA=0 leaves the broker out of the stages.
+# but for check, which counts instructions: UPDATE_BASELINE=1 makes what it counts the new baseline.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
@@ -19,10 +19,7 @@ case "$bench" in
     scripts/setup.sh kafka
     ;;
   stateless) scripts/setup.sh kafka ;;
-  stages)
-    if [ "${KAFKA:-1}" = 0 ]; then scripts/setup.sh; else options+=(--kafka); scripts/setup.sh kafka; fi
-    ;;
-  formats | scaling) scripts/setup.sh ;;
+  stages | formats | scaling) scripts/setup.sh ;;
   check)
     [ "${UPDATE_BASELINE:-0}" = 0 ] || options+=(--update)
     scripts/setup.sh valgrind

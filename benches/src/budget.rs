@@ -1,4 +1,4 @@
-//! The budget of each stage: how many instructions it may take per record, as `benches/baseline.json` says, and whether it still keeps to it.
+//! The budget of each stage: how many instructions it may take per event, as `benches/baseline.json` says, and whether it still keeps to it.
 //!
 //! Instructions are counted by callgrind, which runs the program on a processor of its own: a count does not depend on what else the machine
 //! does, and differs from run to run by well under a percent (hash maps have random seeds). It says nothing about caches or waiting.
@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use callgrind::{Counts, count};
+pub use callgrind::count;
 
 /// So many percent more than the baseline are a regression.
 pub const MORE_MAX_PERCENT: f64 = 10.0;
@@ -29,10 +29,8 @@ pub struct Baseline {
     pub events: u64,
     /// Seed of the generator.
     pub seed: u64,
-    /// Events in an epoch.
-    pub epoch_events: u64,
-    /// By stage.
-    pub instructions_per_record: BTreeMap<String, f64>,
+    /// By stage, per event of the whole mix.
+    pub instructions_per_event: BTreeMap<String, f64>,
 }
 
 /// How a stage stands.
@@ -55,9 +53,9 @@ pub enum Standing {
 pub struct Line {
     /// Its name.
     pub stage: String,
-    /// Instructions per record of the baseline.
+    /// Instructions per event of the baseline.
     pub baseline: Option<f64>,
-    /// Instructions per record now.
+    /// Instructions per event now.
     pub measured: Option<f64>,
     /// What that means.
     pub standing: Standing,

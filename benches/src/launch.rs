@@ -137,20 +137,27 @@ impl Launch {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Starts the job; it goes on from where an earlier one of this run ended.
+    /// Starts the job with further options; it goes on from where an earlier one of this run ended.
     ///
     /// # Errors
     /// If the process cannot be started.
-    pub fn run(&self, until_caught_up: bool) -> Result<Job> {
+    pub fn run(&self, options: &[&str]) -> Result<Job> {
         let log = self.work.join("job.log");
-        let (workers, interval) = (
-            self.workers.to_string(),
-            format!("{} ms", self.checkpoint_interval.as_millis()),
-        );
-        let mut command = self.command(&self.binaries.tidemill, &["run", "--json"]);
+        let command = self.within(Command::new(&self.binaries.tidemill), options);
+        Job::start(command, log)
+    }
+
+    /// The job as another program starts it, which is told what to run.
+    pub fn within(&self, mut command: Command, options: &[&str]) -> Command {
+        if command.get_program() != self.binaries.tidemill.as_os_str() {
+            command.arg(&self.binaries.tidemill);
+        }
+        let interval = format!("{} ms", self.checkpoint_interval.as_millis());
         command
+            .args(["run", "--json"])
             .arg(&self.job)
-            .args(["--workers", &workers, "--checkpoint-interval", &interval])
+            .args(["--workers", &self.workers.to_string()])
+            .args(["--checkpoint-interval", &interval])
             .arg("--state-dir")
             .arg(self.state_folder());
         if let Some(profile) = self.place.profile() {
@@ -159,10 +166,8 @@ impl Launch {
         if let Some(bytes) = self.state_memory_bytes {
             command.args(["--state-memory", &format!("{bytes} B")]);
         }
-        if until_caught_up {
-            command.arg("--until-caught-up");
-        }
-        Job::start(command, log)
+        command.args(options);
+        self.at_home(command)
     }
 
     /// Holds what is committed against the oracle; returns what was found.
@@ -184,10 +189,13 @@ impl Launch {
 
     fn command(&self, binary: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary);
-        command
-            .args(arguments)
-            .current_dir(&self.root)
-            .stdin(Stdio::null());
+        command.args(arguments);
+        self.at_home(command)
+    }
+
+    /// A command that finds the shipped jobs, and the events.
+    fn at_home(&self, mut command: Command) -> Command {
+        command.current_dir(&self.root).stdin(Stdio::null());
         match &self.place {
             Place::Kafka(bootstrap) => command.env("TIDEMILL_KAFKA", bootstrap),
             Place::Files(path) => command.env("TIDEMILL_DATA", path),

@@ -1,5 +1,5 @@
 //! What is measured: the studio's finance job on a real Kafka (`bin/studio`) and by the size of its state (`bin/scaling`), a filter and a
-//! projection from Kafka to Kafka (`bin/stateless`), the stages of the studio's job alone (`bin/stages`), whether these keep to their budget
+//! projection from Kafka to Kafka (`bin/stateless`), what the operators of the studio's job cost (`bin/stages`), whether its stages keep to their budget
 //! of instructions (`bin/check`), what decoding a record costs (`bin/formats`), and what others can do as well beside them (`bin/peers`).
 //!
 //! Promises: every run that measures time ends with one line of JSON that has its figures, the commit and the machine; a figure is reported

@@ -108,7 +108,7 @@ fn size(settings: &Settings, keys: u64, work: &Path, say: &mut impl FnMut(&str))
     for &workers in &settings.workers {
         launch.workers = workers;
         forget(&launch, &data)?;
-        let catch_up = catch_up::follow(launch.run(true)?, events)?;
+        let catch_up = catch_up::follow(launch.run(&["--until-caught-up"])?, events)?;
         let state_bytes = bytes_on_disk(&launch.state_folder())?;
         let is_verified = keys <= settings.verified_keys_max;
         let verified = is_verified.then(|| launch.verify()).transpose()?;
@@ -127,7 +127,7 @@ fn size(settings: &Settings, keys: u64, work: &Path, say: &mut impl FnMut(&str))
 
 /// Once more, on the state that there is now.
 fn recover(launch: &Launch) -> Result<Recovery> {
-    let job = launch.run(false)?;
+    let job = launch.run(&[])?;
     let live = job.wait_for("live", LIVE_WAIT_MAX, Status::is_live)?;
     let recovery = Recovery {
         ms: live.status.recovery_ms.unwrap_or(-1),

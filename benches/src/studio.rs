@@ -97,11 +97,15 @@ pub fn run(settings: &Settings, mut say: impl FnMut(&str)) -> Result<Figures> {
     }
 
     say("1. catching up");
-    let catch_up = catch_up::follow_with(&broker, launch.run(true)?, settings.events)?;
+    let catch_up = catch_up::follow_with(
+        &broker,
+        launch.run(&["--until-caught-up"])?,
+        settings.events,
+    )?;
     say(&catch_up.to_string());
 
     say(&format!("2. live, at {} payments/s", settings.rate));
-    let mut job = launch.run(false)?;
+    let mut job = launch.run(&[])?;
     job.wait_for("live", LIVE_WAIT_MAX, job::Status::is_live)?;
     let mut live = Live::start(&broker.bootstrap(), settings.rate, live::FIRST_ID)?;
     let freshness = freshness(&mut live, &job, &broker, settings.live)?;
@@ -186,7 +190,7 @@ fn freshness(live: &mut Live, job: &Job, broker: &Broker, span: Duration) -> Res
 fn recover(launch: &Launch, job: Job, live: &Live) -> Result<(Job, Recovery)> {
     let killed = Instant::now();
     job.kill()?;
-    let job = launch.run(false)?;
+    let job = launch.run(&[])?;
     // The first line that knows the journal's last epoch: the job commits nothing before it has written that line.
     let known = job.wait_for("past its journal", LIVE_WAIT_MAX, |status| status.epoch > 0)?;
     let committed = known.status.epoch;

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use tidemill_benches::budget::{self, Baseline, MORE_MAX_PERCENT};
+use tidemill_benches::launch::Binaries;
 
 /// Counts the instructions of each stage, and fails if one takes more than 10 % more than benches/baseline.json says.
 #[derive(Debug, Parser)]
@@ -30,17 +31,6 @@ fn main() -> Result<ExitCode> {
     let baseline: Baseline =
         serde_json::from_str(&text).with_context(|| format!("'{shown}' is no baseline"))?;
     let (rustc, target) = compiler()?;
-    let options = [
-        ("--events", baseline.events),
-        ("--seed", baseline.seed),
-        ("--epoch-events", baseline.epoch_events),
-        ("--repeats", 1),
-        ("--workers", 1),
-    ];
-    let options: Vec<String> = options
-        .iter()
-        .flat_map(|(name, value)| [(*name).to_owned(), value.to_string()])
-        .collect();
     if !arguments.update {
         ensure!(
             target == baseline.target,
@@ -55,13 +45,13 @@ fn main() -> Result<ExitCode> {
             );
         }
     }
-    let bench_stages = std::env::current_exe()?.with_file_name("bench-stages");
-    let measured = budget::count(&bench_stages, &options)?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let measured = budget::count(&Binaries::built()?, &root, &baseline)?;
     if arguments.update {
         let new = Baseline {
             rustc,
             target,
-            instructions_per_record: measured,
+            instructions_per_event: measured,
             ..baseline
         };
         std::fs::write(&path, serde_json::to_string_pretty(&new)? + "\n")?;
@@ -72,10 +62,10 @@ fn main() -> Result<ExitCode> {
 }
 
 fn judge(baseline: &Baseline, measured: &BTreeMap<String, f64>) -> ExitCode {
-    let lines = budget::compare(&baseline.instructions_per_record, measured);
+    let lines = budget::compare(&baseline.instructions_per_event, measured);
     println!(
         "{:<15} {:>12} {:>12} {:>10}",
-        "instructions", "baseline", "per record", "more"
+        "instructions", "baseline", "per event", "more"
     );
     for line in &lines {
         println!("{line}");

@@ -31,7 +31,7 @@ impl Tidemill {
             checkpoint_interval: CHECKPOINT_INTERVAL,
             state_memory_bytes: None,
         };
-        let job = Some(launch.run(false)?);
+        let job = Some(launch.run(&[])?);
         Ok(Self {
             place: place.clone(),
             launch,
@@ -76,7 +76,7 @@ impl System for Tidemill {
             .take()
             .context("the job could not be started again")?
             .kill()?;
-        self.job = Some(self.launch.run(false)?);
+        self.job = Some(self.launch.run(&[])?);
         Ok(killed)
     }
 
