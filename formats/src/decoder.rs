@@ -80,8 +80,8 @@ impl<E: Encoding> Decoder<E> {
                 }
             };
             refuse_nested::<E>(column, &from, format.name())?;
-            let target = Target::new(column, from, format.name(), spec)?;
-            fields.push(target.field(column, envelope));
+            let target = Target::new(column, from, (format.name(), envelope), spec)?;
+            fields.push(target.field(column));
             targets.push(target);
         }
         fields.extend(system_columns::fields(spec.kept));

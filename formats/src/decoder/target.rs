@@ -35,13 +35,34 @@ pub enum From {
     Header(Box<[u8]>),
 }
 
+/// In which events a column must have a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Required {
+    Nowhere,
+    /// A delete may come without state.
+    UnlessDeleted,
+    Always,
+}
+
+impl Required {
+    fn of(column: &Column, envelope: &Envelope) -> Self {
+        if column.nullable {
+            Self::Nowhere
+        } else if envelope.is_in_every_event(column) {
+            Self::Always
+        } else {
+            Self::UnlessDeleted
+        }
+    }
+}
+
 /// A column.
 #[derive(Debug)]
 pub struct Target {
     /// The name that a producer knows it by, for reasons.
     field: String,
     sql_type: String,
-    required: bool,
+    required: Required,
     /// What stands for a value that the database did not say.
     unavailable: Option<Unavailable>,
     from: From,
@@ -118,7 +139,7 @@ impl Target {
     pub fn new(
         column: &Column,
         from: From,
-        format: &'static str,
+        (format, envelope): (&'static str, &Envelope),
         spec: &SourceSpec<'_>,
     ) -> Result<Self, Error> {
         let buffer = ColumnBuffer::new(&column.data_type);
@@ -128,7 +149,7 @@ impl Target {
             format,
             supported: SUPPORTED,
         })?;
-        let is_of_database = spec.envelope == DEBEZIUM.name;
+        let is_of_database = envelope.name == DEBEZIUM.name;
         let declared =
             |of: &DataType| options::conversion(&column.name, of, spec.options, is_of_database);
         if let Some(nested) = buffer.nested() {
@@ -138,7 +159,7 @@ impl Target {
         Ok(Self {
             field: column.origin.field(),
             sql_type: sql_type::name(&column.data_type),
-            required: !column.nullable,
+            required: Required::of(column, envelope),
             unavailable: Unavailable::of(&column.data_type).filter(|_| is_of_database),
             from,
             declared,
@@ -147,10 +168,10 @@ impl Target {
         })
     }
 
-    /// The column in the schema: a delete may come without state, so only what every event has is never null.
-    pub fn field(&self, column: &Column, envelope: &Envelope) -> Field {
-        let always = self.required && envelope.is_in_every_event(column);
-        Field::new(&column.name, column.data_type.clone(), !always)
+    /// The column in the schema: only what every event has is never null.
+    pub fn field(&self, column: &Column) -> Field {
+        let is_nullable = self.required != Required::Always;
+        Field::new(&column.name, column.data_type.clone(), is_nullable)
     }
 
     /// The name that a producer knows it by.
@@ -228,7 +249,12 @@ impl Target {
 
     /// Appends nothing, which was null or not there.
     fn append_null(&mut self, is_null: bool, is_delete: bool) -> Result<(), String> {
-        if self.required && !is_delete {
+        let is_missing = match self.required {
+            Required::Nowhere => false,
+            Required::UnlessDeleted => !is_delete,
+            Required::Always => true,
+        };
+        if is_missing {
             return Err(reason::missing_value(&self.field, &self.sql_type, is_null));
         }
         self.buffer.push_null();

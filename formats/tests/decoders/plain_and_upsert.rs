@@ -101,6 +101,8 @@ fn a_key_without_value_is_a_delete_that_has_the_columns_of_the_key() {
         (Some(b"3"), Some(b"{}")),
         (Some(b"x"), None),
         (Some(b"\"4\""), None),
+        (Some(b"{}"), None),
+        (Some(b"null"), None),
     ]);
     let decoded = decode(&mut *decoder, &records);
     assert_eq!(
@@ -114,6 +116,8 @@ fn a_key_without_value_is_a_delete_that_has_the_columns_of_the_key() {
             "field 'name': expected VARCHAR NOT NULL, found nothing",
             "key: invalid JSON at byte 0: expected value",
             "field 'id': expected BIGINT, found \"4\"",
+            "field 'id': expected BIGINT NOT NULL, found nothing",
+            "field 'id': expected BIGINT NOT NULL, found null",
         ]
     );
     assert!(!decoded.rows.schema().field(0).is_nullable());
