@@ -64,8 +64,10 @@ pub fn epochs(case: &Case, count: usize) -> Vec<EpochInput> {
             let records = placed.map(|(offset, record): (i64, &InputRecord)| Record {
                 offset,
                 timestamp_ms: record.timestamp_ms,
+                written_ms: Some(record.timestamp_ms),
                 key: record.key.clone(),
                 value: record.value.clone(),
+                headers: record.headers.clone(),
             });
             PartitionEpoch {
                 records: records.collect(),

@@ -4,6 +4,7 @@
 //! *Promises* that one seed always gives the same job, the same input and the same course of events; that the oracle shares no code with the
 //! engine. *Does not promise* that a job of a seed stays the same from one version of this crate to the next.
 
+pub mod codec;
 pub mod coverage;
 pub mod oracle;
 mod planned;

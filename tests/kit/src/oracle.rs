@@ -16,7 +16,8 @@ mod written;
 
 use std::collections::BTreeMap;
 
-use crate::random_job::job::{Job, Sink};
+use crate::random_job::job::{Encoding, Job, Sink};
+use crate::sim::kafka::Header;
 use crate::value::{Row, Rows, Value, key_text, row_text};
 
 pub use written::{Beside, Written, difference};
@@ -47,10 +48,14 @@ pub struct Record {
     pub offset: i64,
     /// When it was written: its timestamp, or the epoch's clock where the source has none.
     pub timestamp_ms: i64,
+    /// Its timestamp as the producer gave it; none where the source has none.
+    pub written_ms: Option<i64>,
     /// Its key.
     pub key: Option<Vec<u8>>,
     /// Its value.
     pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<Header>,
 }
 
 /// What a sink holds.
@@ -180,7 +185,13 @@ impl<'a> Oracle<'a> {
 fn record_text(sink: &Sink, names: &[&str], row: &[Value]) -> String {
     let of_value = (0..row.len()).filter(|&index| sink.is_of_value(index));
     let (of_value, values): (Vec<&str>, Vec<Value>) = of_value
-        .map(|index| (names[index], row[index].clone()))
+        .map(|index| match &row[index] {
+            // A text is there or empty.
+            Value::Null if sink.encoding == Encoding::Raw => {
+                (names[index], Value::Text(String::new()))
+            }
+            value => (names[index], value.clone()),
+        })
         .unzip();
     let header = |&index: &usize| {
         let json = row[index].to_json();

@@ -4,6 +4,7 @@
 //! and NULLs. Every upsert sink's key is unique in its view by construction. *Does not promise* to reach what
 //! [`Shapes`] leaves out.
 
+mod encodings;
 mod expressions;
 mod input;
 pub mod job;
@@ -36,6 +37,8 @@ pub struct Shapes {
     pub windows_that_end: bool,
     /// Records have keys, which `upsert` needs.
     pub keyed_records: bool,
+    /// Records have headers, and are of all encodings and modes.
+    pub encodings: bool,
 }
 
 impl Default for Shapes {
@@ -47,6 +50,7 @@ impl Default for Shapes {
             resequence_at_once: true,
             windows_that_end: true,
             keyed_records: true,
+            encodings: true,
         }
     }
 }
@@ -87,10 +91,14 @@ pub fn draw_of(seed: u64, shapes: Shapes) -> Case {
     let input = (0..draft.job.sources.len())
         .map(|source| draft.input(source))
         .collect();
-    Case {
+    let mut case = Case {
         job: draft.job,
         input,
+    };
+    if shapes.encodings {
+        encodings::draw(&mut case, seed);
     }
+    case
 }
 
 /// A job while it is drawn.

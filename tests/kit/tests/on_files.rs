@@ -74,9 +74,10 @@ fn seeds() -> std::ops::Range<u64> {
 
 /// Runs the job of a seed; what is wrong with it.
 fn run(seed: u64) -> Result<(), String> {
-    // A line of a file is a value without key.
+    // A line of a file is a value in JSON, without key and headers.
     let shapes = Shapes {
         keyed_records: false,
+        encodings: false,
         ..Shapes::default()
     };
     let case = draw_of(seed, shapes);
@@ -190,7 +191,7 @@ fn check(case: &Case, data: &Path) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     }
     let mut oracle = Oracle::new(job);
-    let mut written = Written::new(job);
+    let mut written = Written::new(job, &BTreeMap::new());
     let mut from = BTreeMap::new();
     for record in journal(data) {
         let epoch = record["epoch"].as_u64().unwrap();
@@ -255,8 +256,10 @@ fn input(
                 records.push(Record {
                     offset: i64::try_from(offset).unwrap(),
                     timestamp_ms: record["clock_ms"].as_i64().unwrap(),
+                    written_ms: None,
                     key: None,
                     value: Some(line.strip_suffix(b"\n").unwrap_or(line).to_vec()),
+                    headers: Vec::new(),
                 });
                 offset += line.len();
             }

@@ -74,6 +74,7 @@ impl EventSink for Topics {
             partitions[partition as usize].push(Fed {
                 key: Some(key.to_vec()),
                 value: Some(value.to_vec()),
+                ..Fed::default()
             });
         }
         Ok(())

@@ -6,10 +6,12 @@ use tidemill_checkpoints::Record as Journalled;
 use tidemill_tests_kit::oracle::{
     Beside, EpochInput, Oracle, PartitionEpoch, Record, Written, difference,
 };
+use tidemill_tests_kit::planned;
 use tidemill_tests_kit::random_job::{Case, Connector};
-use tidemill_tests_kit::sim::kafka::Kafka;
+use tidemill_tests_kit::sim::kafka::{Kafka, SimConnector};
 use tidemill_tests_kit::sim::scenario::{Dangers, Fed, Job, Topic};
 use tidemill_tests_kit::sim::world::{End, World};
+use tidemill_types::format::NoContracts;
 
 const SIM: Connector<'_> = Connector {
     name: "sim",
@@ -28,6 +30,7 @@ pub fn job(case: &Case) -> Job {
                 let fed = records.iter().map(|record| Fed {
                     key: record.key.clone(),
                     value: record.value.clone(),
+                    headers: record.headers.clone(),
                 });
                 fed.collect()
             })
@@ -56,7 +59,8 @@ pub fn run(case: &Case, dangers: Dangers, seed: u64) -> Result<End, String> {
 }
 
 fn check(case: &Case, end: &End, is_wall_steady: bool) -> Result<(), String> {
-    let (mut oracle, mut written) = (Oracle::new(&case.job), Written::new(&case.job));
+    let mut oracle = Oracle::new(&case.job);
+    let mut written = Written::new(&case.job, &nullable(case)?);
     let mut from = BTreeMap::new();
     for committed in &end.history {
         let epoch = committed.record.epoch;
@@ -85,6 +89,18 @@ fn check(case: &Case, end: &End, is_wall_steady: bool) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// By topic, which columns of its sink may be null.
+fn nullable(case: &Case) -> Result<BTreeMap<String, Vec<bool>>, String> {
+    let sql = case.job.sql(&SIM);
+    let plan = planned("random", &sql, &[SimConnector::known()], &NoContracts)?;
+    let sinks = plan.sinks.iter().map(|sink| {
+        let fields = plan.nodes[sink.input].schema.fields().iter();
+        let nullable = fields.map(|field| field.is_nullable());
+        (sink.topic().to_owned(), nullable.collect())
+    });
+    Ok(sinks.collect())
 }
 
 /// What waits in a partition that an epoch calls idle was written after all that the epochs before have of its source.
@@ -150,8 +166,10 @@ fn input(
                 Record {
                     offset,
                     timestamp_ms: written_ms,
+                    written_ms: Some(record.timestamp_ms),
                     key: record.key.clone(),
                     value: record.value.clone(),
+                    headers: record.headers.clone(),
                 }
             });
             let records = records.collect();

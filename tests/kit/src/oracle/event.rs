@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::Record;
+use crate::codec;
 use crate::random_job::job::{Envelope, Origin, Source, SourceColumn};
 use crate::value::{Row, Type, Value, days_of, digits_of};
 
@@ -37,17 +38,21 @@ struct Said {
 
 /// Reads a record.
 pub(super) fn read(source: &Source, record: &Record) -> Outcome {
-    let value = record.value.as_deref().unwrap_or(b"null");
-    decode(source, record, value).unwrap_or(Outcome::Dead)
+    decode(source, record).unwrap_or(Outcome::Dead)
 }
 
 /// None for a record that cannot be read.
-fn decode(source: &Source, record: &Record, value: &[u8]) -> Option<Outcome> {
-    let value: Json = serde_json::from_slice(value).ok()?;
+fn decode(source: &Source, record: &Record) -> Option<Outcome> {
+    let value = match &record.value {
+        Some(value) => codec::decode(source, value)?,
+        None => Json::Null,
+    };
+    let has_key = source.columns.iter().any(|column| source.is_of_key(column));
+    let key = Json::Object(if has_key { key_of(record)? } else { Map::new() });
     let said = match (source.envelope, &value) {
         (Envelope::Debezium, Json::Null) => return Some(Outcome::Nothing),
-        (Envelope::Upsert, Json::Null) => upsert(record, None)?,
-        (Envelope::Upsert, Json::Object(state)) => upsert(record, Some(state))?,
+        (Envelope::Upsert, Json::Null) => upsert(&key, None),
+        (Envelope::Upsert, Json::Object(state)) => upsert(&key, Some(state)),
         (Envelope::Crud, Json::Object(event)) => {
             let Some(said) = crud(source, event)? else {
                 return Some(Outcome::Nothing);
@@ -56,18 +61,23 @@ fn decode(source: &Source, record: &Record, value: &[u8]) -> Option<Outcome> {
         }
         (Envelope::Debezium, Json::Object(event)) => debezium(event)?,
         (Envelope::Plain, Json::Object(row)) => plain(row.clone(), Change::Create),
-        (Envelope::CloudEvents, Json::Object(event)) => cloud_event(event)?,
+        (Envelope::CloudEvents, Json::Object(event)) => cloud_event(record, event)?,
         _ => return None,
     };
     let mut row = Row::new();
     for column in &source.columns {
+        let header = header(record, &column.name);
         let json = match column.origin {
             Origin::Id => &said.id,
             Origin::Ts => &said.ts,
             Origin::Uuid => &said.uuid,
             Origin::Data => said.data.get(&column.name).unwrap_or(&Json::Null),
+            Origin::Key => &key[&column.name],
+            Origin::Written => &record.written_ms.map_or(Json::Null, Json::from),
+            Origin::Header => &header.map_or(Json::Null, Json::from),
         };
-        row.push(typed(column, json, said.change)?);
+        let may_lack = said.change == Change::Delete && !source.is_of_key(column);
+        row.push(typed(column, json, may_lack)?);
     }
     if let Some(watermark) = source.watermark
         && let Value::Time(time) = row[watermark.column]
@@ -130,19 +140,33 @@ fn debezium(event: &Map<String, Json>) -> Option<Said> {
     Some(Said { ts, ..said })
 }
 
-/// The state of the record's key; without one a delete.
-fn upsert(record: &Record, state: Option<&Map<String, Json>>) -> Option<Said> {
+/// The members of the record's key; one that is a bare value is the id.
+fn key_of(record: &Record) -> Option<Map<String, Json>> {
     let key: Json = serde_json::from_slice(record.key.as_deref()?).ok()?;
-    let id = match key {
-        Json::Object(key) => key.get("id").cloned().unwrap_or(Json::Null),
-        bare => bare,
-    };
+    Some(match key {
+        Json::Object(key) => key,
+        bare => Map::from_iter([("id".to_owned(), bare)]),
+    })
+}
+
+/// A header's text.
+fn header<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+    let (_, value) = record
+        .headers
+        .iter()
+        .rfind(|(of, _)| of == name.as_bytes())?;
+    std::str::from_utf8(value).ok()
+}
+
+/// The state of the record's key; without one a delete.
+fn upsert(key: &Json, state: Option<&Map<String, Json>>) -> Said {
     let change = match state {
         Some(_) => Change::Create,
         None => Change::Delete,
     };
     let said = plain(state.cloned().unwrap_or_default(), change);
-    Some(Said { id, ..said })
+    let id = key["id"].clone();
+    Said { id, ..said }
 }
 
 /// A state that says all itself.
@@ -157,15 +181,26 @@ fn plain(data: Map<String, Json>, change: Change) -> Said {
     }
 }
 
-/// An event of the CNCF's specification.
-fn cloud_event(event: &Map<String, Json>) -> Option<Said> {
-    let text = |name: &str| event.get(name).and_then(Json::as_str);
+/// An event of the CNCF's specification, whose attributes may be headers.
+fn cloud_event(record: &Record, event: &Map<String, Json>) -> Option<Said> {
+    let is_binary = header(record, "ce_specversion").is_some();
+    let text = |name: &str| {
+        if is_binary {
+            header(record, &format!("ce_{name}"))
+        } else {
+            event.get(name).and_then(Json::as_str)
+        }
+    };
     for name in ["specversion", "source", "type"] {
         text(name)?;
     }
     let uuid = Json::from(text("id")?);
     let ts = chrono::DateTime::parse_from_rfc3339(text("time")?).ok()?;
-    let data = event.get("data")?.as_object()?.clone();
+    let data = if is_binary {
+        event.clone()
+    } else {
+        event.get("data")?.as_object()?.clone()
+    };
     Some(Said {
         uuid,
         ts: Json::from(ts.timestamp_millis()),
@@ -174,9 +209,9 @@ fn cloud_event(event: &Map<String, Json>) -> Option<Said> {
 }
 
 /// The value of a column; none if it is of another type, or must not be null.
-fn typed(column: &SourceColumn, json: &Json, change: Change) -> Option<Value> {
+fn typed(column: &SourceColumn, json: &Json, may_lack: bool) -> Option<Value> {
     if json.is_null() {
-        return (column.nullable || change == Change::Delete).then_some(Value::Null);
+        return (column.nullable || may_lack).then_some(Value::Null);
     }
     match column.ty {
         Type::Bool => json.as_bool().map(Value::Bool),

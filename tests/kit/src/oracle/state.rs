@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Change, Outcome, read};
 use super::{Letter, Oracle, PartitionEpoch};
-use crate::random_job::job::{Op, Origin, Source, Watermark};
+use crate::random_job::job::{Op, Source, Watermark};
 use crate::value::{Row, Rows, Value};
 
 /// An event of an epoch.
@@ -178,7 +178,7 @@ impl Oracle<'_> {
     /// The first event of each id, ever; within an epoch the one that was written first. All deduplications of a source
     /// see the same.
     fn first_ones(&mut self, source: usize, events: &[Event]) -> Vec<Event> {
-        let uuid = self.job.column_of(source, Origin::Uuid);
+        let uuid = self.job.column_named(source, "uuid");
         let seen = &mut self.sources[source].seen;
         let mut written: Vec<&Event> = events.iter().collect();
         written.sort_by_key(|event| (event.timestamp_ms, event.partition, event.offset));
@@ -192,7 +192,7 @@ impl Oracle<'_> {
 
     /// The newest event of each key is its row.
     fn write(&mut self, index: usize, source: usize, events: &[Event], version: bool) {
-        let [id, ts] = [Origin::Id, Origin::Ts].map(|origin| self.job.column_of(source, origin));
+        let [id, ts] = ["id", "ts"].map(|name| self.job.column_named(source, name));
         let held = self.held.entry(index).or_default();
         for event in events {
             let Value::Int(key) = &event.row[id] else {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Expected;
+use crate::codec::{Said, SinkCodec};
 use crate::random_job::job::Job;
 use crate::value::canonical;
 
@@ -10,6 +11,7 @@ use crate::value::canonical;
 #[derive(Debug, Clone)]
 pub struct Written {
     topics: BTreeMap<String, Expected>,
+    codecs: BTreeMap<String, SinkCodec>,
     /// The topics whose records have times that a column says.
     timed: BTreeSet<String>,
 }
@@ -38,9 +40,9 @@ impl Beside {
 }
 
 impl Written {
-    /// Nothing was written yet.
+    /// Nothing was written yet. By topic, which columns of its sink may be null, as the plan has it: the bytes of Avro depend on that.
     #[must_use]
-    pub fn new(job: &Job) -> Self {
+    pub fn new(job: &Job, nullable: &BTreeMap<String, Vec<bool>>) -> Self {
         let topics = job.sinks.iter().map(|sink| {
             let empty = if sink.upsert {
                 Expected::Upsert(BTreeMap::new())
@@ -49,9 +51,15 @@ impl Written {
             };
             (sink.topic.clone(), empty)
         });
+        let codecs = job.sinks.iter().map(|sink| {
+            let nullable = nullable.get(&sink.topic).map_or(&[][..], Vec::as_slice);
+            let codec = SinkCodec::new(sink, &job.relations[sink.input], nullable);
+            (sink.topic.clone(), codec)
+        });
         let timed = job.sinks.iter().filter(|sink| sink.timestamp.is_some());
         Self {
             topics: topics.collect(),
+            codecs: codecs.collect(),
             timed: timed.map(|sink| sink.topic.clone()).collect(),
         }
     }
@@ -59,7 +67,8 @@ impl Written {
     /// A record was written; no value is a tombstone.
     ///
     /// # Errors
-    /// If no sink has the topic, key or value is not JSON, or a tombstone was appended or takes away what is not there.
+    /// If no sink has the topic, the key is not JSON or the value none of the sink's, a change does not begin with what is there, or a
+    /// tombstone was appended or takes away what is not there.
     pub fn record(
         &mut self,
         topic: &str,
@@ -76,22 +85,43 @@ impl Written {
         if !self.timed.contains(topic) {
             beside.timestamp_ms = None;
         }
-        let value = value.map(text).transpose()?;
-        let value = value.map(|value| beside.behind(value));
-        match (self.topics.get_mut(topic), value) {
-            (None, _) => return Err(format!("no sink has the topic '{topic}'")),
-            (Some(Expected::Upsert(rows)), Some(value)) => {
-                rows.insert(text(key)?, value);
+        let (Some(held), Some(codec)) = (self.topics.get_mut(topic), self.codecs.get(topic)) else {
+            return Err(format!("no sink has the topic '{topic}'"));
+        };
+        let said = value.map(|value| codec.read(value)).transpose()?;
+        match (held, said) {
+            (Expected::Upsert(rows), Some(Said::Row(row))) => {
+                rows.insert(text(key)?, beside.behind(row));
             }
-            (Some(Expected::Upsert(rows)), None) => {
+            (Expected::Upsert(rows), Some(Said::Change { before, after })) => {
+                let key = text(key)?;
+                let held = rows.get(&key);
+                // What stands beside the row is behind its text.
+                let is_held = match (held, &before) {
+                    (Some(held), Some(before)) => held.starts_with(before),
+                    (held, before) => held.is_none() && before.is_none(),
+                };
+                if !is_held {
+                    return Err(format!(
+                        "a change of {key} in '{topic}' from {before:?}, which has {held:?}"
+                    ));
+                }
+                match after {
+                    Some(after) => rows.insert(key, beside.behind(after)),
+                    None => rows.remove(&key),
+                };
+            }
+            (Expected::Upsert(rows), None) => {
                 let key = text(key)?;
                 if rows.remove(&key).is_none() {
                     return Err(format!("a tombstone for {key}, which is not in '{topic}'"));
                 }
             }
-            (Some(Expected::Append(rows)), Some(value)) => *rows.entry(value).or_default() += 1,
-            (Some(Expected::Append(_)), None) => {
-                return Err(format!("a tombstone in '{topic}', which is appended to"));
+            (Expected::Append(rows), Some(Said::Row(row))) => {
+                *rows.entry(beside.behind(row)).or_default() += 1;
+            }
+            (Expected::Append(_), Some(Said::Change { .. }) | None) => {
+                return Err(format!("no row in '{topic}', which is appended to"));
             }
         }
         Ok(())

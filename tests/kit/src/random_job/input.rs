@@ -6,12 +6,15 @@ use serde_json::{Map, Value as Json, json};
 use super::Draft;
 use super::job::{Envelope, Origin, Source};
 use super::sources::{KEYS, RECORDS_MAX};
+use crate::sim::kafka::Header;
 use crate::value::Type;
 
 /// The first event's time: 2026-01-01T00:00:00Z.
 const START_MS: i64 = 1_767_225_600_000;
 /// How long after it was to be expected an event is written.
 const AHEAD_MS: i64 = 60_000;
+/// What texts are: some are numbers, some are no text in CSV without quotes.
+const TEXTS: [&str; 7] = ["a", "b", "7", "12", "", "x, \"y\"", "\u{e9}\n\\"];
 /// Too far ahead of every clock.
 const FUTURE_MS: i64 = 4_102_444_800_000;
 
@@ -29,8 +32,10 @@ pub struct InputRecord {
     pub timestamp_ms: i64,
     /// Its key.
     pub key: Option<Vec<u8>>,
-    /// Its value: no line feed is in it.
+    /// Its value: as JSON, no line feed is in it.
     pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<Header>,
 }
 
 impl InputRecord {
@@ -79,6 +84,7 @@ impl Draft {
                 timestamp_ms: now_ms + AHEAD_MS,
                 key: record.0,
                 value: record.1,
+                headers: Vec::new(),
             });
         }
         SourceInput { partitions }
@@ -228,7 +234,7 @@ impl Draft {
                 Type::Bool => json!(self.chance(50)),
                 Type::Date => json!(format!("2026-0{}-15", self.rng.random_range(1..=4))),
                 Type::Time => json!(ts - self.rng.random_range(0..300_000)),
-                _ => json!(self.pick(&["a", "b", "7", "12", ""])),
+                _ => json!(self.pick(&TEXTS)),
             };
             data.insert(column.name.clone(), value);
         }

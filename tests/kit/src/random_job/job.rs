@@ -27,6 +27,8 @@ pub struct Source {
     pub topic: String,
     /// What its records say of a change.
     pub envelope: Envelope,
+    /// How its records' bytes are values.
+    pub encoding: Encoding,
     /// The entity that its events must carry, where the envelope has one.
     pub entity: String,
     /// How many partitions its topic has.
@@ -39,8 +41,48 @@ pub struct Source {
     pub keys_stay: bool,
 }
 
+/// How bytes are values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Encoding {
+    /// JSON.
+    Json,
+    /// Lines of fields.
+    Csv,
+    /// Avro without framing.
+    Avro,
+    /// Protobuf without framing.
+    Protobuf,
+    /// The text of one value.
+    Raw,
+}
+
+impl Encoding {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Json, Self::Csv, Self::Avro, Self::Protobuf, Self::Raw];
+
+    /// What can be written in it.
+    #[must_use]
+    pub const fn written(self) -> &'static [Written] {
+        match self {
+            Self::Json | Self::Avro => &[Written::Plain, Written::Upsert, Written::Debezium],
+            Self::Csv | Self::Protobuf | Self::Raw => &[Written::Plain, Written::Upsert],
+        }
+    }
+}
+
+/// What a sink's records say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Written {
+    /// Rows.
+    Plain,
+    /// What a key has, or that it has nothing.
+    Upsert,
+    /// What a row was and is.
+    Debezium,
+}
+
 /// What records say of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Envelope {
     /// The studio's events.
     Crud,
@@ -50,11 +92,30 @@ pub enum Envelope {
     Upsert,
     /// Rows.
     Plain,
-    /// Events of the CNCF's specification, all in the value.
+    /// Events of the CNCF's specification, all in the value or with their attributes in headers.
     CloudEvents,
 }
 
 impl Envelope {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Crud,
+        Self::Debezium,
+        Self::Upsert,
+        Self::Plain,
+        Self::CloudEvents,
+    ];
+
+    /// The encodings that it can be read in.
+    #[must_use]
+    pub const fn encodings(self) -> &'static [Encoding] {
+        match self {
+            Self::Crud | Self::Debezium => &[Encoding::Json, Encoding::Avro, Encoding::Protobuf],
+            Self::Upsert | Self::Plain => &Encoding::ALL,
+            Self::CloudEvents => &[Encoding::Json],
+        }
+    }
+
     /// True if every event has what comes from there, unless it is declared to be missing: also a delete.
     #[must_use]
     pub fn is_always_there(self, origin: Origin) -> bool {
@@ -80,6 +141,18 @@ pub struct SourceColumn {
     pub origin: Origin,
 }
 
+impl Source {
+    /// True if a column is read from the records' keys.
+    #[must_use]
+    pub fn is_of_key(&self, column: &SourceColumn) -> bool {
+        match column.origin {
+            Origin::Key => true,
+            Origin::Id => self.envelope == Envelope::Upsert,
+            _ => false,
+        }
+    }
+}
+
 /// Where a source's column comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -91,6 +164,12 @@ pub enum Origin {
     Ts,
     /// What identifies the event: the envelope's, or the member of that name.
     Uuid,
+    /// The record's header of its name.
+    Header,
+    /// The member of its name of the record's key.
+    Key,
+    /// When the record was written.
+    Written,
 }
 
 /// `WATERMARK FOR column AS column - delay`.
@@ -370,26 +449,31 @@ pub struct Sink {
     pub timestamp: Option<usize>,
     /// Upserts, or appends.
     pub upsert: bool,
+    /// What its records say.
+    pub written: Written,
+    /// How its records' bytes are values.
+    pub encoding: Encoding,
 }
 
 impl Sink {
     /// True if a column is a member of the values.
     #[must_use]
     pub fn is_of_value(&self, column: usize) -> bool {
-        !self.headers.contains(&column) && self.timestamp != Some(column)
+        let is_elsewhere = self.encoding == Encoding::Raw && self.key.contains(&column);
+        !is_elsewhere && !self.headers.contains(&column) && self.timestamp != Some(column)
     }
 }
 
 impl Job {
-    /// A source's column by where it comes from.
+    /// A source's column by its name.
     ///
     /// # Panics
-    /// If the source has none; all have `id`, `ts` and `uuid`.
+    /// If the source has none; all have `id`, `ts` and `uuid`, wherever they come from.
     #[must_use]
-    pub fn column_of(&self, source: usize, origin: Origin) -> usize {
+    pub fn column_named(&self, source: usize, name: &str) -> usize {
         let columns = &self.sources[source].columns;
-        let found = columns.iter().position(|column| column.origin == origin);
-        found.expect("every source has the envelope's columns")
+        let found = columns.iter().position(|column| column.name == name);
+        found.expect("every source has the columns that identify an event")
     }
 }
 

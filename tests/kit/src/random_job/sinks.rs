@@ -3,7 +3,7 @@
 use rand::RngExt;
 
 use super::Draft;
-use super::job::{Expr, Op, Relation, Sink};
+use super::job::{Encoding, Expr, Op, Relation, Sink, Written};
 use super::relations::distinct;
 use crate::value::{Type, Value};
 
@@ -85,6 +85,12 @@ impl Draft {
             headers,
             timestamp,
             upsert,
+            written: if upsert {
+                Written::Upsert
+            } else {
+                Written::Plain
+            },
+            encoding: Encoding::Json,
         });
     }
 

@@ -3,7 +3,9 @@
 use rand::RngExt;
 
 use super::Draft;
-use super::job::{Column, Envelope, Op, Origin, Relation, Source, SourceColumn, Watermark};
+use super::job::{
+    Column, Encoding, Envelope, Op, Origin, Relation, Source, SourceColumn, Watermark,
+};
 use crate::value::Type;
 
 /// Keys that a source's events have.
@@ -101,6 +103,7 @@ impl Draft {
         });
         Source {
             envelope: self.envelope(),
+            encoding: Encoding::Json,
             name: format!("source{index}"),
             topic: format!("in{index}"),
             entity: format!("thing{index}"),
@@ -144,7 +147,7 @@ impl Draft {
         };
         self.add(Relation {
             name: format!("table{source}"),
-            key: Some(vec![self.job.column_of(source, Origin::Id)]),
+            key: Some(vec![self.job.column_named(source, "id")]),
             retracts: true,
             durable: true,
             grows: false,

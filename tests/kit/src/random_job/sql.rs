@@ -2,8 +2,9 @@
 
 use super::job::{
     Aggregate, Calculation, Comparison, Envelope, Expr, Function, Job, JoinKind, Op, Origin,
-    Relation, Source,
+    Relation, Sink, Source, Written,
 };
+use crate::codec::{SinkCodec, source_options};
 use crate::value::{Type, Value, time_text};
 
 /// What the options of sources and sinks say.
@@ -29,32 +30,44 @@ impl Job {
             .iter()
             .map(|source| create_source(source, connector));
         let relations = self.relations.iter().map(|relation| self.create(relation));
-        let sinks = self.sinks.iter().map(|sink| {
-            let relation = &self.relations[sink.input];
-            let option = |option: &str, columns: &[usize]| {
-                let names = columns.iter().map(|&index| relation.columns[index].name.as_str());
-                match names.collect::<Vec<_>>().as_slice() {
-                    [] => String::new(),
-                    names => format!(", {option} = '{}'", names.join(", ")),
-                }
-            };
-            let key = [
-                option("key", &sink.key),
-                option("headers", &sink.headers),
-                option("timestamp", sink.timestamp.as_slice()),
-            ]
-            .concat();
-            let envelope = if sink.upsert { "upsert" } else { "plain" };
-            format!(
-                "CREATE SINK {} WITH (connector = '{}'{}, topic = '{}', format = 'json'{key}, envelope = '{envelope}') AS SELECT * FROM {};\n",
-                sink.name,
-                connector.name,
-                further(connector.sink_options),
-                sink.topic,
-                relation.name,
-            )
-        });
+        let sinks = self
+            .sinks
+            .iter()
+            .map(|sink| self.create_sink(sink, connector));
         sources.chain(relations).chain(sinks).collect()
+    }
+
+    fn create_sink(&self, sink: &Sink, connector: &Connector<'_>) -> String {
+        let relation = &self.relations[sink.input];
+        let option = |option: &str, columns: &[usize]| {
+            let names = columns
+                .iter()
+                .map(|&index| relation.columns[index].name.as_str());
+            match names.collect::<Vec<_>>().as_slice() {
+                [] => String::new(),
+                names => format!(", {option} = '{}'", names.join(", ")),
+            }
+        };
+        let beside = [
+            option("key", &sink.key),
+            option("headers", &sink.headers),
+            option("timestamp", sink.timestamp.as_slice()),
+        ]
+        .concat();
+        let envelope = match sink.written {
+            Written::Plain => "plain",
+            Written::Upsert => "upsert",
+            Written::Debezium => "debezium",
+        };
+        format!(
+            "CREATE SINK {} WITH (connector = '{}'{}, topic = '{}', {}{beside}, envelope = '{envelope}') AS SELECT * FROM {};\n",
+            sink.name,
+            connector.name,
+            further(connector.sink_options),
+            sink.topic,
+            SinkCodec::new(sink, relation, &[]).options(),
+            relation.name,
+        )
     }
 
     fn create(&self, relation: &Relation) -> String {
@@ -251,17 +264,27 @@ fn create_source(source: &Source, connector: &Connector<'_>) -> String {
                 (Envelope::Crud, Origin::Uuid) => " METADATA FROM 'uuid'",
                 (Envelope::CloudEvents, Origin::Ts) => " METADATA FROM 'time'",
                 (Envelope::CloudEvents, Origin::Uuid) => " METADATA FROM 'id'",
+                (_, Origin::Written) => " METADATA FROM 'timestamp'",
+                (_, Origin::Header) => &format!(" METADATA FROM 'headers.{}'", column.name),
                 _ => "",
             };
             format!("{} {}{not_null}{from}", column.name, type_name(column.ty))
         })
         .collect();
-    let mut options = String::new();
+    let keys = source
+        .columns
+        .iter()
+        .filter(|column| source.is_of_key(column));
+    let keys: Vec<_> = keys.map(|column| column.name.as_str()).collect();
+    let mut options = match keys.as_slice() {
+        [] => String::new(),
+        keys => format!(", key = '{}'", keys.join(", ")),
+    };
     if let Some(watermark) = source.watermark {
         let name = &source.columns[watermark.column].name;
         let delay = interval(watermark.delay_ms);
         columns.push(format!("WATERMARK FOR {name} AS {name} - {delay}"));
-        options = format!(
+        options += &format!(
             ", watermark.max-future = '{} ms', watermark.allowed-lateness = '{} ms'",
             watermark.max_future_ms, watermark.allowed_lateness_ms
         );
@@ -269,17 +292,18 @@ fn create_source(source: &Source, connector: &Connector<'_>) -> String {
     let envelope = match source.envelope {
         Envelope::Crud => format!("crud', entity = '{}", source.entity),
         Envelope::Debezium => "debezium".to_owned(),
-        Envelope::Upsert => "upsert', key = 'id".to_owned(),
+        Envelope::Upsert => "upsert".to_owned(),
         Envelope::Plain => "plain".to_owned(),
         Envelope::CloudEvents => "cloudevents".to_owned(),
     };
     format!(
-        "CREATE SOURCE {} ({}) WITH (connector = '{}'{}, topic = '{}', format = 'json', envelope = '{envelope}'{options});\n",
+        "CREATE SOURCE {} ({}) WITH (connector = '{}'{}, topic = '{}', {}, envelope = '{envelope}'{options});\n",
         source.name,
         columns.join(", "),
         connector.name,
         further(connector.source_options),
         source.topic,
+        source_options(source),
     )
 }
 

@@ -211,7 +211,7 @@ impl Brokers {
             key: record.key,
             value: record.value,
             epoch: None,
-            headers: Vec::new(),
+            headers: record.headers,
             timestamp_ms: now_ms,
         };
         self.partition(topic, partition)
@@ -232,7 +232,7 @@ impl Brokers {
                 key: record.key.clone(),
                 value: record.value.clone(),
                 epoch: None,
-                headers: Vec::new(),
+                headers: record.headers.clone(),
                 timestamp_ms: self.now_ms,
             };
             self.partition(topic, partition)

@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::kafka::Faults;
+use super::kafka::{Faults, Header};
 
 /// A job and all the input that it will ever get.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Fed {
     pub key: Option<Vec<u8>>,
     /// Its value; none is a tombstone.
     pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<Header>,
 }
 
 impl Fed {
@@ -41,6 +43,7 @@ impl Fed {
         Self {
             key: None,
             value: Some(value),
+            headers: Vec::new(),
         }
     }
 }
