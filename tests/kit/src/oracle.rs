@@ -20,6 +20,7 @@ use crate::random_job::job::{Encoding, Job, Sink};
 use crate::sim::kafka::Header;
 use crate::value::{Row, Rows, Value, key_text, row_text};
 
+pub use event::is_event;
 pub use written::{Beside, Written, difference};
 
 /// What an epoch reads.

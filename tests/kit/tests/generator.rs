@@ -1,8 +1,10 @@
 //! The generator, without the engine: its jobs are what the planner takes, its sinks have keys, its stages meet.
 
+use std::collections::BTreeSet;
+
 use tidemill_connectors_api::Connector as Port;
 use tidemill_connectors_files::Files;
-use tidemill_tests_kit::coverage::{covering, epochs};
+use tidemill_tests_kit::coverage::{covering, epochs, forms, forms_with_rows};
 use tidemill_tests_kit::oracle::Oracle;
 use tidemill_tests_kit::planned;
 use tidemill_tests_kit::random_job::stages::{accepted, pairs};
@@ -48,6 +50,15 @@ fn the_planner_takes_every_job() {
 fn every_stage_stands_behind_every_other_in_a_few_of_the_jobs() {
     let seeds = covering(Shapes::default());
     assert!(seeds.len() <= 120, "{} seeds", seeds.len());
+}
+
+#[test]
+fn every_encoding_is_read_and_written_in_every_envelope_that_it_can_have() {
+    let met: BTreeSet<_> = (0..100)
+        .flat_map(|seed| forms_with_rows(&draw(seed)))
+        .collect();
+    let missing: Vec<_> = forms().difference(&met).copied().collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! Catches: what recovery, commits or fencing lose, repeat or tear in any shape that the generator draws, and wrong results on the way. Cannot
 //! catch: what the oracle and the engine get wrong alike, and what needs two threads at the same instant.
 
-use tidemill_tests_kit::coverage::covering;
+use std::collections::BTreeSet;
+
+use tidemill_tests_kit::coverage::{covering, forms, forms_with_rows};
 use tidemill_tests_kit::random_job::{Shapes, draw};
 use tidemill_tests_kit::sim::kafka::Faults;
 use tidemill_tests_kit::sim::scenario::Dangers;
@@ -11,6 +13,8 @@ use tidemill_tests_recovery::{random, seeds};
 
 /// So many courses of events are tried until one has a crash.
 const COURSES_MAX: u64 = 20;
+/// In so many seeds every encoding is read and written in every envelope that it can have.
+const FORMED_SEEDS: u64 = 100;
 
 #[test]
 fn every_epoch_is_what_the_oracle_says_when_nothing_happens() {
@@ -23,11 +27,21 @@ fn every_epoch_is_what_the_oracle_says_when_nothing_happens() {
 
 #[test]
 fn every_epoch_is_what_the_oracle_says_whatever_happens() {
-    seeds::each(
+    let mut met = BTreeSet::new();
+    let ran = seeds::each(
         "every_epoch_is_what_the_oracle_says_whatever_happens",
         300,
-        |seed| random::run(&draw(seed), Dangers::draw(seed), seed).map(drop),
+        |seed| {
+            let case = draw(seed);
+            random::run(&case, Dangers::draw(seed), seed)?;
+            met.extend(forms_with_rows(&case));
+            Ok(())
+        },
     );
+    if ran >= FORMED_SEEDS {
+        let missing: Vec<_> = forms().difference(&met).copied().collect();
+        assert!(missing.is_empty(), "neither read nor written: {missing:?}");
+    }
 }
 
 /// What one kind of danger does, undisturbed by the others.

@@ -41,6 +41,12 @@ pub(super) fn read(source: &Source, record: &Record) -> Outcome {
     decode(source, record).unwrap_or(Outcome::Dead)
 }
 
+/// True if a record says of a change.
+#[must_use]
+pub fn is_event(source: &Source, record: &Record) -> bool {
+    matches!(read(source, record), Outcome::Event(..))
+}
+
 /// None for a record that cannot be read.
 fn decode(source: &Source, record: &Record) -> Option<Outcome> {
     let value = match &record.value {
