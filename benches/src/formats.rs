@@ -90,6 +90,7 @@ fn measured(formats: &Formats, sample: &Sample) -> Result<Figure> {
         kept: Kept::default(),
         time_limit: None,
         contracts: None,
+        key_contracts: None,
         options: &options,
     })?;
     let decoded = decoder.decode(&sample.records, Clocks::default());

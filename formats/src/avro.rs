@@ -20,22 +20,23 @@ use std::sync::Arc;
 
 use tidemill_types::RawRecords;
 use tidemill_types::format::{
-    Column, Contract, Decoder, Encoder, Envelope, Error, Format, Options, SchemaKind, SinkSpec,
-    SourceSpec, framed_schema,
+    Column, Contract, Decoder, Encoder, Envelope, Error, Format, KEY_FORMAT, Options, SchemaKind,
+    SinkSpec, SourceSpec, framed_schema,
 };
 
 use crate::decoder;
 use crate::encoding::{Encoding, Found, Wanted, path_shown};
 use crate::envelopes::{CRUD, DEBEZIUM, PLAIN, Reading, UPSERT};
-use crate::key::KEY_FORMAT;
 use crate::metadata;
 use crate::options::{DATES, TIMESTAMPS};
-use crate::programs::{ColumnPaths, Programs, Registered, column_paths};
+use crate::part::Part;
+use crate::programs::{ColumnPaths, Programs, Registered};
 use crate::reason;
 use program::Program;
 use rows::AvroRows;
+pub use rows::{BoundRow, Row};
 use schema::Schema;
-use value::AvroValue;
+pub use value::AvroValue;
 
 /// The option with the schema that the records were written by.
 const SCHEMA: &str = "avro.schema";
@@ -51,6 +52,8 @@ static SOURCE_OPTIONS: [&str; 6] = [
     "timestamps.*",
 ];
 static SINK_OPTIONS: [&str; 3] = [KEY_FORMAT, derived::NAME, FRAMING];
+static KEY_SOURCE_OPTIONS: [&str; 2] = ["key.avro.schema", "key.avro.framing"];
+static KEY_SINK_OPTIONS: [&str; 2] = ["key.avro.name", "key.avro.framing"];
 static READ: [&Envelope; 4] = [&PLAIN, &UPSERT, &CRUD, &DEBEZIUM];
 static WRITTEN: [&Envelope; 3] = [&PLAIN, &UPSERT, &DEBEZIUM];
 
@@ -79,34 +82,23 @@ impl Format for Avro {
         &SINK_OPTIONS
     }
 
+    fn key_source_options(&self) -> &'static [&'static str] {
+        &KEY_SOURCE_OPTIONS
+    }
+
+    fn key_sink_options(&self) -> &'static [&'static str] {
+        &KEY_SINK_OPTIONS
+    }
+
     fn decoder(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Decoder>, Error> {
         let decoder = decoder::Decoder::new(spec, self, |wanted, reading| {
-            AvroReader::new(spec, wanted, reading)
+            AvroReader::new(Part::Value, spec, wanted, reading)
         });
         Ok(Box::new(decoder?))
     }
 
     fn encoder(&self, spec: &SinkSpec<'_>) -> Result<Box<dyn Encoder>, Error> {
-        let usual = match spec.contract {
-            Some(_) => Framing::Confluent,
-            None => Framing::None,
-        };
-        match (Framing::of(spec.options, usual)?, spec.contract) {
-            (Framing::None, _) => {
-                let unframed = SinkSpec {
-                    contract: None,
-                    ..spec.clone()
-                };
-                metadata::beside(spec, AvroRows::new(&unframed)?)
-            }
-            (Framing::Confluent, Some(_)) => metadata::beside(spec, AvroRows::new(spec)?),
-            (Framing::Confluent, None) => Err(Error::OptionValue {
-                option: FRAMING.to_owned(),
-                value: spec.options[FRAMING].clone(),
-                expected: "'none' for a sink without schema.registry.url: a schema's number comes from a registry"
-                    .to_owned(),
-            }),
-        }
+        metadata::beside(spec, AvroRows::new(spec)?)
     }
 
     fn schema_kind(&self) -> Option<SchemaKind> {
@@ -125,11 +117,19 @@ impl Format for Avro {
     fn contract_schema(&self, spec: &SinkSpec<'_>, _: Option<&Contract>) -> Result<String, Error> {
         derived::schema(spec)
     }
+
+    fn key_contract_schema(
+        &self,
+        spec: &SinkSpec<'_>,
+        _: Option<&Contract>,
+    ) -> Result<String, Error> {
+        derived::key_schema(spec)
+    }
 }
 
 /// What stands in front of a record's Avro.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
+pub enum Framing {
     /// Nothing.
     None,
     /// A zero byte and the number of the schema in four bytes, as Confluent's serializers write.
@@ -138,16 +138,36 @@ enum Framing {
 
 impl Framing {
     /// The framing that the options say, or else the usual one.
-    fn of(options: &Options, usual: Self) -> Result<Self, Error> {
-        match options.get(FRAMING).map(String::as_str) {
+    fn of(part: Part, options: &Options, usual: Self) -> Result<Self, Error> {
+        match part.option(options, FRAMING) {
             None => Ok(usual),
             Some("none") => Ok(Self::None),
             Some("confluent") => Ok(Self::Confluent),
-            Some(other) => Err(Error::OptionValue {
-                option: FRAMING.to_owned(),
-                value: other.to_owned(),
-                expected: "'none' or 'confluent'".to_owned(),
-            }),
+            Some(other) => Err(part.wrong(FRAMING, other, "'none' or 'confluent'")),
+        }
+    }
+
+    /// What stands in front of each written record: a zero byte and the number of the contract's schema, or nothing.
+    ///
+    /// # Errors
+    /// `Invalid` if the option is wrong, or there is no number.
+    pub fn written(
+        part: Part,
+        options: &Options,
+        contract: Option<&Contract>,
+    ) -> Result<Vec<u8>, Error> {
+        let usual = match contract {
+            Some(_) => Self::Confluent,
+            None => Self::None,
+        };
+        match (Self::of(part, options, usual)?, contract) {
+            (Self::None, _) => Ok(Vec::new()),
+            (Self::Confluent, Some(of)) => Ok([&[0], &of.id.to_be_bytes()[..]].concat()),
+            (Self::Confluent, None) => Err(part.wrong(
+                FRAMING,
+                "confluent",
+                "'none' for a sink without schema.registry.url: a schema's number comes from a registry",
+            )),
         }
     }
 
@@ -164,7 +184,7 @@ impl Framing {
                 record.len()
             )),
             (Self::Confluent, &[first, ..]) => Err(format!(
-                "not framed as avro.framing = 'confluent' says: the first byte is {first}, not 0"
+                "not in Confluent's framing: expected the first byte to be 0, found {first}"
             )),
         }
     }
@@ -172,7 +192,8 @@ impl Framing {
 
 /// Finds values in Avro.
 #[derive(Debug)]
-struct AvroReader {
+pub struct AvroReader {
+    part: Part,
     framing: Framing,
     programs: Arc<Programs<Program>>,
     /// Present if a registry has the schemas.
@@ -180,69 +201,128 @@ struct AvroReader {
 }
 
 impl AvroReader {
-    fn new(spec: &SourceSpec<'_>, wanted: &Wanted, reading: &Reading) -> Result<Self, Error> {
-        let Some(contracts) = spec.contracts else {
-            let schema = parse(spec.options)?;
-            check_columns(&column_paths(spec, reading), &schema, SCHEMA)?;
-            return Ok(Self {
-                framing: Framing::of(spec.options, Framing::None)?,
-                programs: Arc::new(Programs::One(Program::new(schema, wanted))),
-                registered: None,
-            });
+    /// A reader of what is wanted of a part of records.
+    ///
+    /// # Errors
+    /// `Invalid` if an option is wrong, or the schema lacks a field that a column is read from.
+    pub fn new(
+        part: Part,
+        spec: &SourceSpec<'_>,
+        wanted: &Wanted,
+        reading: &Reading,
+    ) -> Result<Self, Error> {
+        let wants = Wants {
+            values: wanted.clone(),
+            whole: wanted.as_whole().filter(|_| part == Part::Key),
+            columns: part.columns(spec, reading),
         };
-        if spec.options.contains_key(SCHEMA) {
-            return Err(Error::OptionValue {
-                option: SCHEMA.to_owned(),
-                value: "a schema".to_owned(),
-                expected: "no such option beside a registry, which has the schemas".to_owned(),
-            });
+        let options = spec.options;
+        let Some(contracts) = part.contracts(spec) else {
+            let schema = parse(part, options)?;
+            let wants = wants.of(&schema);
+            check_columns(&wants.columns, &schema, &part.named(SCHEMA))?;
+            let framing = Framing::of(part, options, Framing::None)?;
+            return Ok(Self::one(part, framing, wants.program(schema)));
+        };
+        if part.option(options, SCHEMA).is_some() {
+            let expected = "no such option beside a registry, which has the schemas";
+            return Err(part.wrong(SCHEMA, "a schema", expected));
         }
-        let columns = column_paths(spec, reading);
+        let mut wants = wants;
         let mut contract = None;
         if let Some(pinned) = contracts.pinned {
             let schema = contract::schema(pinned)?;
-            check_columns(&columns, &schema, &pinned.to_string())?;
+            wants = wants.of(&schema);
+            check_columns(&wants.columns, &schema, &pinned.to_string())?;
             contract = Some((pinned.clone(), schema));
         }
         let schemas = Arc::clone(contracts.schemas);
-        let framing = Framing::of(spec.options, Framing::Confluent)?;
+        let framing = Framing::of(part, options, Framing::Confluent)?;
         if framing == Framing::None {
             // Nothing in front of a record says which schema it has: it is the contract's.
-            let (_, schema) = contract.ok_or_else(|| Error::OptionValue {
-                option: FRAMING.to_owned(),
-                value: "none".to_owned(),
-                expected: "'confluent', as the subject has no version yet".to_owned(),
+            let (_, schema) = contract.ok_or_else(|| {
+                let expected = "'confluent', as the subject has no version yet";
+                part.wrong(FRAMING, "none", expected)
             })?;
-            return Ok(Self {
-                framing,
-                programs: Arc::new(Programs::One(Program::new(schema, wanted))),
-                registered: None,
-            });
+            return Ok(Self::one(part, framing, wants.program(schema)));
         }
+        let Wants {
+            values,
+            whole,
+            columns,
+        } = wants;
+        let registered = Registered::new(schemas, contract, values, columns);
         Ok(Self {
+            part,
             framing,
             programs: Arc::new(Programs::Named(HashMap::new())),
-            registered: Some(Registered::new(schemas, contract, wanted.clone(), columns)),
+            registered: Some(registered.or_whole(whole)),
         })
+    }
+
+    /// Of records of one schema.
+    fn one(part: Part, framing: Framing, program: Program) -> Self {
+        Self {
+            part,
+            framing,
+            programs: Arc::new(Programs::One(program)),
+            registered: None,
+        }
     }
 }
 
+/// What is wanted of a part of records.
+struct Wants {
+    values: Wanted,
+    /// The same of a key that is no record, and so the one column.
+    whole: Option<Wanted>,
+    columns: Vec<ColumnPaths>,
+}
+
+impl Wants {
+    /// Of records that are like those of a schema: either records or keys that are none.
+    fn of(mut self, schema: &Schema) -> Self {
+        match self.whole.take() {
+            Some(whole) if !schema.is_of_records() => {
+                for column in &mut self.columns {
+                    column.paths = whole.values().to_vec();
+                }
+                Self {
+                    values: whole.clone(),
+                    whole: Some(whole),
+                    ..self
+                }
+            }
+            _ => self,
+        }
+    }
+
+    fn program(&self, schema: Schema) -> Program {
+        Program::new(schema, &self.values).of_whole(whole_name(&self.columns))
+    }
+}
+
+/// The column that a key which is no record stands for.
+fn whole_name(columns: &[ColumnPaths]) -> Option<&str> {
+    let mut whole = columns
+        .iter()
+        .filter(|of| of.paths == [Vec::<String>::new()]);
+    whole.next().map(|of| of.column.as_str())
+}
+
 /// The schema of the options.
-fn parse(options: &Options) -> Result<Schema, Error> {
-    let text = options.get(SCHEMA).map(String::as_str).unwrap_or_default();
-    let wrong = |expected: &str| Error::OptionValue {
-        option: SCHEMA.to_owned(),
-        value: reason::excerpt(text),
-        expected: expected.to_owned(),
-    };
+fn parse(part: Part, options: &Options) -> Result<Schema, Error> {
+    let text = part.option(options, SCHEMA).unwrap_or_default();
+    let wrong = |expected: &str| part.wrong(SCHEMA, reason::excerpt(text), expected);
     if text.is_empty() {
-        return Err(wrong(
-            "the schema that the records were written by, in JSON",
-        ));
+        return Err(wrong(match part {
+            Part::Value => "the schema that the records were written by, in JSON",
+            Part::Key => "the schema that the keys were written by, in JSON",
+        }));
     }
     let schema =
         Schema::parse(text).map_err(|why| wrong(&format!("an Avro schema in JSON: {why}")))?;
-    if schema.is_of_records() {
+    if schema.is_of_records() || part == Part::Key {
         Ok(schema)
     } else {
         Err(wrong("the schema of a record"))
@@ -272,7 +352,7 @@ impl Encoding for AvroReader {
 
     fn schema(&mut self, records: &RawRecords) -> Arc<Programs<Program>> {
         if let Some(registered) = &self.registered {
-            Programs::complete(&mut self.programs, records, |number| {
+            Programs::complete(&mut self.programs, records, self.part, |number| {
                 registered.program(number)
             });
         }

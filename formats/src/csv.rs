@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use arrow_array::RecordBatch;
 use tidemill_types::RawRecords;
 use tidemill_types::format::{
-    Change, Decoder, Encoder, Envelope, Error, Format, Options, Records, SinkSpec, SourceSpec,
+    Change, Decoder, Encoder, Envelope, Error, Format, KEY_FORMAT, Options, Records, SinkSpec,
+    SourceSpec,
 };
 
 use crate::cells::Cells;
@@ -16,7 +17,7 @@ use crate::decoder;
 use crate::encoding::{Conversion, Encoding, Found, Value, Wanted};
 use crate::envelopes::{PLAIN, UPSERT};
 use crate::fault::Fault;
-use crate::key::{BoundKey, KEY_FORMAT, KeyWriter};
+use crate::key::{BoundKey, KeyWriter};
 use crate::written::{self, Columns};
 use crate::{metadata, reason, text};
 

@@ -21,7 +21,7 @@ use tidemill_types::{DeadLetter, RawRecord, RawRecords, TopicPartition};
 
 use crate::encoding::{Encoding, Found, Wanted};
 use crate::envelopes::{Event, Reading, State};
-use crate::key::{FoundKey, KeyReader};
+use crate::key::{FoundKey, KeyReader, KeySchema};
 use crate::reason;
 use system::{Position, SystemColumns};
 use target::{From, Target};
@@ -86,7 +86,7 @@ impl<E: Encoding> Decoder<E> {
         }
         fields.extend(system_columns::fields(spec.kept));
         let has_key = !of_key.values().is_empty();
-        let keys = has_key.then(|| KeyReader::new(&of_key, spec.options));
+        let keys = has_key.then(|| KeyReader::new(&of_key, spec, &reading));
         Ok(Self {
             topic: Arc::from(spec.topic),
             schema: Arc::new(Schema::new(fields)),
@@ -230,11 +230,13 @@ impl<E: Encoding> format::Decoder for Decoder<E> {
 
     fn decode(&mut self, records: &RawRecords, clocks: Clocks) -> Decoded {
         let schema = self.encoding.schema(records);
+        let key_schema = self.keys.as_mut();
+        let key_schema = key_schema.map_or(KeySchema::Nothing, |reader| reader.schema(records));
         let mut values = Found::new(self.wanted.values().len(), self.wanted.objects().len());
         let mut keys = self
             .keys
             .as_ref()
-            .map_or(FoundKey::Raw(None), KeyReader::found);
+            .map_or(FoundKey::Raw(None), |reader| reader.found(&key_schema));
         let mut dead_letters = Vec::new();
         let mut ignored = 0;
         for target in &mut self.targets {

@@ -146,6 +146,14 @@ impl Wanted {
         place(&mut self.objects, path)
     }
 
+    /// The same of a value that is no object and stands for its only member; none if more than one value is wanted.
+    pub fn as_whole(&self) -> Option<Self> {
+        (self.values.len() == 1).then(|| Self {
+            values: vec![Vec::new()],
+            objects: Vec::new(),
+        })
+    }
+
     /// The paths of values, by slot.
     pub fn values(&self) -> &[Vec<String>] {
         &self.values

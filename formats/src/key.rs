@@ -1,21 +1,48 @@
-//! The columns of a record's key, read and written: `key.format = 'json'` (a bare value for one column, or an object) or `'raw'` (the key's
-//! text is one column).
+//! The columns of a record's key, read and written, in a format of their own: `key.format = 'json'` (a bare value for one column, or an
+//! object), `'raw'` (the key's text is one column), `'avro'` or `'protobuf'` (by the reader and the writer of the format of that name).
+//!
+//! Does not look at keys that no column is read from.
 
 use std::borrow::Cow;
 
 use arrow_array::RecordBatch;
-use tidemill_types::format::{Error, Options, SinkSpec};
+use tidemill_types::RawRecords;
+use tidemill_types::format::{Error, KEY_FORMAT, Options, SinkSpec, SourceSpec};
 
+use crate::avro::{self, AvroReader, AvroValue};
 use crate::cells::Cells;
 use crate::column::ColumnBuffer;
 use crate::encoding::{Conversion, Encoding, Found, Value, Wanted};
+use crate::envelopes::Reading;
 use crate::fault::Fault;
 use crate::json::{self, JsonReader, Token};
+use crate::part::Part;
 use crate::written::Columns;
 use crate::{reason, text};
 
-/// The option that says how keys are encoded.
-pub const KEY_FORMAT: &str = "key.format";
+/// The format of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyFormat {
+    Json,
+    Raw,
+    Avro,
+}
+
+impl KeyFormat {
+    /// What the options say, for a key of so many columns.
+    fn of(options: &Options, columns: usize) -> Result<Self, Error> {
+        match options.get(KEY_FORMAT).map_or("json", String::as_str) {
+            "json" => Ok(Self::Json),
+            "raw" if columns == 1 => Ok(Self::Raw),
+            "avro" => Ok(Self::Avro),
+            other => Err(Error::OptionValue {
+                option: KEY_FORMAT.to_owned(),
+                value: other.to_owned(),
+                expected: "'json', 'avro', or 'raw' for a key of one column".to_owned(),
+            }),
+        }
+    }
+}
 
 /// Reads keys.
 #[derive(Debug)]
@@ -28,6 +55,16 @@ pub struct KeyReader {
 enum KeyEncoding {
     Json(Box<JsonReader>),
     Raw,
+    Avro(Box<AvroReader>),
+}
+
+/// What the keys of a batch refer to.
+#[derive(Debug)]
+pub enum KeySchema {
+    /// Nothing.
+    Nothing,
+    /// Schemas of Avro.
+    Avro(<AvroReader as Encoding>::Schema),
 }
 
 /// What was found in a key.
@@ -37,6 +74,8 @@ pub enum FoundKey<'a> {
     Json(Found<Token<'a>>),
     /// The key's text.
     Raw(Option<&'a str>),
+    /// Values of Avro, by slot, and their schemas.
+    Avro(&'a <AvroReader as Encoding>::Schema, Found<AvroValue<'a>>),
 }
 
 /// A value of a key.
@@ -46,25 +85,42 @@ pub enum KeyValue<'a> {
     Json(Token<'a>),
     /// The key's text.
     Raw(&'a str),
+    /// A value of Avro.
+    Avro(AvroValue<'a>),
 }
 
 impl KeyReader {
     /// A reader of what is wanted of keys.
-    pub fn new(wanted: &Wanted, options: &Options) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// `Invalid` if an option is wrong, or the keys' schema lacks a column.
+    pub fn new(wanted: &Wanted, spec: &SourceSpec<'_>, reading: &Reading) -> Result<Self, Error> {
         let columns = wanted.values().len();
-        let encoding = if is_raw(options, columns)? {
-            KeyEncoding::Raw
-        } else {
-            KeyEncoding::Json(Box::new(JsonReader::new(wanted, true)))
+        let encoding = match KeyFormat::of(spec.options, columns)? {
+            KeyFormat::Json => KeyEncoding::Json(Box::new(JsonReader::new(wanted, true))),
+            KeyFormat::Raw => KeyEncoding::Raw,
+            KeyFormat::Avro => {
+                let reader = AvroReader::new(Part::Key, spec, wanted, reading)?;
+                KeyEncoding::Avro(Box::new(reader))
+            }
         };
         Ok(Self { encoding, columns })
     }
 
+    /// What the keys of these records, which are read next, refer to.
+    pub fn schema(&mut self, records: &RawRecords) -> KeySchema {
+        match &mut self.encoding {
+            KeyEncoding::Json(_) | KeyEncoding::Raw => KeySchema::Nothing,
+            KeyEncoding::Avro(reader) => KeySchema::Avro(reader.schema(records)),
+        }
+    }
+
     /// Nothing found yet.
-    pub fn found<'a>(&self) -> FoundKey<'a> {
-        match self.encoding {
-            KeyEncoding::Json(_) => FoundKey::Json(Found::new(self.columns, 0)),
-            KeyEncoding::Raw => FoundKey::Raw(None),
+    pub fn found<'a>(&self, schema: &'a KeySchema) -> FoundKey<'a> {
+        match (&self.encoding, schema) {
+            (KeyEncoding::Json(_), _) => FoundKey::Json(Found::new(self.columns, 0)),
+            (_, KeySchema::Avro(programs)) => FoundKey::Avro(programs, Found::new(self.columns, 0)),
+            (_, KeySchema::Nothing) => FoundKey::Raw(None),
         }
     }
 
@@ -78,20 +134,23 @@ impl KeyReader {
         found: &mut FoundKey<'a>,
     ) -> Result<(), String> {
         let key = key.ok_or_else(reason::no_key)?;
-        let of_key = |reason: String| format!("key: {reason}");
         match (&mut self.encoding, found) {
             (KeyEncoding::Json(json), FoundKey::Json(tokens)) => {
                 tokens.clear();
                 match json.bare(key) {
                     Some(token) if self.columns == 1 => tokens.values[0] = Some(token),
                     _ => {
-                        json.read(&(), key, tokens).map_err(of_key)?;
+                        json.read(&(), key, tokens).map_err(reason::of_key)?;
                     }
                 }
             }
+            (KeyEncoding::Avro(avro), FoundKey::Avro(programs, values)) => {
+                values.clear();
+                avro.read(programs, key, values).map_err(reason::of_key)?;
+            }
             (_, found) => {
                 let text = std::str::from_utf8(key)
-                    .map_err(|error| of_key(reason::not_utf8(error.valid_up_to())))?;
+                    .map_err(|error| reason::of_key(reason::not_utf8(error.valid_up_to())))?;
                 *found = FoundKey::Raw(Some(text));
             }
         }
@@ -99,22 +158,20 @@ impl KeyReader {
     }
 }
 
-/// Whether keys of so many columns are plain text rather than JSON.
-fn is_raw(options: &Options, columns: usize) -> Result<bool, Error> {
-    match options.get(KEY_FORMAT).map_or("json", String::as_str) {
-        "json" => Ok(false),
-        "raw" if columns == 1 => Ok(true),
-        other => Err(Error::OptionValue {
-            option: KEY_FORMAT.to_owned(),
-            value: other.to_owned(),
-            expected: "'json', or 'raw' for a key of one column".to_owned(),
-        }),
-    }
-}
-
 /// Writes keys.
 #[derive(Debug)]
-pub struct KeyWriter {
+pub enum KeyWriter {
+    /// No keys.
+    None,
+    /// Texts.
+    Text(TextKeys),
+    /// Avro, with what stands in front of each.
+    Avro(Vec<u8>, avro::Row),
+}
+
+/// Writes keys as texts: each as JSON, or as what it is without quotes.
+#[derive(Debug)]
+pub struct TextKeys {
     columns: Columns,
     /// What stands before each value in an object.
     prefixes: Vec<Vec<u8>>,
@@ -122,24 +179,40 @@ pub struct KeyWriter {
 }
 
 /// The keys of a batch, found once.
-pub struct BoundKey<'a> {
-    cells: Vec<Cells<'a>>,
-    prefixes: &'a [Vec<u8>],
-    is_raw: bool,
+pub enum BoundKey<'a> {
+    /// No keys.
+    None,
+    /// Texts.
+    Text(&'a TextKeys, Vec<Cells<'a>>),
+    /// Avro, with what stands in front of each.
+    Avro(&'a [u8], avro::BoundRow<'a>),
 }
 
 impl KeyWriter {
     /// A writer of a sink's keys, if it has some.
     ///
     /// # Errors
-    /// `Invalid` if a column is missing, or its type has no text, or the option `key.format` does not fit.
+    /// `Invalid` if a column is missing, or its type has no form in the format of keys, or an option is wrong.
     pub fn new(spec: &SinkSpec<'_>) -> Result<Self, Error> {
-        let columns = Columns::of_key(spec, "json")?;
-        Ok(Self {
-            prefixes: json::prefixes(columns.names()),
-            is_raw: !spec.key.is_empty() && is_raw(spec.options, spec.key.len())?,
-            columns,
-        })
+        if spec.key.is_empty() {
+            return Ok(Self::None);
+        }
+        let format = KeyFormat::of(spec.options, spec.key.len())?;
+        match format {
+            KeyFormat::Json | KeyFormat::Raw => {
+                let columns = Columns::of_key(spec, "json")?;
+                Ok(Self::Text(TextKeys {
+                    prefixes: json::prefixes(columns.names()),
+                    is_raw: format == KeyFormat::Raw,
+                    columns,
+                }))
+            }
+            KeyFormat::Avro => {
+                let (options, contract) = (spec.options, spec.key_contract);
+                let frame = avro::Framing::written(Part::Key, options, contract)?;
+                Ok(Self::Avro(frame, avro::Row::of_key(spec)?))
+            }
+        }
     }
 
     /// The keys of rows, to be written one by one.
@@ -147,10 +220,10 @@ impl KeyWriter {
     /// # Errors
     /// `Bug` if the rows lack a column or it has another type.
     pub fn bind<'a>(&'a self, rows: &'a RecordBatch) -> Result<BoundKey<'a>, Error> {
-        Ok(BoundKey {
-            cells: self.columns.bind(rows)?,
-            prefixes: &self.prefixes,
-            is_raw: self.is_raw,
+        Ok(match self {
+            Self::None => BoundKey::None,
+            Self::Text(keys) => BoundKey::Text(keys, keys.columns.bind(rows)?),
+            Self::Avro(frame, keys) => BoundKey::Avro(frame, keys.bind(rows)?),
         })
     }
 }
@@ -159,13 +232,19 @@ impl BoundKey<'_> {
     /// Appends the key of a row; nothing if records have no key.
     #[inline]
     pub fn write(&self, row: usize, out: &mut Vec<u8>) {
-        match self.cells.as_slice() {
-            [] => {}
-            [only] if self.is_raw => {
-                only.write_plain(row, out);
+        match self {
+            Self::None => {}
+            Self::Text(keys, cells) => match cells.as_slice() {
+                [only] if keys.is_raw => {
+                    only.write_plain(row, out);
+                }
+                [only] => only.write(row, out),
+                several => json::write_object(&keys.prefixes, several, row, out),
+            },
+            Self::Avro(frame, keys) => {
+                out.extend_from_slice(frame);
+                keys.write(row, out);
             }
-            [only] => only.write(row, out),
-            several => json::write_object(self.prefixes, several, row, out),
         }
     }
 }
@@ -177,26 +256,34 @@ impl<'a> FoundKey<'a> {
         match self {
             Self::Json(tokens) => tokens.values[slot].map(KeyValue::Json),
             Self::Raw(text) => text.map(KeyValue::Raw),
+            Self::Avro(_, values) => values.values[slot].map(KeyValue::Avro),
         }
     }
 }
 
 impl<'a> Value<'a> for KeyValue<'a> {
     fn is_null(self) -> bool {
-        matches!(self, Self::Json(token) if token.is_null())
+        match self {
+            Self::Json(token) => token.is_null(),
+            Self::Raw(_) => false,
+            Self::Avro(value) => value.is_null(),
+        }
     }
 
     fn is_scalar(self) -> bool {
         match self {
             Self::Json(token) => token.is_scalar(),
             Self::Raw(_) => true,
+            Self::Avro(value) => value.is_scalar(),
         }
     }
 
+    #[inline]
     fn push(self, column: &mut ColumnBuffer, conversion: Conversion) -> Result<(), Fault> {
         match self {
             Self::Json(token) => token.push(column, conversion),
             Self::Raw(text) => text::push(text, column),
+            Self::Avro(value) => value.push(column, conversion),
         }
     }
 
@@ -204,6 +291,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
         match self {
             Self::Json(token) => token.text(),
             Self::Raw(text) => Ok(Cow::Borrowed(text)),
+            Self::Avro(value) => value.text(),
         }
     }
 
@@ -211,6 +299,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
         match self {
             Self::Json(token) => token.time_ms(),
             Self::Raw(text) => text::timestamp(text),
+            Self::Avro(value) => value.time_ms(),
         }
     }
 
@@ -218,6 +307,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
         match self {
             Self::Json(token) => token.shown(),
             Self::Raw(text) => Cow::Borrowed(text),
+            Self::Avro(value) => value.shown(),
         }
     }
 }

@@ -24,6 +24,7 @@ mod key;
 mod metadata;
 mod names;
 mod options;
+mod part;
 mod programs;
 pub mod proto_text;
 mod protobuf;

@@ -1,10 +1,9 @@
 //! The options of a source that say how its producer writes values, for encodings whose records do not say so themselves.
 
 use arrow_schema::DataType;
-use tidemill_types::format::{Error, Options};
+use tidemill_types::format::{Error, KEY_FORMAT, Options};
 
 use crate::encoding::Conversion;
-use crate::key::KEY_FORMAT;
 
 /// How decimals travel: as `text` (or number), or as the `base64` of their unscaled bytes.
 pub const DECIMALS: &str = "decimals";

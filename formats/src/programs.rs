@@ -15,6 +15,7 @@ use tidemill_types::{RawRecords, sql_type};
 
 use crate::encoding::{ELEMENT, Wanted};
 use crate::envelopes::{Place, Reading};
+use crate::part::Part;
 
 /// A column, and the paths of the fields that its values are read from.
 #[derive(Debug)]
@@ -101,11 +102,12 @@ impl<P> Programs<P> {
     pub fn complete(
         programs: &mut Arc<Self>,
         records: &RawRecords,
+        part: Part,
         program: impl Fn(u32) -> Result<P, String>,
     ) {
         let mut last = None;
         for record in records.iter() {
-            let number = record.value.and_then(framed_schema);
+            let number = part.bytes(&record).and_then(framed_schema);
             if number == last {
                 continue;
             }
@@ -134,7 +136,10 @@ pub struct Registered<S> {
     pub contract: Option<(Contract, S)>,
     /// What is wanted of records.
     pub wanted: Wanted,
-    columns: Vec<ColumnPaths>,
+    /// The same of a schema whose values are single ones; none if there can be no such.
+    pub whole: Option<Wanted>,
+    /// The columns, and the fields that they are read from.
+    pub columns: Vec<ColumnPaths>,
 }
 
 impl<S> Registered<S> {
@@ -149,8 +154,14 @@ impl<S> Registered<S> {
             schemas,
             contract,
             wanted,
+            whole: None,
             columns,
         }
+    }
+
+    /// With what is wanted of a schema whose values are single ones.
+    pub fn or_whole(self, whole: Option<Wanted>) -> Self {
+        Self { whole, ..self }
     }
 
     /// The schema of a number.

@@ -28,15 +28,15 @@ use std::sync::Arc;
 use prost_reflect::MessageDescriptor;
 use tidemill_types::RawRecords;
 use tidemill_types::format::{
-    Column, ColumnOrigin, Contract, Decoder, Encoder, Envelope, Error, Format, Options, SchemaKind,
-    SinkSpec, SourceSpec,
+    Column, ColumnOrigin, Contract, Decoder, Encoder, Envelope, Error, Format, KEY_FORMAT, Options,
+    SchemaKind, SinkSpec, SourceSpec,
 };
 
 use crate::decoder;
 use crate::encoding::{Encoding, Found, Wanted};
 use crate::envelopes::{CRUD, DEBEZIUM, PLAIN, Place, Reading, UPSERT};
-use crate::key::KEY_FORMAT;
 use crate::metadata;
+use crate::part::Part;
 use crate::programs::{Programs, Registered, column_paths};
 use datum::Datum;
 use framing::{FRAMING, Framing};
@@ -234,7 +234,9 @@ impl Encoding for ProtobufReader {
 
     fn schema(&mut self, records: &RawRecords) -> Arc<Programs<Reader>> {
         if let Some(named) = &self.named {
-            Programs::complete(&mut self.readers, records, |number| named.reader(number));
+            Programs::complete(&mut self.readers, records, Part::Value, |number| {
+                named.reader(number)
+            });
         }
         Arc::clone(&self.readers)
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use arrow_array::RecordBatch;
 use tidemill_types::RawRecords;
 use tidemill_types::format::{
-    Change, Decoder, Encoder, Envelope, Error, Format, Records, SinkSpec, SourceSpec,
+    Change, Decoder, Encoder, Envelope, Error, Format, KEY_FORMAT, Records, SinkSpec, SourceSpec,
 };
 
 use crate::cells::Cells;
@@ -14,7 +14,7 @@ use crate::decoder;
 use crate::encoding::{Conversion, Encoding, Found, Value, Wanted};
 use crate::envelopes::{PLAIN, UPSERT};
 use crate::fault::Fault;
-use crate::key::{BoundKey, KEY_FORMAT, KeyWriter};
+use crate::key::{BoundKey, KeyWriter};
 use crate::written::{self, Columns};
 use crate::{metadata, reason, text};
 

@@ -1,5 +1,7 @@
 //! The reasons of dead letters: in lower case, with the field at fault, what was expected, and a short excerpt of what was found.
 
+use std::fmt::Display;
+
 use serde_json::error::Category;
 
 use crate::fault::Fault;
@@ -36,6 +38,11 @@ pub fn empty() -> String {
 /// A record without the key that its envelope needs.
 pub fn no_key() -> String {
     "the record has no key, which the columns of the option 'key' are read from".into()
+}
+
+/// The same, of what is in a record's key.
+pub fn of_key(reason: impl Display) -> String {
+    format!("key: {reason}")
 }
 
 /// A value that the producer does not know.

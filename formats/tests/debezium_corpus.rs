@@ -216,6 +216,7 @@ fn decode(database: &str, variant: &Variant, columns: &[(&str, DataType)]) -> De
         kept: Kept::default(),
         time_limit: None,
         contracts: None,
+        key_contracts: None,
         options: &options,
     };
     let mut decoder = format.decoder(&spec).unwrap();

@@ -34,6 +34,7 @@ fn encoder(envelope: &str, schema: &Schema, key: &[&str]) -> Result<Box<dyn Enco
         key: &key,
         metadata: None,
         contract: None,
+        key_contract: None,
         options: &Options::new(),
     })
 }
@@ -62,6 +63,7 @@ fn beside(value: ArrayRef, time: Option<ArrayRef>) -> Vec<(Vec<String>, Option<i
             key: &[],
             metadata: Some(&metadata),
             contract: None,
+            key_contract: None,
             options: &Options::new(),
         })
         .unwrap();

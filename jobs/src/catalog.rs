@@ -417,7 +417,8 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
     let with = With::new(Direction::Source, &name, &statement.options, context)?;
     let connector = with.required("connector")?.to_owned();
     let (format, envelope) = with.format(context.formats)?;
-    let split = with.split(&connector, format, envelope, &SOURCE_OPTIONS)?;
+    let formats = (format, with.key_format(context.formats));
+    let split = with.split(&connector, formats, envelope, &SOURCE_OPTIONS)?;
     let key = with.list("key");
     if key.is_empty() && envelope.needs_key {
         let message = format!(
@@ -496,7 +497,8 @@ fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
     let with = With::new(Direction::Sink, &name, &statement.options, context)?;
     let connector = with.required("connector")?.to_owned();
     let (format, envelope) = with.format(context.formats)?;
-    let split = with.split(&connector, format, envelope, &SINK_OPTIONS)?;
+    let formats = (format, with.key_format(context.formats));
+    let split = with.split(&connector, formats, envelope, &SINK_OPTIONS)?;
     let key = with.list("key");
     if envelope.contents != Contents::Rows && key.is_empty() {
         let message = format!(

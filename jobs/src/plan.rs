@@ -113,6 +113,7 @@ impl SourcePlan {
                 pinned: self.registry.as_ref().and_then(|of| of.contract.as_ref()),
                 schemas,
             }),
+            key_contracts: None,
             options: &self.format.options,
         }
     }
@@ -153,6 +154,7 @@ impl SinkPlan {
             key: &self.key,
             metadata: has_metadata.then_some(metadata),
             contract: self.registry.as_ref().and_then(|of| of.contract.as_ref()),
+            key_contract: None,
             options: &self.format.options,
         }
     }

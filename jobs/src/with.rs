@@ -3,7 +3,7 @@
 //! Promises: an option that nobody takes is refused by name, with the nearest that exists, at its place. Does not know what an option means:
 //! its owner does.
 
-use tidemill_types::format::{Envelope, Format, Formats};
+use tidemill_types::format::{Envelope, Format, Formats, KEY_FORMAT};
 use tidemill_types::options::{ConnectorOptions, is_among};
 
 use crate::context::Context;
@@ -193,11 +193,17 @@ impl<'a> With<'a> {
         Ok((format, envelope))
     }
 
-    /// Gives every option to who takes it; those of `own` are the planner's.
+    /// The format of keys, if there are some, and one is named that there is.
+    pub fn key_format(&self, formats: &'a Formats) -> Option<&'a dyn Format> {
+        let name = self.get(KEY_FORMAT).filter(|_| self.get("key").is_some());
+        formats.named(name?)
+    }
+
+    /// Gives every option to who takes it: the connector, the formats of values and of keys, the registry; those of `own` are the planner's.
     pub fn split(
         &self,
         connector: &str,
-        format: &dyn Format,
+        (format, of_keys): (&dyn Format, Option<&dyn Format>),
         envelope: &Envelope,
         own: &[&'static str],
     ) -> Result<Split, Error> {
@@ -208,8 +214,14 @@ impl<'a> With<'a> {
         })?;
         let of_connector = self.taken_by(known);
         let of_format = match self.direction {
-            Direction::Source => [format.source_options(), envelope.options].concat(),
-            Direction::Sink => format.sink_options().to_vec(),
+            Direction::Source => {
+                let of_keys = of_keys.map_or(&[][..], Format::key_source_options);
+                [format.source_options(), envelope.options, of_keys].concat()
+            }
+            Direction::Sink => {
+                let of_keys = of_keys.map_or(&[][..], Format::key_sink_options);
+                [format.sink_options(), of_keys].concat()
+            }
         };
         let mut split = Split {
             connector: Options::new(),

@@ -29,6 +29,9 @@ pub use envelope::{Deletes, Envelope, MetadataField, POSITION};
 pub use error::Error;
 pub use schema_kind::SchemaKind;
 
+/// The option that names the format of keys.
+pub const KEY_FORMAT: &str = "key.format";
+
 /// What the written records of an envelope are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contents {
@@ -56,6 +59,16 @@ pub trait Format: Send + Sync {
 
     /// Its options of a sink.
     fn sink_options(&self) -> &'static [&'static str];
+
+    /// The options of a source whose keys are in it, whatever format its values are in.
+    fn key_source_options(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The options of a sink whose keys are in it.
+    fn key_sink_options(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// A decoder for a source.
     ///
@@ -95,6 +108,20 @@ pub trait Format: Send + Sync {
     /// # Errors
     /// `Invalid` if the format has no contracts, or a column no form in it, or the newest version is none of it.
     fn contract_schema(&self, _: &SinkSpec, _newest: Option<&Contract>) -> Result<String, Error> {
+        Err(Error::NoContracts {
+            format: self.name(),
+        })
+    }
+
+    /// The schema of a sink's keys that are in this format, as [`Format::contract_schema`].
+    ///
+    /// # Errors
+    /// As [`Format::contract_schema`].
+    fn key_contract_schema(
+        &self,
+        _: &SinkSpec,
+        _newest: Option<&Contract>,
+    ) -> Result<String, Error> {
         Err(Error::NoContracts {
             format: self.name(),
         })
@@ -140,6 +167,8 @@ pub struct SourceSpec<'a> {
     pub time_limit: Option<TimeLimit>,
     /// The contracts, if a registry has the schemas of the records.
     pub contracts: Option<Contracts<'a>>,
+    /// The same of their keys.
+    pub key_contracts: Option<Contracts<'a>>,
     /// The options of format and envelope.
     pub options: &'a Options,
 }
@@ -167,6 +196,8 @@ pub struct SinkSpec<'a> {
     pub metadata: Option<&'a SinkMetadata>,
     /// What their schema is registered as, if a registry has it: its number stands in front of each record.
     pub contract: Option<&'a Contract>,
+    /// The same of its keys.
+    pub key_contract: Option<&'a Contract>,
     /// The options of the format.
     pub options: &'a Options,
 }

@@ -2,18 +2,23 @@
 //!
 //! Promises: the same columns and options give the same text, so that a registry knows it again.
 
+use std::sync::Arc;
+
 use arrow_schema::{DataType, TimeUnit};
 use serde::Serialize;
 use tidemill_types::format::{Error, SinkSpec};
 use tidemill_types::sql_type;
 
 use crate::names::{NAMES, is_name};
+use crate::part::Part;
 use crate::written::Envelope;
 
 /// The option with the name of the record.
 pub const NAME: &str = "avro.name";
 /// What the record is called without it.
 const DEFAULT_NAME: &str = "row";
+/// What the record of several key columns is called without it.
+const DEFAULT_KEY_NAME: &str = "key";
 /// The types that have a form in Avro.
 const SUPPORTED: &str = "one of BOOLEAN, an integer, REAL, DOUBLE, DECIMAL(p, s) up to 38 digits of which none or some are behind the point, \
      VARCHAR, DATE, TIMESTAMP in milliseconds without time zone, UUID, BYTEA, or an ARRAY, STRUCT or MAP of them";
@@ -83,26 +88,72 @@ struct Field {
 /// # Errors
 /// `Invalid` if a column's type or name has no form in Avro, or there is no such envelope, or the name is none.
 pub fn schema(spec: &SinkSpec<'_>) -> Result<String, Error> {
-    let name = spec.options.get(NAME).map_or(DEFAULT_NAME, String::as_str);
-    if !name.split('.').all(is_name) {
-        return Err(Error::OptionValue {
-            option: NAME.to_owned(),
-            value: name.to_owned(),
-            expected: format!("{NAMES}, or several with dots between them"),
-        });
-    }
-    let fields = spec.schema.fields().iter();
-    let fields = fields.map(|field| field_of(field, field.name(), is_union(field), name));
-    let row = Type::Record(Record {
-        of: "record",
-        name: name.to_owned(),
-        fields: fields.collect::<Result<_, _>>()?,
-    });
+    let name = name(Part::Value, spec)?.unwrap_or(DEFAULT_NAME);
+    let row = record_of(spec.schema.fields().iter().map(Arc::as_ref), name)?;
     let schema = match Envelope::named(spec.envelope)? {
         Envelope::Plain | Envelope::Upsert => row,
         Envelope::Debezium => change_of(name, row),
     };
-    Ok(serde_json::to_string(&schema).expect("a schema is texts and small numbers"))
+    Ok(shown(&schema))
+}
+
+/// The schema of a sink's keys: the type of the one column, or a record if there are several, or a name for it.
+///
+/// # Errors
+/// As [`schema`].
+pub fn key_schema(spec: &SinkSpec<'_>) -> Result<String, Error> {
+    let fields = key_fields(spec)?;
+    let name = name(Part::Key, spec)?;
+    let schema = match (fields.as_slice(), name) {
+        ([only], None) => {
+            let kind = type_of(only.data_type(), only.name(), only.name())?;
+            if is_union(only) { or_null(kind) } else { kind }
+        }
+        _ => record_of(fields.into_iter(), name.unwrap_or(DEFAULT_KEY_NAME))?,
+    };
+    Ok(shown(&schema))
+}
+
+/// The columns of a sink's keys.
+///
+/// # Errors
+/// `Invalid` if one is missing.
+pub fn key_fields<'a>(spec: &SinkSpec<'a>) -> Result<Vec<&'a arrow_schema::Field>, Error> {
+    let field = |column: &String| {
+        let field = spec.schema.field_with_name(column);
+        field.map_err(|_| Error::KeyColumn {
+            column: column.clone(),
+        })
+    };
+    spec.key.iter().map(field).collect()
+}
+
+/// The name that the options give the record.
+fn name<'a>(part: Part, spec: &SinkSpec<'a>) -> Result<Option<&'a str>, Error> {
+    match part.option(spec.options, NAME) {
+        Some(name) if !name.split('.').all(is_name) => {
+            let expected = format!("{NAMES}, or several with dots between them");
+            Err(part.wrong(NAME, name, expected))
+        }
+        name => Ok(name),
+    }
+}
+
+/// A record of columns.
+fn record_of<'a>(
+    columns: impl Iterator<Item = &'a arrow_schema::Field>,
+    name: &str,
+) -> Result<Type, Error> {
+    let fields = columns.map(|field| field_of(field, field.name(), is_union(field), name));
+    Ok(Type::Record(Record {
+        of: "record",
+        name: name.to_owned(),
+        fields: fields.collect::<Result<_, _>>()?,
+    }))
+}
+
+fn shown(schema: &Type) -> String {
+    serde_json::to_string(schema).expect("a schema is texts and small numbers")
 }
 
 /// The row as it was and as it is.

@@ -14,6 +14,8 @@ pub struct Program {
     root: Node,
     /// By slot, what stands for a field that is not in the schema.
     presets: Vec<(usize, Preset)>,
+    /// What the whole value is called, if it is no record.
+    whole: Option<String>,
 }
 
 /// What becomes of a value.
@@ -68,6 +70,15 @@ impl Program {
             schema,
             root,
             presets: Vec::new(),
+            whole: None,
+        }
+    }
+
+    /// Of values that are the column of that name, if there is one.
+    pub fn of_whole(self, column: Option<&str>) -> Self {
+        Self {
+            whole: column.map(str::to_owned),
+            ..self
         }
     }
 
@@ -85,7 +96,11 @@ impl Program {
         found: &mut Found<AvroValue<'a>>,
     ) -> Result<bool> {
         let mut cursor = Cursor::new(record, start);
-        let is_there = self.root.read(&self.schema, &mut cursor, found)?;
+        let read = self.root.read(&self.schema, &mut cursor, found);
+        let is_there = match &self.whole {
+            None => read?,
+            Some(column) => read.map_err(|broken| broken.within(column))?,
+        };
         cursor.end()?;
         for (slot, preset) in &self.presets {
             found.values[*slot] = Some(preset.value());

@@ -24,9 +24,11 @@ impl Registered<Schema> {
         let references = &writer.schema.references;
         let schema = Schema::parse_with(references, &writer.schema.text)
             .map_err(|why| format!("{called} is no Avro schema: {why}"))?;
-        if !schema.is_of_records() {
-            return Err(format!("{called} is not that of a record"));
-        }
+        let wanted = match &self.whole {
+            _ if schema.is_of_records() => &self.wanted,
+            Some(whole) => whole,
+            None => return Err(format!("{called} is not that of a record")),
+        };
         let mut presets = Vec::new();
         for (column, path) in self.used() {
             if let Some(preset) = self.compared(column, path, &schema, &writer, &called)? {
@@ -44,7 +46,10 @@ impl Registered<Schema> {
                 }
             }
         }
-        Ok(Program::new(schema, &self.wanted).with_presets(presets))
+        let whole = (!schema.is_of_records()).then(|| self.columns.first());
+        let whole = whole.flatten().map(|of| of.column.as_str());
+        let program = Program::new(schema, wanted).of_whole(whole);
+        Ok(program.with_presets(presets))
     }
 
     /// What stands for a field that the writer did not have; nothing if it had it as the contract says.
@@ -74,6 +79,11 @@ impl Registered<Schema> {
         let expected = expected.classes(path);
         let fits = |class: &Class| expected.iter().any(|expected| class.is_read_as(*expected));
         match schema.classes(path).iter().find(|class| !fits(class)) {
+            Some(class) if path.is_empty() => Err(format!(
+                "{called} is that of {class}, which column '{column}' is read from; version {}, which the job was planned with, is that of {}",
+                contract.version,
+                listed(&expected)
+            )),
             Some(class) if !expected.is_empty() => Err(other_type(
                 contract,
                 called,

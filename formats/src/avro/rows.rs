@@ -8,9 +8,10 @@ use arrow_array::RecordBatch;
 use tidemill_types::format::{Change, Encoder, Error, Records, SinkSpec};
 use uuid::Uuid;
 
-use super::derived;
+use super::{Framing, derived};
 use crate::cells::{Cells, NestedCells, Values, part};
 use crate::key::{BoundKey, KeyWriter};
+use crate::part::Part;
 use crate::written::{Columns, Envelope};
 
 /// The numbers of the types in a union with null, as Avro writes them.
@@ -21,9 +22,7 @@ const VALUE: u8 = 2;
 #[derive(Debug)]
 pub struct AvroRows {
     envelope: Envelope,
-    columns: Columns,
-    /// Per column, whether it may be null.
-    nullable: Vec<bool>,
+    row: Row,
     key: KeyWriter,
     /// What stands in front of each record: a zero byte and the number of the schema, or nothing.
     frame: Vec<u8>,
@@ -33,19 +32,83 @@ impl AvroRows {
     /// An encoder for a sink.
     ///
     /// # Errors
-    /// `Invalid` if the sink's columns have no schema in Avro.
+    /// `Invalid` if the sink's columns have no schema in Avro, or an option is wrong.
     pub fn new(spec: &SinkSpec<'_>) -> Result<Self, Error> {
         derived::schema(spec)?;
-        let fields = spec.schema.fields().iter();
+        let nullable = spec.schema.fields().iter();
         Ok(Self {
             envelope: Envelope::named(spec.envelope)?,
-            columns: Columns::new(spec, "avro")?,
-            nullable: fields.map(|field| derived::is_union(field)).collect(),
+            row: Row {
+                columns: Columns::new(spec, "avro")?,
+                nullable: nullable.map(|field| derived::is_union(field)).collect(),
+            },
             key: KeyWriter::new(spec)?,
-            frame: spec
-                .contract
-                .map_or_else(Vec::new, |of| [&[0], &of.id.to_be_bytes()[..]].concat()),
+            frame: Framing::written(Part::Value, spec.options, spec.contract)?,
         })
+    }
+}
+
+/// Writes some columns as the fields of a record, one behind the other; of one column that is the same as its value alone.
+#[derive(Debug)]
+pub struct Row {
+    columns: Columns,
+    /// Per column, whether it may be null.
+    nullable: Vec<bool>,
+}
+
+impl Row {
+    /// The keys of a sink.
+    ///
+    /// # Errors
+    /// As [`AvroRows::new`].
+    pub fn of_key(spec: &SinkSpec<'_>) -> Result<Self, Error> {
+        derived::key_schema(spec)?;
+        let fields = derived::key_fields(spec)?.into_iter();
+        Ok(Self {
+            columns: Columns::of_key(spec, "avro")?,
+            nullable: fields.map(derived::is_union).collect(),
+        })
+    }
+
+    /// The columns of a batch, found once.
+    ///
+    /// # Errors
+    /// `Bug` if the rows lack a column, or it has another type, or nulls that it never has.
+    pub fn bind<'a>(&'a self, rows: &'a RecordBatch) -> Result<BoundRow<'a>, Error> {
+        let cells = self.columns.bind(rows)?;
+        for ((cells, nullable), name) in cells.iter().zip(&self.nullable).zip(self.columns.names())
+        {
+            if !nullable && cells.has_nulls() {
+                return Err(Error::Rows {
+                    column: name.to_owned(),
+                    expected: rows[name].data_type().clone(),
+                    found: "null in a column that is never null".to_owned(),
+                });
+            }
+        }
+        Ok(BoundRow { row: self, cells })
+    }
+}
+
+/// The columns of a batch, found once, whose rows are then written in any order.
+pub struct BoundRow<'a> {
+    row: &'a Row,
+    cells: Vec<Cells<'a>>,
+}
+
+impl BoundRow<'_> {
+    /// Appends a row.
+    #[inline]
+    pub fn write(&self, row: usize, out: &mut Vec<u8>) {
+        for (cells, nullable) in self.cells.iter().zip(&self.row.nullable) {
+            if cells.is_null(row) {
+                // A column that is nothing but null has no bytes at all.
+                out.extend(nullable.then_some(NULL));
+                continue;
+            }
+            out.extend(nullable.then_some(VALUE));
+            write_value(cells.values(), row, out);
+        }
     }
 }
 
@@ -59,31 +122,20 @@ impl Encoder for AvroRows {
         rows: &'a RecordBatch,
         clock_ms: i64,
     ) -> Result<Box<dyn Records + 'a>, Error> {
-        let cells = self.columns.bind(rows)?;
-        for ((cells, nullable), name) in cells.iter().zip(&self.nullable).zip(self.columns.names())
-        {
-            if !nullable && cells.has_nulls() {
-                return Err(Error::Rows {
-                    column: name.to_owned(),
-                    expected: rows[name].data_type().clone(),
-                    found: "null in a column that is never null".to_owned(),
-                });
-            }
-        }
         Ok(Box::new(Bound {
             rows: self,
             clock_ms,
-            cells,
+            row: self.row.bind(rows)?,
             key: self.key.bind(rows)?,
         }))
     }
 }
 
-/// The columns of a batch, found once, whose rows are then written in any order.
+/// A batch, whose rows are then written in any order.
 struct Bound<'a> {
     rows: &'a AvroRows,
     clock_ms: i64,
-    cells: Vec<Cells<'a>>,
+    row: BoundRow<'a>,
     key: BoundKey<'a>,
 }
 
@@ -101,25 +153,13 @@ impl Records for Bound<'_> {
         out.extend_from_slice(&self.rows.frame);
         match self.rows.envelope {
             Envelope::Debezium => self.write_change(change, out),
-            Envelope::Plain | Envelope::Upsert => self.write_row(change.row(), out),
+            Envelope::Plain | Envelope::Upsert => self.row.write(change.row(), out),
         }
         true
     }
 }
 
 impl Bound<'_> {
-    fn write_row(&self, row: usize, out: &mut Vec<u8>) {
-        for (cells, nullable) in self.cells.iter().zip(&self.rows.nullable) {
-            if cells.is_null(row) {
-                // A column that is nothing but null has no bytes at all.
-                out.extend(nullable.then_some(NULL));
-                continue;
-            }
-            out.extend(nullable.then_some(VALUE));
-            write_value(cells.values(), row, out);
-        }
-    }
-
     /// The row as it was and as it is, and the clock of the epoch that changed it.
     fn write_change(&self, change: Change, out: &mut Vec<u8>) {
         let (op, before, after) = match change {
@@ -131,7 +171,7 @@ impl Bound<'_> {
             match row {
                 Some(row) => {
                     out.push(VALUE);
-                    self.write_row(row, out);
+                    self.row.write(row, out);
                 }
                 None => out.push(NULL),
             }

@@ -214,7 +214,10 @@ impl Target {
                 };
                 self.append_value(value, read.is_delete)
             }
-            From::Key(slot) => self.append_value(read.keys.value(*slot), read.is_delete),
+            From::Key(slot) => {
+                let appended = self.append_value(read.keys.value(*slot), read.is_delete);
+                appended.map_err(reason::of_key)
+            }
             From::Partition => self.append_integer(i64::from(read.position.partition)),
             From::Offset => self.append_integer(read.position.offset),
             From::Topic => {

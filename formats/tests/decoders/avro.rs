@@ -5,6 +5,7 @@
 
 mod contracts;
 mod corpus;
+mod keys;
 mod nested;
 mod page;
 mod random;

@@ -34,6 +34,8 @@ pub struct Spec {
     pub kept: Kept,
     pub time_limit: Option<TimeLimit>,
     pub contracts: Option<(Option<Contract>, Arc<dyn Schemas>)>,
+    /// Those of its keys.
+    pub key_contracts: Option<(Option<Contract>, Arc<dyn Schemas>)>,
     pub options: Options,
 }
 
@@ -47,6 +49,7 @@ impl Spec {
             kept: Kept::default(),
             time_limit: None,
             contracts: None,
+            key_contracts: None,
             options: Options::new(),
         }
     }
@@ -61,14 +64,6 @@ impl Spec {
         self
     }
 
-    fn contracts(&self) -> Option<Contracts<'_>> {
-        let contracts = self.contracts.as_ref();
-        contracts.map(|(pinned, schemas)| Contracts {
-            pinned: pinned.as_ref(),
-            schemas,
-        })
-    }
-
     pub fn decoder(&self) -> Result<Box<dyn Decoder>, Error> {
         let formats = tidemill_formats::all();
         formats.named(self.format).unwrap().decoder(&SourceSpec {
@@ -77,15 +72,54 @@ impl Spec {
             columns: &self.columns,
             kept: self.kept,
             time_limit: self.time_limit.clone(),
-            contracts: self.contracts(),
+            contracts: contracts(self.contracts.as_ref()),
+            key_contracts: contracts(self.key_contracts.as_ref()),
             options: &self.options,
         })
+    }
+
+    /// The same of records that have in their keys what these have in their values, and whose values are objects of JSON.
+    pub fn in_keys(mut self) -> Self {
+        let format = std::mem::replace(&mut self.format, "json");
+        self.key_contracts = self.contracts.take();
+        for column in &mut self.columns {
+            if let ColumnOrigin::Data(path) = &column.origin {
+                column.origin = ColumnOrigin::Key(path.clone());
+            }
+        }
+        let options = std::mem::take(&mut self.options).into_iter();
+        let options = options.map(|(name, value)| (format!("key.{name}"), value));
+        self.options = options.collect();
+        self.with("key.format", format)
+    }
+
+    /// What becomes of records that have these bytes in their values is what becomes of those that have them in their keys.
+    pub fn is_read_alike_from_keys(&self, parts: &[Vec<u8>]) {
+        let parts = || parts.iter().map(|part| Some(&**part));
+        let values: Vec<_> = parts().map(|value| (None, value)).collect();
+        let keys: Vec<_> = parts().map(|key| (key, Some(&b"{}"[..]))).collect();
+        let values = decode(&mut *self.decoder().unwrap(), &keyed(&values));
+        let keys = decode(
+            &mut *self.clone().in_keys().decoder().unwrap(),
+            &keyed(&keys),
+        );
+        assert_eq!(shown(&keys.rows), shown(&values.rows));
+        let expected = reasons(&values).into_iter();
+        let expected: Vec<_> = expected.map(|reason| format!("key: {reason}")).collect();
+        assert_eq!(reasons(&keys), expected);
     }
 
     /// Decodes records of these values.
     pub fn decode(&self, values: &[&[u8]]) -> Decoded {
         decode(&mut *self.decoder().unwrap(), &records(values))
     }
+}
+
+fn contracts(known: Option<&(Option<Contract>, Arc<dyn Schemas>)>) -> Option<Contracts<'_>> {
+    known.map(|(pinned, schemas)| Contracts {
+        pinned: pinned.as_ref(),
+        schemas,
+    })
 }
 
 /// A column of the member with its name.

@@ -62,6 +62,7 @@ pub fn written(rows: &RecordBatch) -> Vec<String> {
         key: &[],
         metadata: None,
         contract: None,
+        key_contract: None,
         options: &Options::new(),
     });
     let encoder = encoder.unwrap();

@@ -115,9 +115,9 @@ fn a_key_without_value_is_a_delete_that_has_the_columns_of_the_key() {
             "the record has no key, which the columns of the option 'key' are read from",
             "field 'name': expected VARCHAR NOT NULL, found nothing",
             "key: invalid JSON at byte 0: expected value",
-            "field 'id': expected BIGINT, found \"4\"",
-            "field 'id': expected BIGINT NOT NULL, found nothing",
-            "field 'id': expected BIGINT NOT NULL, found null",
+            "key: field 'id': expected BIGINT, found \"4\"",
+            "key: field 'id': expected BIGINT NOT NULL, found nothing",
+            "key: field 'id': expected BIGINT NOT NULL, found null",
         ]
     );
     assert!(!decoded.rows.schema().field(0).is_nullable());
@@ -146,7 +146,7 @@ fn keys_have_several_columns_of_any_type_or_are_plain_text() {
     let error = Spec::new("upsert", two).with("key.format", "raw").decoder();
     assert_eq!(
         error.err().unwrap().to_string(),
-        "option 'key.format' is 'raw'; expected 'json', or 'raw' for a key of one column"
+        "option 'key.format' is 'raw'; expected 'json', 'avro', or 'raw' for a key of one column"
     );
 }
 

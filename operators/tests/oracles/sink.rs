@@ -80,6 +80,7 @@ fn sink_with_metadata() -> (Sink, SchemaRef) {
         key: &key,
         metadata: Some(&metadata),
         contract: None,
+        key_contract: None,
         options: &Options::new(),
     };
     let settings = Settings {
@@ -135,6 +136,7 @@ fn encoder(envelope: &str, key: &[String]) -> Box<dyn Encoder> {
         key,
         metadata: None,
         contract: None,
+        key_contract: None,
         options: &Options::new(),
     };
     Json.encoder(&spec).expect("JSON has all types")

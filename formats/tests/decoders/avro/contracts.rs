@@ -126,7 +126,7 @@ fn a_field_that_was_removed_or_has_another_type_makes_dead_letters_that_name_it(
             "schema 72 ('orders-value' version 2), by which it was written, has no field 'city' any more, which column 'city' is read from; the job was planned with version 1",
             "schema 73 ('orders-value' version 3), by which it was written, has a long in the field 'city', which column 'city' is read from; version 1, which the job was planned with, has a string",
             "the registry has no schema 99, which stands in front of the record",
-            "not framed as avro.framing = 'confluent' says: the first byte is 123, not 0",
+            "not in Confluent's framing: expected the first byte to be 0, found 123",
         ]
     );
     // A job that does not use the column is not concerned.

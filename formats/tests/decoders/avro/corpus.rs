@@ -21,7 +21,7 @@ fn truth(name: &str) -> Vec<Value> {
     serde_json::from_str(&file(&format!("{name}.truth.json"))).unwrap()
 }
 
-fn values(name: &str) -> Vec<Option<Vec<u8>>> {
+pub fn values(name: &str) -> Vec<Option<Vec<u8>>> {
     let value = |line: &str| {
         let record: Value = serde_json::from_str(line).unwrap();
         let value = record["value"].as_str()?;
@@ -30,7 +30,7 @@ fn values(name: &str) -> Vec<Option<Vec<u8>>> {
     file(&format!("{name}.jsonl")).lines().map(value).collect()
 }
 
-fn schema(id: usize) -> String {
+pub fn schema(id: usize) -> String {
     let schemas: Value = serde_json::from_str(&file("schemas.json")).unwrap();
     schemas[id.to_string()]["schema"].to_string()
 }
@@ -49,7 +49,7 @@ fn read(spec: &Spec, record: &[u8]) -> Cell {
 }
 
 /// The columns of a payment, by their paths.
-fn columns() -> Vec<(&'static str, DataType)> {
+pub fn columns() -> Vec<(&'static str, DataType)> {
     vec![
         ("id", DataType::Int64),
         ("budget_id", DataType::Int32),

@@ -183,6 +183,7 @@ fn sink<'a>(schema: &'a Schema, options: &'a Options) -> SinkSpec<'a> {
         key: &[],
         metadata: None,
         contract: None,
+        key_contract: None,
         options,
     }
 }

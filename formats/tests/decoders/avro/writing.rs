@@ -47,6 +47,7 @@ impl Sink {
             key: &[],
             metadata: None,
             contract: None,
+            key_contract: None,
             options: &self.options,
         }
     }

@@ -313,6 +313,7 @@ impl Sink {
             key: &[],
             metadata: None,
             contract,
+            key_contract: None,
             options: &self.options,
         }
     }

@@ -35,6 +35,7 @@ fn written(rows: &RecordBatch) -> Result<Vec<Vec<u8>>, Error> {
         key: &[],
         metadata: None,
         contract: None,
+        key_contract: None,
         options: &Options::from_iter(options),
     })?;
     let bound = encoder.bind(rows, 0)?;

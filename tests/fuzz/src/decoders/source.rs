@@ -27,6 +27,8 @@ pub struct Source {
     pub options: Options,
     /// What a registry has.
     pub contracts: Option<(Contract, Arc<dyn Schemas>)>,
+    /// The same of the keys.
+    pub key_contracts: Option<(Contract, Arc<dyn Schemas>)>,
     /// The time column.
     pub time: Option<&'static str>,
 }
@@ -132,7 +134,6 @@ impl Source {
     pub fn decoder(&self) -> Result<Box<dyn Decoder>, Error> {
         let formats = tidemill_formats::all();
         let format = formats.named(self.format);
-        let contracts = self.contracts.as_ref();
         format
             .expect("the formats here exist")
             .decoder(&SourceSpec {
@@ -147,11 +148,16 @@ impl Source {
                     column: column.to_owned(),
                     max_future_ms: 86_400_000,
                 }),
-                contracts: contracts.map(|(pinned, schemas)| Contracts {
-                    pinned: Some(pinned),
-                    schemas,
-                }),
+                contracts: contracts(self.contracts.as_ref()),
+                key_contracts: contracts(self.key_contracts.as_ref()),
                 options: &self.options,
             })
     }
+}
+
+fn contracts(known: Option<&(Contract, Arc<dyn Schemas>)>) -> Option<Contracts<'_>> {
+    known.map(|(pinned, schemas)| Contracts {
+        pinned: Some(pinned),
+        schemas,
+    })
 }
