@@ -75,8 +75,10 @@ impl JobArguments {
             ..Book::default()
         };
         let plan = self.plan(&config, &|_| Ok(NOT_FETCHED.to_owned()), &book)?;
-        let unasked = plan.sources.iter().filter_map(|source| {
-            let registry = source.registry.as_ref()?;
+        let registries = plan.sources.iter();
+        let registries =
+            registries.flat_map(|source| source.registries().map(move |of| (source, of)));
+        let unasked = registries.filter_map(|(source, registry)| {
             let why = book.unasked(&registry.options)?;
             let (name, subject) = (&source.name, &registry.subject);
             Some(format!(

@@ -10,9 +10,11 @@ use tidemill_connectors_api::{Error, Options};
 use tidemill_connectors_http::guard::Policy;
 use tidemill_connectors_registry::Cached;
 use tidemill_connectors_registry::options::{RegistryOptions, known};
-use tidemill_engine::contracts::{CONTRACTS, Known, Registries, contract, look_up, planned, told};
-use tidemill_jobs::plan::{JobPlan, RegistryPlan, SourcePlan};
-use tidemill_types::format::{self, Contract, ContractBook, Schemas, framed_schema};
+use tidemill_engine::contracts::{
+    CONTRACTS, Known, Named, Registries, contract, look_up, planned, told,
+};
+use tidemill_jobs::plan::{JobPlan, RegistryPlan, SinkPlan, SourcePlan};
+use tidemill_types::format::{self, Contract, ContractBook, KEY_FORMAT, Schemas};
 use tidemill_types::{DeadLetter, ErrorKind};
 
 use crate::plugins;
@@ -102,57 +104,85 @@ impl ContractBook for Book {
     }
 }
 
-/// A sink's part of the registry: where its schema goes, and what that is.
+/// A sink's part of the registry: where a schema of it goes, and what that is.
 pub struct SinkContract {
+    /// The index of the sink.
+    pub sink: usize,
+    /// True if it is that of the keys, and not of the values.
+    pub is_of_keys: bool,
     /// The registry.
     pub registry: RegistryPlan,
-    /// The schema of the sink's records.
+    /// The schema.
     pub schema: Schema,
 }
 
-/// The contracts of a plan's sinks, by the index of the sink. Each follows the newest version of its subject, of which the book tells.
-pub fn of_sinks(plan: &JobPlan, book: &Book) -> anyhow::Result<Vec<(usize, SinkContract)>> {
-    let formats = plugins::formats();
+/// The contracts of a plan's sinks. Each follows the newest version of its subject, of which the book tells.
+pub fn of_sinks(plan: &JobPlan, book: &Book) -> anyhow::Result<Vec<SinkContract>> {
     let mut contracts = Vec::new();
-    for (index, sink) in plan.sinks.iter().enumerate() {
-        let (Some(registry), Some(format)) = (&sink.registry, formats.named(&sink.format.name))
-        else {
-            continue;
-        };
-        let columns = sink.columns(&plan.nodes[sink.input].schema);
-        let newest = book.contract(&registry.options, &registry.subject, None);
-        let schema = newest.and_then(|newest| {
-            let text = format.contract_schema(&sink.spec(&columns), newest.as_ref())?;
-            let kind = format.schema_kind().ok_or(format::Error::NoContracts {
-                format: format.name(),
-            })?;
-            Ok(Schema::new(kind, text))
-        });
-        let schema = schema.with_context(|| format!("sink '{}'", sink.name))?;
-        contracts.push((
-            index,
-            SinkContract {
+    for (sink, planned) in plan.sinks.iter().enumerate() {
+        for (is_of_keys, registry) in [(false, &planned.registry), (true, &planned.key_registry)] {
+            let Some(registry) = registry else { continue };
+            let schema = schema(plan, planned, (registry, is_of_keys), book);
+            contracts.push(SinkContract {
+                sink,
+                is_of_keys,
                 registry: registry.clone(),
-                schema,
-            },
-        ));
+                schema: schema.with_context(|| format!("sink '{}'", planned.name))?,
+            });
+        }
     }
     Ok(contracts)
+}
+
+/// The schema of a sink's values or keys.
+fn schema(
+    plan: &JobPlan,
+    sink: &SinkPlan,
+    (registry, is_of_keys): (&RegistryPlan, bool),
+    book: &Book,
+) -> Result<Schema, format::Error> {
+    let formats = plugins::formats();
+    let named = |name: &String| formats.named(name);
+    let format = if is_of_keys {
+        sink.format.options.get(KEY_FORMAT).and_then(named)
+    } else {
+        named(&sink.format.name)
+    };
+    let format = format.expect("the planner knows the formats of what has a registry");
+    let kind = format.schema_kind().ok_or(format::Error::NoContracts {
+        format: format.name(),
+    })?;
+    let newest = book.contract(&registry.options, &registry.subject, None)?;
+    let columns = sink.columns(&plan.nodes[sink.input].schema);
+    let spec = sink.spec(&columns);
+    let text = if is_of_keys {
+        format.key_contract_schema(&spec, newest.as_ref())?
+    } else {
+        format.contract_schema(&spec, newest.as_ref())?
+    };
+    Ok(Schema::new(kind, text))
 }
 
 /// Tells the registries the schemas of a plan's sinks, before anything runs. One that is there already stays what it is; a restart asks nobody.
 pub fn register(plan: &mut JobPlan, state_dir: &Path) -> anyhow::Result<()> {
     let kept = state_dir.join(CONTRACTS);
-    for (index, sink) in of_sinks(plan, &Book::of(state_dir))? {
-        let registry = OwnRegistries.open(&sink.registry.options, &kept)?;
+    for of in of_sinks(plan, &Book::of(state_dir))? {
+        let (options, subject) = (&of.registry.options, &of.registry.subject);
+        let sink = &mut plan.sinks[of.sink];
+        let registry = OwnRegistries.open(options, &kept)?;
         let registered = registry
-            .register(&sink.registry.subject, &sink.schema)
-            .with_context(|| format!("sink '{}'", plan.sinks[index].name))?;
+            .register(subject, &of.schema)
+            .with_context(|| format!("sink '{}'", sink.name))?;
         // Pinned as well where there was no version before: a restart derives the schema from it, and asks nobody.
-        registry.latest(&sink.registry.subject)?;
+        registry.latest(subject)?;
         let contract = contract(registry.as_ref(), registered)?;
-        if let Some(registry) = &mut plan.sinks[index].registry {
-            registry.contract = Some(contract);
+        let planned = if of.is_of_keys {
+            &mut sink.key_registry
+        } else {
+            &mut sink.registry
+        };
+        if let Some(planned) = planned {
+            planned.contract = Some(contract);
         }
     }
     Ok(())
@@ -161,6 +191,7 @@ pub fn register(plan: &mut JobPlan, state_dir: &Path) -> anyhow::Result<()> {
 /// The schemas that the records of a source name, as dead letters come to name them.
 pub struct Looked {
     registry: Arc<dyn Registry>,
+    named: Named,
     known: Arc<Known>,
     /// The same, for the decoder.
     pub schemas: Arc<dyn Schemas>,
@@ -169,21 +200,23 @@ pub struct Looked {
 impl Looked {
     /// Those of a source, if it has a registry.
     pub fn of(source: &SourcePlan, state_dir: &Path) -> Result<Option<Self>, Error> {
-        let Some(registry) = &source.registry else {
+        let Some(registry) = source.registries().next() else {
             return Ok(None);
         };
         let known = Arc::new(Known::default());
         let schemas: Arc<dyn Schemas> = Arc::<Known>::clone(&known);
         Ok(Some(Self {
             registry: OwnRegistries.open(&registry.options, &state_dir.join(CONTRACTS))?,
+            named: Named::of(source),
             known,
             schemas,
         }))
     }
 
-    /// Looks up the schema of a letter's record, before it is decoded.
+    /// Looks up the schemas of a letter's record, before it is decoded.
     pub fn look_up(&self, letter: &DeadLetter) -> Result<(), Error> {
-        if let Some(id) = letter.bytes.as_deref().and_then(framed_schema) {
+        let (key, value) = (letter.key.as_deref(), letter.bytes.as_deref());
+        for id in self.named.numbers(key, value).into_iter().flatten() {
             self.known.learn(id, look_up(self.registry.as_ref(), id)?);
         }
         Ok(())

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tidemill_connectors_api::registry::{Registered, Schema, SchemaId, with_references};
 use tidemill_connectors_api::{Described, Error, Options, Registry, Source, SourceBatch};
+use tidemill_jobs::plan::SourcePlan;
 use tidemill_types::format::{self, Contract, SchemaText, Schemas, WriterSchema, framed_schema};
 use tidemill_types::{ErrorKind, TopicPartition};
 
@@ -161,9 +162,38 @@ impl Schemas for Known {
     }
 }
 
+/// Which parts of a source's records name schemas of its registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// Their values.
+    pub values: bool,
+    /// Their keys.
+    pub keys: bool,
+}
+
+impl Named {
+    /// Those of a source.
+    #[must_use]
+    pub const fn of(source: &SourcePlan) -> Self {
+        Self {
+            values: source.registry.is_some(),
+            keys: source.key_registry.is_some(),
+        }
+    }
+
+    /// The numbers that a record's key and value have in front.
+    #[must_use]
+    pub fn numbers(self, key: Option<&[u8]>, value: Option<&[u8]>) -> [Option<u32>; 2] {
+        let number =
+            |part: Option<&[u8]>, is_named: bool| part.filter(|_| is_named).and_then(framed_schema);
+        [number(key, self.keys), number(value, self.values)]
+    }
+}
+
 /// A source, whose records go on when their schemas are known.
 pub struct Gate {
     source: Box<dyn Source>,
+    named: Named,
     asker: Box<dyn Ask>,
     known: Arc<Known>,
     clock: Arc<dyn Clock>,
@@ -183,7 +213,7 @@ impl Gate {
     /// Before a source; says in `awaiting` how many records wait.
     #[must_use]
     pub fn new(
-        source: Box<dyn Source>,
+        (source, named): (Box<dyn Source>, Named),
         asker: Box<dyn Ask>,
         known: Arc<Known>,
         clock: Arc<dyn Clock>,
@@ -192,6 +222,7 @@ impl Gate {
         awaiting.store(0, Ordering::Relaxed);
         Self {
             source,
+            named,
             asker,
             known,
             clock,
@@ -233,17 +264,21 @@ impl Gate {
 
     /// How many of a batch's records can go on; asks for the schema of the next.
     fn ready(&mut self, batch: &SourceBatch) -> usize {
-        let mut last = None;
+        let mut last = [None; 2];
         for (index, record) in batch.records.iter().enumerate() {
-            let id = record.value.and_then(framed_schema);
-            if id == last {
+            let ids = self.named.numbers(record.key, record.value);
+            if ids == last {
                 continue;
             }
-            last = id;
-            if let Some(id) = id
-                && !self.known.has(id)
-            {
-                self.want(id);
+            last = ids;
+            let mut is_ready = true;
+            for id in ids.into_iter().flatten() {
+                if !self.known.has(id) {
+                    self.want(id);
+                    is_ready = false;
+                }
+            }
+            if !is_ready {
                 return index;
             }
         }

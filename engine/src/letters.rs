@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidemill_types::DeadLetter;
-use tidemill_types::format::{Schemas, framed_schema};
+use tidemill_types::format::Schemas;
+
+use crate::contracts::Named;
 
 /// The version of a record whose id the registry does not know.
 const UNKNOWN: &str = "unknown";
@@ -18,10 +20,10 @@ const NONE: &str = "none";
 pub struct ByContract(Mutex<BTreeMap<(String, String), u64>>);
 
 impl ByContract {
-    /// Counts letters of a source that is planned with a subject.
-    pub fn count(&self, letters: &[DeadLetter], subject: &str, schemas: &dyn Schemas) {
+    /// Counts letters of a source that is planned with a subject: by their values, or by their keys if only these have contracts.
+    pub fn count(&self, letters: &[DeadLetter], planned: (&str, Named), schemas: &dyn Schemas) {
         for letter in letters {
-            let contract = contract(letter, subject, schemas);
+            let contract = contract(letter, planned, schemas);
             *self.lock().entry(contract).or_default() += 1;
         }
     }
@@ -37,9 +39,15 @@ impl ByContract {
 }
 
 /// Subject and version of a letter's writer.
-fn contract(letter: &DeadLetter, subject: &str, schemas: &dyn Schemas) -> (String, String) {
+fn contract(
+    letter: &DeadLetter,
+    (subject, named): (&str, Named),
+    schemas: &dyn Schemas,
+) -> (String, String) {
     let of = |version: &str| (subject.to_owned(), version.to_owned());
-    let Some(id) = letter.bytes.as_deref().and_then(framed_schema) else {
+    let [of_key, of_value] = named.numbers(letter.key.as_deref(), letter.bytes.as_deref());
+    let number = if named.values { of_value } else { of_key };
+    let Some(id) = number else {
         return of(NONE);
     };
     let Some(writer) = schemas.schema(id) else {
@@ -58,7 +66,7 @@ mod tests {
     use tidemill_types::DeadLetter;
     use tidemill_types::format::{SchemaText, Schemas, WriterSchema};
 
-    use super::ByContract;
+    use super::{ByContract, Named};
 
     #[derive(Debug)]
     struct Two;
@@ -94,7 +102,16 @@ mod tests {
             letter(Some(b"{}")),
             letter(None),
         ];
-        counts.count(&letters, "orders-value", &Two);
+        let named = |values| Named {
+            values,
+            keys: !values,
+        };
+        counts.count(&letters, ("orders-value", named(true)), &Two);
+        let of_key = DeadLetter {
+            key: framed(1).bytes,
+            ..framed(2)
+        };
+        counts.count(&[of_key], ("orders-key", named(false)), &Two);
         let counts = counts.counts().into_iter();
         let counts: Vec<_> = counts
             .map(|((subject, version), count)| format!("{subject} {version} {count}"))
@@ -103,7 +120,7 @@ mod tests {
             "orders-value 2 2",
             "orders-value none 2",
             "orders-value unknown 1",
-            "other 7 1",
+            "other 7 2",
         ];
         assert_eq!(counts, expected);
     }

@@ -12,7 +12,7 @@ use tidemill_types::format::Schemas;
 
 use crate::clock::SystemClock;
 use crate::committing::Commits;
-use crate::contracts::{CONTRACTS, Gate, Known};
+use crate::contracts::{CONTRACTS, Gate, Known, Named};
 use crate::coordinator::{Coordinator, Run};
 use crate::frozen::FrozenStates;
 use crate::limits::Limits;
@@ -249,7 +249,7 @@ impl Edges {
         let mut schemas: Vec<Option<Arc<dyn Schemas>>> = Vec::new();
         let sources = std::mem::take(&mut self.sources).into_iter();
         for ((source, planned), status) in sources.zip(&plan.sources).zip(&status.sources) {
-            let Some(of) = &planned.registry else {
+            let Some(of) = planned.registries().next() else {
                 self.sources.push(source);
                 schemas.push(None);
                 continue;
@@ -258,6 +258,7 @@ impl Edges {
             let registry = plugins.registries.open(&of.options, &kept)?;
             let (asker, known) = ((plugins.asker)(registry), Arc::new(Known::default()));
             let (clock, awaiting) = (Arc::clone(clock), Arc::clone(&status.awaiting_schema));
+            let source = (source, Named::of(planned));
             let gate = Gate::new(source, asker, Arc::clone(&known), clock, awaiting);
             self.sources.push(Box::new(gate));
             schemas.push(Some(known));

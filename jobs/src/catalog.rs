@@ -10,7 +10,7 @@ use datafusion_expr::LogicalPlan;
 use tidemill_types::format::Envelope;
 
 use crate::context::Context;
-use crate::contract;
+use crate::contract::{self, PartFormats};
 use crate::dialect::{
     DeduplicateClause, Name, QueryText, SinkStatement, SourceStatement, StreamStatement,
     TableStatement, WatermarkStatement,
@@ -39,16 +39,9 @@ const MAX_FUTURE: &str = "watermark.max-future";
 const IDLE_TIMEOUT: &str = "watermark.idle-timeout";
 const LATENESS: &str = "watermark.allowed-lateness";
 /// The options of a source that are the planner's own.
-const SOURCE_OPTIONS: [&str; 6] = [
-    "key",
-    MAX_FUTURE,
-    IDLE_TIMEOUT,
-    LATENESS,
-    contract::SUBJECT,
-    contract::VERSION,
-];
+const SOURCE_OPTIONS: [&str; 4] = ["key", MAX_FUTURE, IDLE_TIMEOUT, LATENESS];
 /// The options of a sink that are the planner's own.
-const SINK_OPTIONS: [&str; 4] = ["key", metadata::HEADERS, metadata::TIME, contract::SUBJECT];
+const SINK_OPTIONS: [&str; 3] = ["key", metadata::HEADERS, metadata::TIME];
 
 /// The type of `TIMESTAMP`.
 pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -70,6 +63,8 @@ pub struct Source {
     pub watermark: Option<WatermarkPlan>,
     /// The registry of its schemas.
     pub registry: Option<RegistryPlan>,
+    /// The registry of its keys' schemas.
+    pub key_registry: Option<RegistryPlan>,
     /// The connector's options.
     pub options: Options,
 }
@@ -143,6 +138,8 @@ pub struct Sink {
     pub target: Target,
     /// The registry of its schema.
     pub registry: Option<RegistryPlan>,
+    /// The registry of its keys' schema.
+    pub key_registry: Option<RegistryPlan>,
     /// The connector's options.
     pub options: Options,
     /// What it writes.
@@ -417,8 +414,12 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
     let with = With::new(Direction::Source, &name, &statement.options, context)?;
     let connector = with.required("connector")?.to_owned();
     let (format, envelope) = with.format(context.formats)?;
-    let formats = (format, with.key_format(context.formats));
-    let split = with.split(&connector, formats, envelope, &SOURCE_OPTIONS)?;
+    let formats = PartFormats {
+        value: format,
+        key: with.key_format(context.formats),
+    };
+    let own = [&SOURCE_OPTIONS[..], &contract::SOURCE_OPTIONS].concat();
+    let split = with.split(&connector, formats, envelope, &own)?;
     let key = with.list("key");
     if key.is_empty() && envelope.needs_key {
         let message = format!(
@@ -430,8 +431,8 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
     let columns = statement.columns.into_iter();
     let columns = columns.map(|column| event::source_column(column, envelope, &key));
     let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
-    let registry = contract::of_source(&with, split.registry, context.contracts)?;
-    if let Some(registry) = &registry {
+    let registries = contract::of_source(&with, &split.registry, formats, context.contracts)?;
+    if let Some(registry) = &registries.value {
         let format = (format, envelope, &split.format);
         contract::add_columns(&mut columns, registry, format, &with, context.contracts)?;
     }
@@ -464,7 +465,8 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
         },
         envelope,
         columns,
-        registry,
+        registry: registries.value,
+        key_registry: registries.key,
         options: split.connector,
         name,
     })
@@ -497,8 +499,13 @@ fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
     let with = With::new(Direction::Sink, &name, &statement.options, context)?;
     let connector = with.required("connector")?.to_owned();
     let (format, envelope) = with.format(context.formats)?;
-    let formats = (format, with.key_format(context.formats));
-    let split = with.split(&connector, formats, envelope, &SINK_OPTIONS)?;
+    let formats = PartFormats {
+        value: format,
+        key: with.key_format(context.formats),
+    };
+    let own = [&SINK_OPTIONS[..], &contract::SINK_OPTIONS].concat();
+    let split = with.split(&connector, formats, envelope, &own)?;
+    let registries = contract::of_sink(&with, &split.registry, formats)?;
     let key = with.list("key");
     if envelope.contents != Contents::Rows && key.is_empty() {
         let message = format!(
@@ -522,7 +529,8 @@ fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
             envelope: envelope.name.to_owned(),
             options: split.format,
         },
-        registry: contract::of_sink(&with, split.registry)?,
+        registry: registries.value,
+        key_registry: registries.key,
         options: split.connector,
         name,
         query: statement.query,

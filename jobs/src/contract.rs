@@ -10,79 +10,168 @@ use crate::options::Options;
 use crate::plan::{Column, RegistryPlan};
 use crate::with::With;
 
-/// The option with the subject's name.
-pub const SUBJECT: &str = "schema.subject";
-/// The option with the version to plan with.
-pub const VERSION: &str = "schema.version";
+/// A part of records that has a contract of its own.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// The option with the subject's name.
+    subject: &'static str,
+    /// The option with the version to plan with.
+    version: &'static str,
+    /// How the subject ends that is called after the topic.
+    ending: &'static str,
+}
+
+/// The values of records.
+const VALUE: Part = Part {
+    subject: "schema.subject",
+    version: "schema.version",
+    ending: "value",
+};
+/// Their keys.
+const KEY: Part = Part {
+    subject: "key.schema.subject",
+    version: "key.schema.version",
+    ending: "key",
+};
+/// The options of a source.
+pub const SOURCE_OPTIONS: [&str; 4] = [VALUE.subject, VALUE.version, KEY.subject, KEY.version];
+/// The options of a sink.
+pub const SINK_OPTIONS: [&str; 2] = [VALUE.subject, KEY.subject];
 const NEWEST: &str = "latest";
 
-/// The registry of a source, asked for the version that the source is planned with.
+/// The formats of a source or a sink.
+#[derive(Clone, Copy)]
+pub struct PartFormats<'a> {
+    /// Of its values.
+    pub value: &'a dyn Format,
+    /// Of its keys; none if there are no keys, or they are in none.
+    pub key: Option<&'a dyn Format>,
+}
+
+/// The registries of a source or a sink.
+#[derive(Debug, Default)]
+pub struct PartRegistries {
+    /// Of its values, if these have contracts.
+    pub value: Option<RegistryPlan>,
+    /// Of its keys.
+    pub key: Option<RegistryPlan>,
+}
+
+/// The registries of a source, asked for the versions that the source is planned with.
 pub fn of_source(
     with: &With<'_>,
-    registry: Options,
+    registry: &Options,
+    formats: PartFormats<'_>,
     contracts: &dyn ContractBook,
-) -> Result<Option<RegistryPlan>, Error> {
-    let Some(subject) = subject(with, &registry)? else {
-        return Ok(None);
-    };
-    let version = match with.get(VERSION).unwrap_or(NEWEST) {
+) -> Result<PartRegistries, Error> {
+    let mut registries = of_sink(with, registry, formats)?;
+    for (part, of) in [(VALUE, &mut registries.value), (KEY, &mut registries.key)] {
+        if let Some(of) = of {
+            of.contract = planned(part, with, of, contracts)?;
+        }
+    }
+    Ok(registries)
+}
+
+/// The version of a part's subject that a source is planned with.
+fn planned(
+    part: Part,
+    with: &With<'_>,
+    registry: &RegistryPlan,
+    contracts: &dyn ContractBook,
+) -> Result<Option<Contract>, Error> {
+    let name = part.version;
+    let version = match with.get(name).unwrap_or(NEWEST) {
         NEWEST => None,
         text => Some(text.parse::<u32>().map_err(|_| {
-            let message = format!("{VERSION} is '{text}'; give it a number or '{NEWEST}'");
-            Error::contradiction(with.place(VERSION), message)
+            let message = format!("{name} is '{text}'; give it a number or '{NEWEST}'");
+            Error::contradiction(with.place(name), message)
         })?),
     };
+    let (options, subject) = (&registry.options, &registry.subject);
     let contract = contracts
-        .contract(&registry, &subject, version)
-        .map_err(|error| failed(with, &error))?;
-    let is_known = contracts.unasked(&registry).is_none();
+        .contract(options, subject, version)
+        .map_err(|error| failed(part, with, &error))?;
+    let is_known = contracts.unasked(options).is_none();
     if let (None, Some(version), true) = (&contract, version, is_known) {
         let message = format!("the registry has no version {version} of '{subject}'");
-        return Err(Error::contradiction(with.place(VERSION), message));
+        return Err(Error::contradiction(with.place(name), message));
     }
-    Ok(Some(RegistryPlan {
-        options: registry,
-        subject,
-        contract,
-    }))
+    Ok(contract)
 }
 
-/// The registry of a sink, which is told the schema when the job is deployed.
-pub fn of_sink(with: &With<'_>, registry: Options) -> Result<Option<RegistryPlan>, Error> {
-    let subject = subject(with, &registry)?;
-    Ok(subject.map(|subject| RegistryPlan {
-        options: registry,
-        subject,
-        contract: None,
-    }))
+/// The registries of a sink, which are told the schemas when the job is deployed.
+pub fn of_sink(
+    with: &With<'_>,
+    registry: &Options,
+    formats: PartFormats<'_>,
+) -> Result<PartRegistries, Error> {
+    let has_contracts = |format: &&dyn Format| format.schema_kind().is_some();
+    let (value, key) = (
+        Some(formats.value).filter(has_contracts),
+        formats.key.filter(has_contracts),
+    );
+    if !registry.is_empty() && value.is_none() && key.is_none() {
+        let format = formats.value.name();
+        return Err(failed(VALUE, with, &format::Error::NoContracts { format }));
+    }
+    let of = |part: Part, has: bool| {
+        let subject = part.subject(with, registry, has)?;
+        Ok(subject.map(|subject| RegistryPlan {
+            options: registry.clone(),
+            subject,
+            contract: None,
+        }))
+    };
+    Ok(PartRegistries {
+        value: of(VALUE, value.is_some())?,
+        key: of(KEY, key.is_some())?,
+    })
 }
 
-/// The subject, if there is a registry: by its name, or by the topic's.
-fn subject(with: &With<'_>, registry: &Options) -> Result<Option<String>, Error> {
-    if registry.is_empty() {
-        let mut lonely = [SUBJECT, VERSION].into_iter();
-        return match lonely.find(|option| with.get(option).is_some()) {
-            Some(option) => {
-                let message = format!(
-                    "'{option}' needs a registry; add schema.registry.url = '…', or leave it out"
-                );
-                Err(Error::contradiction(with.place(option), message))
-            }
-            None => Ok(None),
+impl Part {
+    /// The subject, if there is a registry and the part has contracts: by its name, or by the topic's.
+    fn subject(
+        self,
+        with: &With<'_>,
+        registry: &Options,
+        has_contracts: bool,
+    ) -> Result<Option<String>, Error> {
+        let mut named = [self.subject, self.version].into_iter();
+        let named = named.find(|option| with.get(option).is_some());
+        let lonely = |option: &str, cure: &str| {
+            let message = format!("'{option}' needs {cure}, or leave it out");
+            Err(Error::contradiction(with.place(option), message))
         };
-    }
-    match (with.get(SUBJECT), with.get("topic")) {
-        (Some(subject), _) => Ok(Some(subject.to_owned())),
-        (None, Some(topics)) if topics.contains(',') => {
-            let message = format!(
-                "the topics '{topics}' have a subject each; say with {SUBJECT} = '…' of which the columns are"
-            );
-            Err(Error::contradiction(with.place("topic"), message))
+        match named {
+            Some(option) if registry.is_empty() => {
+                return lonely(option, "a registry; add schema.registry.url = '…'");
+            }
+            Some(option) if !has_contracts => {
+                let part = self.ending;
+                let cure = match part {
+                    "key" => "keys with contracts; say key = '…' and key.format = 'avro'",
+                    _ => "values with contracts; say format = 'avro' or 'protobuf'",
+                };
+                return lonely(option, cure);
+            }
+            _ if registry.is_empty() || !has_contracts => return Ok(None),
+            _ => {}
         }
-        (None, Some(topic)) => Ok(Some(format!("{topic}-value"))),
-        (None, None) => with
-            .required(SUBJECT)
-            .map(|subject| Some(subject.to_owned())),
+        match (with.get(self.subject), with.get("topic")) {
+            (Some(subject), _) => Ok(Some(subject.to_owned())),
+            (None, Some(topics)) if topics.contains(',') => {
+                let message = format!(
+                    "the topics '{topics}' have a subject each; say with {} = '…' of which the columns are",
+                    self.subject
+                );
+                Err(Error::contradiction(with.place("topic"), message))
+            }
+            (None, Some(topic)) => Ok(Some(format!("{topic}-{}", self.ending))),
+            (None, None) => with
+                .required(self.subject)
+                .map(|subject| Some(subject.to_owned())),
+        }
     }
 }
 
@@ -102,7 +191,7 @@ pub fn add_columns(
     let contract = contract_of(registry, with, contracts)?;
     let of_contract = format
         .contract_columns(contract, envelope.name, options)
-        .map_err(|error| failed(with, &error))?;
+        .map_err(|error| failed(VALUE, with, &error))?;
     let declared = std::mem::take(columns);
     let is_declared =
         |column: &Column| declared.iter().any(|declared| declared.name == column.name);
@@ -133,16 +222,17 @@ fn contract_of<'a>(
                 "the columns are to be those of '{subject}', and the registry was not asked: {why}; declare them, or plan where it can be asked"
             ),
             None => format!(
-                "the registry has no subject '{subject}' to take columns from; declare them, or name another one: {SUBJECT} = '…'"
+                "the registry has no subject '{subject}' to take columns from; declare them, or name another one: {} = '…'",
+                VALUE.subject
             ),
         };
-        Error::contradiction(with.place(SUBJECT), message)
+        Error::contradiction(with.place(VALUE.subject), message)
     })
 }
 
-fn failed(with: &With<'_>, error: &format::Error) -> Error {
+fn failed(part: Part, with: &With<'_>, error: &format::Error) -> Error {
     Error::Contract {
-        at: with.place(SUBJECT),
+        at: with.place(part.subject),
         kind: match error.kind() {
             ErrorKind::Retry => ErrorKind::Retry,
             _ => ErrorKind::Invalid,

@@ -180,6 +180,7 @@ fn assemble(
         contents: sink.contents,
         shares_keys: lowered.shares_keys,
         registry: sink.registry,
+        key_registry: sink.key_registry,
         options: sink.options,
     });
     JobPlan {

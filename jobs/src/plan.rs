@@ -84,6 +84,8 @@ pub struct SourcePlan {
     pub watermark: Option<WatermarkPlan>,
     /// The registry of the schemas of its records, if one is named.
     pub registry: Option<RegistryPlan>,
+    /// The same of their keys, if a column is read from these: the same registry, and another subject.
+    pub key_registry: Option<RegistryPlan>,
     /// The connector's options, a profile's overrides applied.
     pub options: Options,
 }
@@ -97,9 +99,21 @@ impl SourcePlan {
         topic.unwrap_or(&self.name)
     }
 
+    /// Where the schemas of its records are: of their values, and of their keys, in one registry.
+    pub fn registries(&self) -> impl Iterator<Item = &RegistryPlan> {
+        self.registry.iter().chain(&self.key_registry)
+    }
+
     /// What its decoder reads; `schemas` are those of its registry.
     #[must_use]
     pub fn spec<'a>(&'a self, schemas: Option<&'a Arc<dyn Schemas>>) -> SourceSpec<'a> {
+        let of = |registry: &'a Option<RegistryPlan>| {
+            let registry = registry.as_ref()?;
+            Some(Contracts {
+                pinned: registry.contract.as_ref(),
+                schemas: schemas?,
+            })
+        };
         SourceSpec {
             topic: self.topic(),
             envelope: &self.format.envelope,
@@ -109,11 +123,8 @@ impl SourcePlan {
                 column: watermark.column.clone(),
                 max_future_ms: watermark.max_future_ms,
             }),
-            contracts: schemas.map(|schemas| Contracts {
-                pinned: self.registry.as_ref().and_then(|of| of.contract.as_ref()),
-                schemas,
-            }),
-            key_contracts: None,
+            contracts: of(&self.registry),
+            key_contracts: of(&self.key_registry),
             options: &self.format.options,
         }
     }
@@ -124,6 +135,11 @@ impl SinkPlan {
     #[must_use]
     pub fn topic(&self) -> &str {
         self.options.get("topic").unwrap_or(&self.name)
+    }
+
+    /// Where the schemas of its records are told: of their values, and of their keys.
+    pub fn registries(&self) -> impl Iterator<Item = &RegistryPlan> {
+        self.registry.iter().chain(&self.key_registry)
     }
 
     /// Where the columns of its rows go.
@@ -148,13 +164,14 @@ impl SinkPlan {
     pub fn spec<'a>(&'a self, columns: &'a SinkColumns) -> SinkSpec<'a> {
         let SinkColumns { values, metadata } = columns;
         let has_metadata = *metadata != SinkMetadata::default();
+        let contract = |registry: &'a Option<RegistryPlan>| registry.as_ref()?.contract.as_ref();
         SinkSpec {
             envelope: &self.format.envelope,
             schema: values,
             key: &self.key,
             metadata: has_metadata.then_some(metadata),
-            contract: self.registry.as_ref().and_then(|of| of.contract.as_ref()),
-            key_contract: None,
+            contract: contract(&self.registry),
+            key_contract: contract(&self.key_registry),
             options: &self.format.options,
         }
     }
@@ -325,6 +342,8 @@ pub struct SinkPlan {
     pub shares_keys: bool,
     /// The registry that its schema is told to, if one is named.
     pub registry: Option<RegistryPlan>,
+    /// The same of its keys.
+    pub key_registry: Option<RegistryPlan>,
     /// The connector's options, a profile's overrides applied.
     pub options: Options,
 }

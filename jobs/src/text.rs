@@ -30,7 +30,7 @@ impl JobPlan {
             source_line(out, source)?;
             if with_options {
                 option_lines(out, &source.options)?;
-                registry_lines(out, source.registry.as_ref())?;
+                registry_lines(out, source.registries())?;
             }
         }
         for node in &self.nodes {
@@ -40,7 +40,7 @@ impl JobPlan {
             self.sink_line(out, sink)?;
             if with_options {
                 option_lines(out, &sink.options)?;
-                registry_lines(out, sink.registry.as_ref())?;
+                registry_lines(out, sink.registries())?;
             }
         }
         Ok(())
@@ -75,6 +75,9 @@ impl JobPlan {
         )?;
         if let Some(registry) = &sink.registry {
             write!(out, ", contract '{}'", registry.subject)?;
+        }
+        if let Some(registry) = &sink.key_registry {
+            write!(out, ", keys '{}'", registry.subject)?;
         }
         if !sink.key.is_empty() {
             write!(out, " by {}", sink.key.join(", "))?;
@@ -139,10 +142,14 @@ fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
         place(&source.connector, &source.options),
         format_text(&source.format)
     )?;
-    if let Some(registry) = &source.registry {
+    for (of, registry) in [
+        ("contract", &source.registry),
+        ("keys", &source.key_registry),
+    ] {
+        let Some(registry) = registry else { continue };
         match &registry.contract {
-            Some(contract) => write!(out, ", contract {contract}")?,
-            None => write!(out, ", contract '{}'", registry.subject)?,
+            Some(contract) => write!(out, ", {of} {contract}")?,
+            None => write!(out, ", {of} '{}'", registry.subject)?,
         }
     }
     if let Some(watermark) = &source.watermark {
@@ -186,8 +193,13 @@ fn option_lines(out: &mut dyn Write, options: &Options) -> std::fmt::Result {
     Ok(())
 }
 
-fn registry_lines(out: &mut dyn Write, registry: Option<&RegistryPlan>) -> std::fmt::Result {
-    registry.map_or(Ok(()), |registry| option_lines(out, &registry.options))
+fn registry_lines<'a>(
+    out: &mut dyn Write,
+    mut registries: impl Iterator<Item = &'a RegistryPlan>,
+) -> std::fmt::Result {
+    // All that there are, are one.
+    let first = registries.next();
+    first.map_or(Ok(()), |registry| option_lines(out, &registry.options))
 }
 
 const fn not_null(nullable: bool) -> &'static str {

@@ -7,6 +7,7 @@ use tidemill_types::format::{Envelope, Format, Formats, KEY_FORMAT};
 use tidemill_types::options::{ConnectorOptions, is_among};
 
 use crate::context::Context;
+use crate::contract::PartFormats;
 use crate::dialect::{Name, OptionStatement};
 use crate::error::{Error, Location};
 use crate::options::{self, Options};
@@ -203,7 +204,7 @@ impl<'a> With<'a> {
     pub fn split(
         &self,
         connector: &str,
-        (format, of_keys): (&dyn Format, Option<&dyn Format>),
+        formats: PartFormats<'_>,
         envelope: &Envelope,
         own: &[&'static str],
     ) -> Result<Split, Error> {
@@ -215,12 +216,12 @@ impl<'a> With<'a> {
         let of_connector = self.taken_by(known);
         let of_format = match self.direction {
             Direction::Source => {
-                let of_keys = of_keys.map_or(&[][..], Format::key_source_options);
-                [format.source_options(), envelope.options, of_keys].concat()
+                let of_keys = formats.key.map_or(&[][..], Format::key_source_options);
+                [formats.value.source_options(), envelope.options, of_keys].concat()
             }
             Direction::Sink => {
-                let of_keys = of_keys.map_or(&[][..], Format::key_sink_options);
-                [format.sink_options(), of_keys].concat()
+                let of_keys = formats.key.map_or(&[][..], Format::key_sink_options);
+                [formats.value.sink_options(), of_keys].concat()
             }
         };
         let mut split = Split {

@@ -61,6 +61,84 @@ fn columns_of_metadata_and_a_watermark_stand_beside_those_of_the_contract() {
     assert_eq!(declared.unwrap().sources[0].columns.len(), 1);
 }
 
+/// The plan of a job that reads these columns of a source with keys, and writes them with keys.
+fn keyed(options: &str, read: &str) -> Result<String, Error> {
+    let sql = format!(
+        "CREATE SOURCE orders (id BIGINT NOT NULL, city VARCHAR) WITH (connector = 'kafka', topic = 'orders', key = 'id', {options});
+         CREATE STREAM s FROM orders;
+         CREATE SINK o WITH (connector = 'kafka', topic = 'out', key = '{read}', envelope = 'plain', key.format = 'avro', schema.registry.url = 'http://there')
+         AS SELECT {read} FROM s;"
+    );
+    let plan = common::plan("job", &sql, &Profile::default(), &|_| None)?;
+    Ok(plan.to_string())
+}
+
+#[test]
+fn keys_have_a_contract_of_their_own_whatever_the_values_are_in() {
+    let registry = "key.format = 'avro', schema.registry.url = 'http://there'";
+    let both = keyed(&format!("format = 'avro', {registry}"), "id").unwrap();
+    assert!(
+        both.contains("plain avro (key.format = 'avro'), contract 'orders-value' version 2 (id 72), keys 'orders-key' version 1 (id 81); columns"),
+        "{both}"
+    );
+    assert!(
+        both.contains("plain json (key.format = 'avro'), keys 'out-key' by id"),
+        "{both}"
+    );
+    let alone = keyed(registry, "id").unwrap();
+    assert!(
+        alone.contains(
+            "plain json (key.format = 'avro'), keys 'orders-key' version 1 (id 81); columns"
+        ),
+        "{alone}"
+    );
+    assert!(
+        alone.contains("with schema.registry.url = 'http://there'"),
+        "{alone}"
+    );
+    let named = keyed(&format!("{registry}, key.schema.subject = 'ids'"), "id").unwrap();
+    assert!(named.contains("keys 'ids'; columns"), "{named}");
+    // Nobody looks at keys that no column is read from.
+    let unread = keyed(registry, "city").unwrap();
+    assert!(!unread.contains("orders-key"), "{unread}");
+}
+
+#[test]
+fn options_of_keys_that_have_no_contract_are_refused_with_the_cure() {
+    let cases = [
+        (
+            "key.schema.subject = 'x'",
+            "'key.schema.subject' needs a registry; add schema.registry.url = '…', or leave it out",
+        ),
+        (
+            "format = 'avro', schema.registry.url = 'http://there', key.schema.version = '1'",
+            "'key.schema.version' needs keys with contracts; say key = '…' and key.format = 'avro', or leave it out",
+        ),
+        (
+            "key.format = 'avro', schema.registry.url = 'http://there', schema.version = '1'",
+            "'schema.version' needs values with contracts; say format = 'avro' or 'protobuf', or leave it out",
+        ),
+        (
+            "key.format = 'avro', schema.registry.url = 'http://there', key.schema.version = '4'",
+            "the registry has no version 4 of 'orders-key'",
+        ),
+        (
+            "schema.registry.url = 'http://there'",
+            "format 'json' has no contracts; leave the options 'schema.…' out, or choose 'avro' or 'protobuf'",
+        ),
+    ];
+    for (options, expected) in cases {
+        let error = keyed(options, "id").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        let error = error.to_string();
+        assert!(error.ends_with(expected), "{options}: {error}");
+    }
+    let error = keyed("key.avro.schema = '\"long\"'", "id")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("option 'key.avro.schema'"), "{error}");
+}
+
 #[test]
 fn several_topics_have_the_columns_of_the_subject_that_is_named() {
     let both = REGISTRY.replace(

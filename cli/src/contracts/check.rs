@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 use tidemill_engine::contracts::Known;
-use tidemill_jobs::plan::{JobPlan, SourcePlan};
+use tidemill_jobs::plan::{Column, ColumnOrigin, JobPlan, RegistryPlan, SourcePlan};
 use tidemill_terminal::Failure;
 use tidemill_terminal::show::{self, BAD, GOOD};
 use tidemill_types::format::Schemas;
@@ -48,8 +48,8 @@ impl Arguments {
         };
         let plan = self.job.load_by(&book)?;
         let mut findings = sources(&plan);
-        for (index, sink) in registries::of_sinks(&plan, &book)? {
-            findings.push(self.sink(&plan.sinks[index].name, &sink)?);
+        for of in registries::of_sinks(&plan, &book)? {
+            findings.push(self.sink(&plan.sinks[of.sink].name, &of)?);
         }
         let mut out = show::stdout();
         for finding in &findings {
@@ -123,16 +123,33 @@ impl Arguments {
 }
 
 fn sources(plan: &JobPlan) -> Vec<Finding> {
-    let sources = plan.sources.iter();
-    sources.filter_map(source).collect()
+    let of_source = |source: &SourcePlan| {
+        let is_of_key = |column: &Column| matches!(column.origin, ColumnOrigin::Key(_));
+        let values = source.registry.as_ref();
+        let values = values.and_then(|of| found(source, of, |column| !is_of_key(column)));
+        let keys = source.key_registry.as_ref();
+        let keys = keys.and_then(|of| found(source, of, is_of_key));
+        values.into_iter().chain(keys)
+    };
+    plan.sources.iter().flat_map(of_source).collect()
 }
 
-fn source(source: &SourcePlan) -> Option<Finding> {
-    let registry = source.registry.as_ref()?;
+/// What of a source's columns goes with a contract.
+fn found(
+    source: &SourcePlan,
+    registry: &RegistryPlan,
+    is_of_it: impl Fn(&Column) -> bool,
+) -> Option<Finding> {
     let schemas: Arc<dyn Schemas> = Arc::new(Known::default());
     let formats = plugins::formats();
     let format = formats.named(&source.format.name)?;
-    let decoder = format.decoder(&source.spec(Some(&schemas)));
+    let columns = source.columns.iter().filter(|column| is_of_it(column));
+    let part = SourcePlan {
+        columns: columns.cloned().collect(),
+        watermark: None,
+        ..source.clone()
+    };
+    let decoder = format.decoder(&part.spec(Some(&schemas)));
     Some(Finding {
         kind: "source",
         name: source.name.clone(),

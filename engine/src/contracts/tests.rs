@@ -8,7 +8,7 @@ use tidemill_connectors_api::{Described, Error, Source, SourceBatch};
 use tidemill_types::ErrorKind;
 use tidemill_types::format::{SchemaText, Schemas, WriterSchema};
 
-use super::{AWAY_WAIT, Answer, Ask, Gate, Known};
+use super::{AWAY_WAIT, Answer, Ask, Gate, Known, Named};
 use crate::Clock;
 
 #[derive(Default)]
@@ -89,11 +89,18 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::of(Named {
+            values: true,
+            keys: false,
+        })
+    }
+
+    fn of(named: Named) -> Self {
         let fake = Fake::default();
         let known = Arc::new(Known::default());
         let awaiting = Arc::new(AtomicU64::new(7));
         let gate = Gate::new(
-            Box::new(fake.clone()),
+            (Box::new(fake.clone()), named),
             Box::new(fake.clone()),
             Arc::clone(&known),
             Arc::new(fake.clone()),
@@ -207,4 +214,31 @@ fn what_others_paused_stays_so_when_a_partition_goes_on() {
     assert_eq!(world.paused(), [3]);
     world.gate.resume().unwrap();
     assert!(world.paused().is_empty());
+}
+
+#[test]
+fn a_record_waits_for_the_schema_of_its_key_and_that_of_its_value() {
+    let keyed = |world: &World, key: &[u8], value: &[u8]| {
+        let mut batch = SourceBatch::of(0);
+        batch.push(10, Some(key), Some(value));
+        world.fake.0.lock().unwrap().batches.push(batch);
+    };
+    let (seven, eight) = ([0, 0, 0, 0, 7, 1], [0, 0, 0, 0, 8, 1]);
+    let named = |values, keys| Named { values, keys };
+    let mut both = World::of(named(true, true));
+    keyed(&both, &seven, &eight);
+    assert!(both.poll().is_empty());
+    assert_eq!(both.asked(), [7, 8]);
+    both.answers(8, Ok(schema("eight")));
+    assert!(both.poll().is_empty(), "its key is not known");
+    both.answers(7, Ok(None));
+    assert_eq!(both.poll(), [(0, 10)]);
+    let mut keys = World::of(named(false, true));
+    keyed(&keys, &seven, &eight);
+    assert!(keys.poll().is_empty());
+    assert_eq!(keys.asked(), [7]);
+    let mut values = World::new();
+    keyed(&values, &seven, &eight);
+    assert!(values.poll().is_empty());
+    assert_eq!(values.asked(), [8]);
 }

@@ -95,9 +95,8 @@ impl Renderer<'_, '_> {
         let plan = &self.context.plan.sinks[index];
         let schema = self.schema(plan.input);
         let format = self.format(&plan.name, &plan.format)?;
-        if let Some(registry) = &plan.registry
-            && registry.contract.is_none()
-        {
+        let mut registries = plan.registries();
+        if let Some(registry) = registries.find(|registry| registry.contract.is_none()) {
             let reason = format!("its schema was not registered under '{}'", registry.subject);
             return Err(self.plan_error(&plan.name, reason));
         }

@@ -12,6 +12,7 @@ use super::{Renderer, tables};
 use timely::dataflow::operators::Input;
 
 use crate::Error;
+use crate::contracts::Named;
 use crate::event::Event;
 
 impl<'scope> Renderer<'_, 'scope> {
@@ -51,12 +52,13 @@ impl<'scope> Renderer<'_, 'scope> {
     /// Counts dead letters by contract, if the source has one.
     fn letters(&self, index: usize, source: &SourcePlan) -> LetterObserver {
         let schemas = self.context.schemas[index].clone();
-        let (Some(schemas), Some(registry)) = (schemas, &source.registry) else {
+        let (Some(schemas), Some(registry)) = (schemas, source.registries().next()) else {
             return Box::new(|_| {});
         };
         let subject = registry.subject.clone();
+        let named = Named::of(source);
         let counts = Arc::clone(&self.context.status.sources[index].by_contract);
-        Box::new(move |letters| counts.count(letters, &subject, schemas.as_ref()))
+        Box::new(move |letters| counts.count(letters, (&subject, named), schemas.as_ref()))
     }
 
     pub(super) fn observer(&self) -> Observer {

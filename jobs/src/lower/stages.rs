@@ -13,7 +13,7 @@ use tidemill_types::system_columns::{self, Kept};
 use super::graph::Graph;
 use crate::catalog::{Catalog, DEAD_LETTERS, Deduplication, LATE, event_fields, table_schema};
 use crate::error::{Error, Location};
-use crate::plan::{self, Column, NodeId, NodeOp, SourcePlan};
+use crate::plan::{self, Column, ColumnOrigin, NodeId, NodeOp, SourcePlan};
 use crate::query::relation::{Relation, RowsOf};
 
 /// What the queries of a job read.
@@ -277,6 +277,9 @@ fn source(catalog: &Catalog, index: usize, used: &BTreeSet<String>, kept: Kept) 
     let source = &catalog.sources[index];
     let used = |column: &&Column| used.contains(&column.name);
     let columns: Vec<_> = source.columns.iter().filter(used).cloned().collect();
+    let reads_key = |column: &Column| matches!(column.origin, ColumnOrigin::Key(_));
+    let key_registry = source.key_registry.as_ref();
+    let key_registry = key_registry.filter(|_| columns.iter().any(reads_key));
     SourcePlan {
         name: source.name.text.clone(),
         connector: source.connector.clone(),
@@ -285,6 +288,7 @@ fn source(catalog: &Catalog, index: usize, used: &BTreeSet<String>, kept: Kept) 
         kept,
         watermark: source.watermark.clone(),
         registry: source.registry.clone(),
+        key_registry: key_registry.cloned(),
         options: source.options.clone(),
     }
 }

@@ -53,7 +53,7 @@ pub fn plan(
     plan_job(name, sql, context)
 }
 
-/// A registry with one subject, of which there are two versions.
+/// A registry with a subject of which there are two versions, and one of its keys.
 struct Book;
 
 impl ContractBook for Book {
@@ -72,6 +72,17 @@ impl ContractBook for Book {
                 kind: ErrorKind::Retry,
                 message: "the registry does not answer".to_owned(),
             });
+        }
+        if subject == "orders-key" && version.is_none_or(|version| version == 1) {
+            return Ok(Some(Contract {
+                subject: subject.to_owned(),
+                version: 1,
+                id: 81,
+                schema: SchemaText {
+                    text: "\"long\"".to_owned(),
+                    references: Vec::new(),
+                },
+            }));
         }
         let version = version.unwrap_or(2);
         if subject != "orders-value" || version > 2 {

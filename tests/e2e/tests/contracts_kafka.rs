@@ -120,7 +120,12 @@ impl World {
             ),
         );
         self.catch_up(&sql, name);
-        let rows = self.broker.committed(name).into_iter();
+        self.rows(name)
+    }
+
+    /// What a topic has in JSON, by id.
+    fn rows(&self, topic: &str) -> Vec<Value> {
+        let rows = self.broker.committed(topic).into_iter();
         let rows = rows.filter_map(|(_, value, _)| value);
         let mut rows: Vec<Value> = rows
             .map(|row| serde_json::from_str(&row).unwrap())
@@ -295,4 +300,46 @@ fn a_sink_that_its_readers_could_not_read_is_refused_before_anything_runs() {
     assert!(diff.contains("'note'"), "{diff}");
     let said = call(world.contracts(&["show", "nobody"])).failed_with(2);
     assert!(said.contains("has no subject 'nobody'"), "{said}");
+}
+
+#[test]
+fn keys_have_a_contract_of_their_own_that_one_job_registers_and_another_one_reads_by() {
+    let world = World::new("contracts-of-keys");
+    let id = world.register(&[ID, CITY]);
+    world.publish(0, id, b"\x02\x02\x08Rome");
+    world.publish(1, id, b"\x04\x00");
+    let writing = world.write(
+        "keys",
+        "CREATE SOURCE orders WITH (KAFKA, topic = 'orders', format = 'avro', REGISTRY);
+         CREATE TABLE all_orders (PRIMARY KEY (id)) FROM orders;
+         CREATE SINK copies WITH (KAFKA, topic = 'copies', key = 'id', key.format = 'avro', REGISTRY) AS SELECT id, city FROM all_orders;",
+    );
+    let check = |sql: &std::path::Path| call(tidemill(&["contracts", "check", text(sql)])).good();
+    let checked = check(&writing);
+    assert!(
+        checked.contains("sink copies: 'copies-key': is its first version"),
+        "{checked}"
+    );
+    world.catch_up(&writing, "writing");
+    let registered = world.client.latest("copies-key").unwrap().unwrap();
+    assert_eq!(registered.schema.text, "\"long\"");
+
+    let reading = world.write(
+        "rows",
+        "CREATE SOURCE copies (id BIGINT NOT NULL, city VARCHAR)
+         WITH (KAFKA, topic = 'copies', envelope = 'upsert', key = 'id', key.format = 'avro', REGISTRY);
+         CREATE STREAM copy FROM copies;
+         CREATE SINK out WITH (KAFKA, topic = 'out', format = 'json') AS SELECT id, city FROM copy;",
+    );
+    let checked = check(&reading);
+    assert!(
+        checked.contains("source copies: 'copies-key': has its columns in version 1"),
+        "{checked}"
+    );
+    world.catch_up(&reading, "reading");
+    let rows = [
+        json!({"id": 1, "city": "Rome"}),
+        json!({"id": 2, "city": null}),
+    ];
+    assert_eq!(world.rows("out"), rows);
 }

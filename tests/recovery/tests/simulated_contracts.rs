@@ -15,13 +15,49 @@ use tidemill_tests_recovery::{seeds, written};
 
 const SQL: &str = "
 CREATE SOURCE orders (id BIGINT NOT NULL, city VARCHAR, part BIGINT METADATA FROM 'partition', place BIGINT METADATA FROM 'offset')
-WITH (connector = 'sim', topic = 'orders', format = 'FORMAT', schema.registry.url = 'sim', schema.version = '2');
+WITH (connector = 'sim', topic = 'orders', FORMATS, schema.registry.url = 'sim');
 CREATE STREAM every_order FROM orders;
 CREATE SINK out_sink WITH (connector = 'sim', topic = 'out', format = 'json') AS SELECT id, city, part, place FROM every_order;
 CREATE SINK dead_sink WITH (connector = 'sim', topic = 'dead', format = 'json') AS SELECT \"offset\", reason FROM tidemill_dead_letters;
 ";
 /// The registry has no such id.
 const UNKNOWN: u8 = 99;
+
+/// Where a record has its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Value,
+    Key,
+}
+
+impl Part {
+    const fn subject(self) -> &'static str {
+        match self {
+            Self::Value => "orders-value",
+            Self::Key => "orders-key",
+        }
+    }
+
+    /// The options of a source.
+    fn formats(self, format: &str) -> String {
+        match self {
+            Self::Value => format!("format = '{format}', schema.version = '2'"),
+            Self::Key => format!(
+                "format = 'json', key = 'id, city', key.format = '{format}', key.schema.version = '2'"
+            ),
+        }
+    }
+
+    fn record(self, order: Vec<u8>) -> Fed {
+        match self {
+            Self::Value => Fed::of(order),
+            Self::Key => Fed {
+                key: Some(order),
+                value: Some(b"{}".to_vec()),
+            },
+        }
+    }
+}
 
 /// A language of contracts.
 struct Language {
@@ -82,13 +118,13 @@ fn protobuf_order(id: u8, version: u8) -> Vec<u8> {
 }
 
 /// A registry with four versions of the subject, the last of which has the column no more.
-fn registry(seed: u64, language: &Language) -> SimRegistry {
+fn registry(seed: u64, language: &Language, part: Part) -> SimRegistry {
     let registry = SimRegistry::new(seed);
-    registry.set_level("orders-value", Compatibility::None);
+    registry.set_level(part.subject(), Compatibility::None);
     for text in language.versions {
         let schema = Schema::new(language.kind, text);
         registry
-            .register("orders-value", &schema)
+            .register(part.subject(), &schema)
             .expect("it answers, and allows everything");
     }
     registry
@@ -105,15 +141,15 @@ const fn version(id: u8) -> u8 {
     }
 }
 
-fn job(language: &Language) -> Job {
+fn job(language: &Language, part: Part) -> Job {
     let partition = |from: u8| {
         let ids = (from..50).step_by(3);
-        ids.map(|id| Fed::of((language.order)(id, version(id))))
+        ids.map(|id| part.record((language.order)(id, version(id))))
             .collect()
     };
     Job {
         name: "contracts".to_owned(),
-        sql: SQL.replace("FORMAT", language.format),
+        sql: SQL.replace("FORMATS", &part.formats(language.format)),
         stages: vec![vec![Topic {
             name: "orders".to_owned(),
             partitions: (0..3).map(partition).collect(),
@@ -132,7 +168,7 @@ fn city(id: u64, language: &Language) -> Option<&'static str> {
 }
 
 /// Every order once, and those of a partition in its order. (Which partition that is is nobody's choice where one is added meanwhile.)
-fn check(history: &[Committed], language: &Language) -> Result<(), String> {
+fn check(history: &[Committed], language: &Language, part: Part) -> Result<(), String> {
     let rows = written::rows(history, "out");
     let mut ids = BTreeSet::new();
     let mut places: BTreeMap<u64, u64> = BTreeMap::new();
@@ -167,11 +203,17 @@ fn check(history: &[Committed], language: &Language) -> Result<(), String> {
         letters.iter().filter(told).count()
     };
     let counts = |wanted: fn(u8) -> bool| (0..50).filter(|id| wanted(version(*id))).count();
-    let found = [
-        letters.len(),
-        of("('orders-value' version 4), by which it was written, has no field 'city' any more"),
-        of("the registry has no schema 99"),
-    ];
+    let removed = format!(
+        "('{}' version 4), by which it was written, has no field 'city' any more",
+        part.subject()
+    );
+    let (all, of_key) = (letters.len(), of("key: "));
+    if of_key != if part == Part::Key { all } else { 0 } {
+        return Err(format!(
+            "which part cannot be read is not said: {letters:?}"
+        ));
+    }
+    let found = [all, of(&removed), of("the registry has no schema 99")];
     let wanted = [
         counts(|version| version > 3),
         counts(|version| version == 4),
@@ -186,17 +228,17 @@ fn check(history: &[Committed], language: &Language) -> Result<(), String> {
     }
 }
 
-fn whatever_happens(name: &str, language: &Language) {
-    let job = job(language);
+fn whatever_happens(name: &str, language: &Language, part: Part) {
+    let job = job(language, part);
     seeds::each(name, 60, |seed| {
-        let registry = registry(seed, language);
+        let registry = registry(seed, language, part);
         let world = World::with_registry(&job, Dangers::draw(seed), seed, registry.clone())?;
         registry.set_away(if seed % 2 == 0 { 800 } else { 200 });
         let end = world.run()?;
         if end.is_refused {
             return Ok(());
         }
-        check(&end.history, language)
+        check(&end.history, language, part)
     });
 }
 
@@ -204,12 +246,19 @@ fn whatever_happens(name: &str, language: &Language) {
 fn every_record_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens() {
     let name =
         "every_record_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens";
-    whatever_happens(name, &AVRO);
+    whatever_happens(name, &AVRO, Part::Value);
 }
 
 #[test]
 fn every_message_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens() {
     let name =
         "every_message_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens";
-    whatever_happens(name, &PROTOBUF);
+    whatever_happens(name, &PROTOBUF, Part::Value);
+}
+
+#[test]
+fn every_key_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens() {
+    let name =
+        "every_key_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens";
+    whatever_happens(name, &AVRO, Part::Key);
 }
