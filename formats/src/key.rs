@@ -17,6 +17,7 @@ use crate::envelopes::Reading;
 use crate::fault::Fault;
 use crate::json::{self, JsonReader, Token};
 use crate::part::Part;
+use crate::protobuf::{self, Datum, ProtobufReader};
 use crate::written::Columns;
 use crate::{reason, text};
 
@@ -26,6 +27,7 @@ enum KeyFormat {
     Json,
     Raw,
     Avro,
+    Protobuf,
 }
 
 impl KeyFormat {
@@ -35,10 +37,11 @@ impl KeyFormat {
             "json" => Ok(Self::Json),
             "raw" if columns == 1 => Ok(Self::Raw),
             "avro" => Ok(Self::Avro),
+            "protobuf" => Ok(Self::Protobuf),
             other => Err(Error::OptionValue {
                 option: KEY_FORMAT.to_owned(),
                 value: other.to_owned(),
-                expected: "'json', 'avro', or 'raw' for a key of one column".to_owned(),
+                expected: "'json', 'avro', 'protobuf', or 'raw' for a key of one column".to_owned(),
             }),
         }
     }
@@ -56,6 +59,7 @@ enum KeyEncoding {
     Json(Box<JsonReader>),
     Raw,
     Avro(Box<AvroReader>),
+    Protobuf(Box<ProtobufReader>),
 }
 
 /// What the keys of a batch refer to.
@@ -65,6 +69,8 @@ pub enum KeySchema {
     Nothing,
     /// Schemas of Avro.
     Avro(<AvroReader as Encoding>::Schema),
+    /// Schemas of Protobuf.
+    Protobuf(<ProtobufReader as Encoding>::Schema),
 }
 
 /// What was found in a key.
@@ -76,6 +82,8 @@ pub enum FoundKey<'a> {
     Raw(Option<&'a str>),
     /// Values of Avro, by slot, and their schemas.
     Avro(&'a <AvroReader as Encoding>::Schema, Found<AvroValue<'a>>),
+    /// Values of Protobuf, by slot, and their schemas.
+    Protobuf(&'a <ProtobufReader as Encoding>::Schema, Found<Datum<'a>>),
 }
 
 /// A value of a key.
@@ -87,6 +95,8 @@ pub enum KeyValue<'a> {
     Raw(&'a str),
     /// A value of Avro.
     Avro(AvroValue<'a>),
+    /// A value of Protobuf.
+    Protobuf(Datum<'a>),
 }
 
 impl KeyReader {
@@ -103,6 +113,10 @@ impl KeyReader {
                 let reader = AvroReader::new(Part::Key, spec, wanted, reading)?;
                 KeyEncoding::Avro(Box::new(reader))
             }
+            KeyFormat::Protobuf => {
+                let reader = ProtobufReader::new(Part::Key, spec, wanted, reading)?;
+                KeyEncoding::Protobuf(Box::new(reader))
+            }
         };
         Ok(Self { encoding, columns })
     }
@@ -112,6 +126,7 @@ impl KeyReader {
         match &mut self.encoding {
             KeyEncoding::Json(_) | KeyEncoding::Raw => KeySchema::Nothing,
             KeyEncoding::Avro(reader) => KeySchema::Avro(reader.schema(records)),
+            KeyEncoding::Protobuf(reader) => KeySchema::Protobuf(reader.schema(records)),
         }
     }
 
@@ -120,6 +135,9 @@ impl KeyReader {
         match (&self.encoding, schema) {
             (KeyEncoding::Json(_), _) => FoundKey::Json(Found::new(self.columns, 0)),
             (_, KeySchema::Avro(programs)) => FoundKey::Avro(programs, Found::new(self.columns, 0)),
+            (_, KeySchema::Protobuf(readers)) => {
+                FoundKey::Protobuf(readers, Found::new(self.columns, 0))
+            }
             (_, KeySchema::Nothing) => FoundKey::Raw(None),
         }
     }
@@ -148,6 +166,11 @@ impl KeyReader {
                 values.clear();
                 avro.read(programs, key, values).map_err(reason::of_key)?;
             }
+            (KeyEncoding::Protobuf(protobuf), FoundKey::Protobuf(readers, values)) => {
+                values.clear();
+                let read = protobuf.read(readers, key, values);
+                read.map_err(reason::of_key)?;
+            }
             (_, found) => {
                 let text = std::str::from_utf8(key)
                     .map_err(|error| reason::of_key(reason::not_utf8(error.valid_up_to())))?;
@@ -167,6 +190,8 @@ pub enum KeyWriter {
     Text(TextKeys),
     /// Avro, with what stands in front of each.
     Avro(Vec<u8>, avro::Row),
+    /// Messages of Protobuf.
+    Protobuf(protobuf::Message),
 }
 
 /// Writes keys as texts: each as JSON, or as what it is without quotes.
@@ -186,6 +211,8 @@ pub enum BoundKey<'a> {
     Text(&'a TextKeys, Vec<Cells<'a>>),
     /// Avro, with what stands in front of each.
     Avro(&'a [u8], avro::BoundRow<'a>),
+    /// Messages of Protobuf.
+    Protobuf(protobuf::BoundMessage<'a>),
 }
 
 impl KeyWriter {
@@ -212,6 +239,7 @@ impl KeyWriter {
                 let frame = avro::Framing::written(Part::Key, options, contract)?;
                 Ok(Self::Avro(frame, avro::Row::of_key(spec)?))
             }
+            KeyFormat::Protobuf => Ok(Self::Protobuf(protobuf::Message::new(Part::Key, spec)?)),
         }
     }
 
@@ -224,6 +252,7 @@ impl KeyWriter {
             Self::None => BoundKey::None,
             Self::Text(keys) => BoundKey::Text(keys, keys.columns.bind(rows)?),
             Self::Avro(frame, keys) => BoundKey::Avro(frame, keys.bind(rows)?),
+            Self::Protobuf(keys) => BoundKey::Protobuf(keys.bind(rows)?),
         })
     }
 }
@@ -245,6 +274,7 @@ impl BoundKey<'_> {
                 out.extend_from_slice(frame);
                 keys.write(row, out);
             }
+            Self::Protobuf(keys) => keys.write(row, out),
         }
     }
 }
@@ -257,6 +287,7 @@ impl<'a> FoundKey<'a> {
             Self::Json(tokens) => tokens.values[slot].map(KeyValue::Json),
             Self::Raw(text) => text.map(KeyValue::Raw),
             Self::Avro(_, values) => values.values[slot].map(KeyValue::Avro),
+            Self::Protobuf(_, values) => values.values[slot].map(KeyValue::Protobuf),
         }
     }
 }
@@ -267,6 +298,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
             Self::Json(token) => token.is_null(),
             Self::Raw(_) => false,
             Self::Avro(value) => value.is_null(),
+            Self::Protobuf(value) => value.is_null(),
         }
     }
 
@@ -275,6 +307,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
             Self::Json(token) => token.is_scalar(),
             Self::Raw(_) => true,
             Self::Avro(value) => value.is_scalar(),
+            Self::Protobuf(value) => value.is_scalar(),
         }
     }
 
@@ -284,6 +317,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
             Self::Json(token) => token.push(column, conversion),
             Self::Raw(text) => text::push(text, column),
             Self::Avro(value) => value.push(column, conversion),
+            Self::Protobuf(value) => value.push(column, conversion),
         }
     }
 
@@ -292,6 +326,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
             Self::Json(token) => token.text(),
             Self::Raw(text) => Ok(Cow::Borrowed(text)),
             Self::Avro(value) => value.text(),
+            Self::Protobuf(value) => value.text(),
         }
     }
 
@@ -300,6 +335,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
             Self::Json(token) => token.time_ms(),
             Self::Raw(text) => text::timestamp(text),
             Self::Avro(value) => value.time_ms(),
+            Self::Protobuf(value) => value.time_ms(),
         }
     }
 
@@ -308,6 +344,7 @@ impl<'a> Value<'a> for KeyValue<'a> {
             Self::Json(token) => token.shown(),
             Self::Raw(text) => Cow::Borrowed(text),
             Self::Avro(value) => value.shown(),
+            Self::Protobuf(value) => value.shown(),
         }
     }
 }

@@ -1,8 +1,13 @@
 //! The parts of a record that have an encoding of their own: where its value and its key have their bytes, their options, their contract and
 //! their columns.
 
+use std::sync::Arc;
+
+use arrow_schema::Field;
 use tidemill_types::RawRecord;
-use tidemill_types::format::{ColumnOrigin, Contracts, Error, Options, SourceSpec};
+use tidemill_types::format::{
+    ColumnOrigin, Contract, Contracts, Error, Options, SinkSpec, SourceSpec,
+};
 
 use crate::envelopes::Reading;
 use crate::programs::{ColumnPaths, column_paths};
@@ -61,6 +66,31 @@ impl Part {
         match self {
             Self::Value => spec.contracts,
             Self::Key => spec.key_contracts,
+        }
+    }
+
+    /// The columns of a sink that are written into this part.
+    ///
+    /// # Errors
+    /// `Invalid` if a column of the key is missing.
+    pub fn fields<'a>(self, spec: &SinkSpec<'a>) -> Result<Vec<&'a Field>, Error> {
+        let of_key = |column: &String| {
+            let field = spec.schema.field_with_name(column);
+            field.map_err(|_| Error::KeyColumn {
+                column: column.clone(),
+            })
+        };
+        match self {
+            Self::Value => Ok(spec.schema.fields().iter().map(Arc::as_ref).collect()),
+            Self::Key => spec.key.iter().map(of_key).collect(),
+        }
+    }
+
+    /// What a sink's schema of this part is registered as, if a registry has it.
+    pub const fn contract<'a>(self, spec: &SinkSpec<'a>) -> Option<&'a Contract> {
+        match self {
+            Self::Value => spec.contract,
+            Self::Key => spec.key_contract,
         }
     }
 

@@ -37,13 +37,14 @@ use crate::encoding::{Encoding, Found, Wanted};
 use crate::envelopes::{CRUD, DEBEZIUM, PLAIN, Place, Reading, UPSERT};
 use crate::metadata;
 use crate::part::Part;
-use crate::programs::{Programs, Registered, column_paths};
-use datum::Datum;
+use crate::programs::{Programs, Registered};
+pub use datum::Datum;
 use framing::{FRAMING, Framing};
 use path::Refusal;
 use program::HasCome;
 use programs::{Named, Reader};
 use rows::ProtobufRows;
+pub use rows::{BoundMessage, Message};
 use schema::{DESCRIPTORS, MESSAGE};
 use shape::Of;
 use wire::Cursor;
@@ -51,6 +52,11 @@ use wire::Cursor;
 static READ: [&Envelope; 4] = [&PLAIN, &UPSERT, &CRUD, &DEBEZIUM];
 static WRITTEN: [&Envelope; 2] = [&PLAIN, &UPSERT];
 static SINK_OPTIONS: [&str; 4] = [KEY_FORMAT, DESCRIPTORS, MESSAGE, FRAMING];
+static KEY_OPTIONS: [&str; 3] = [
+    "key.protobuf.descriptors",
+    "key.protobuf.message",
+    "key.protobuf.framing",
+];
 static SOURCE_OPTIONS: [&str; 7] = [
     KEY_FORMAT,
     DESCRIPTORS,
@@ -86,9 +92,17 @@ impl Format for Protobuf {
         &SINK_OPTIONS
     }
 
+    fn key_source_options(&self) -> &'static [&'static str] {
+        &KEY_OPTIONS
+    }
+
+    fn key_sink_options(&self) -> &'static [&'static str] {
+        &KEY_OPTIONS
+    }
+
     fn decoder(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Decoder>, Error> {
         let decoder = decoder::Decoder::new(spec, self, |wanted, reading| {
-            ProtobufReader::new(spec, wanted, reading)
+            ProtobufReader::new(Part::Value, spec, wanted, reading)
         });
         Ok(Box::new(decoder?))
     }
@@ -115,13 +129,22 @@ impl Format for Protobuf {
         spec: &SinkSpec<'_>,
         newest: Option<&Contract>,
     ) -> Result<String, Error> {
-        derived::schema(spec, newest)
+        derived::schema(Part::Value, spec, newest)
+    }
+
+    fn key_contract_schema(
+        &self,
+        spec: &SinkSpec<'_>,
+        newest: Option<&Contract>,
+    ) -> Result<String, Error> {
+        derived::schema(Part::Key, spec, newest)
     }
 }
 
 /// Finds values in messages.
 #[derive(Debug)]
-struct ProtobufReader {
+pub struct ProtobufReader {
+    part: Part,
     framing: Framing,
     readers: Arc<Programs<Reader>>,
     /// Present if a registry has the schemas.
@@ -130,51 +153,62 @@ struct ProtobufReader {
 }
 
 impl ProtobufReader {
-    fn new(spec: &SourceSpec<'_>, wanted: &Wanted, reading: &Reading) -> Result<Self, Error> {
-        let Some(contracts) = spec.contracts else {
-            let message = schema::message(spec.options)?;
-            check_columns(spec, &message, message.full_name(), reading)?;
-            let framing = Framing::of(spec.options, Framing::None)?;
-            return Ok(Self::one(framing, &message, wanted));
+    /// A reader of what is wanted of a part of records.
+    ///
+    /// # Errors
+    /// `Invalid` if an option is wrong, or the message has no field for a column, or one that does not fit.
+    pub fn new(
+        part: Part,
+        spec: &SourceSpec<'_>,
+        wanted: &Wanted,
+        reading: &Reading,
+    ) -> Result<Self, Error> {
+        let options = spec.options;
+        let Some(contracts) = part.contracts(spec) else {
+            let message = schema::message(part, options)?;
+            check_columns((part, spec), (&message, message.full_name()), reading)?;
+            let framing = Framing::of(part, options, Framing::None)?;
+            return Ok(Self::one(part, framing, &message, wanted));
         };
-        contract::refuse_descriptors(spec.options)?;
+        contract::refuse_descriptors(part, options)?;
         let mut planned = None;
         if let Some(pinned) = contracts.pinned {
-            let message = contract::message(pinned, spec.options)?;
-            check_columns(spec, &message, &pinned.to_string(), reading)?;
+            let message = contract::message(part, pinned, options)?;
+            check_columns((part, spec), (&message, &pinned.to_string()), reading)?;
             planned = Some((pinned.clone(), message));
         }
-        let framing = Framing::of(spec.options, Framing::Confluent)?;
+        let framing = Framing::of(part, options, Framing::Confluent)?;
         if framing == Framing::None {
             // Nothing in front of a record says which schema it has: it is the contract's.
-            let (_, message) = planned.ok_or_else(|| Error::OptionValue {
-                option: FRAMING.to_owned(),
-                value: "none".to_owned(),
-                expected: "'confluent', as the subject has no version yet".to_owned(),
+            let (_, message) = planned.ok_or_else(|| {
+                let expected = "'confluent', as the subject has no version yet";
+                part.wrong(FRAMING, "none", expected)
             })?;
-            return Ok(Self::one(framing, &message, wanted));
+            return Ok(Self::one(part, framing, &message, wanted));
         }
         let schemas = Arc::clone(contracts.schemas);
-        let columns = column_paths(spec, reading);
+        let columns = part.columns(spec, reading);
         Ok(Self {
+            part,
             framing,
             readers: Arc::new(Programs::Named(HashMap::new())),
             named: Some(Named {
                 registered: Registered::new(schemas, planned, wanted.clone(), columns),
-                name: spec.options.get(MESSAGE).cloned(),
+                name: part.option(options, MESSAGE).map(str::to_owned),
             }),
             has_come: HasCome::new(),
         })
     }
 
     /// Of records that are one message.
-    fn one(framing: Framing, message: &MessageDescriptor, wanted: &Wanted) -> Self {
+    fn one(part: Part, framing: Framing, message: &MessageDescriptor, wanted: &Wanted) -> Self {
         // What an envelope wants beside its columns and is not in the schema is in no record, which the envelope judges.
         let reader = match framing {
             Framing::None => Reader::bare(message, wanted),
             Framing::Confluent => Reader::framed(message, message, wanted),
         };
         Self {
+            part,
             framing,
             readers: Arc::new(Programs::One(reader)),
             named: None,
@@ -185,23 +219,28 @@ impl ProtobufReader {
 
 /// Refuses columns that no field of the message fits.
 fn check_columns(
-    spec: &SourceSpec<'_>,
-    message: &MessageDescriptor,
-    called: &str,
+    (part, spec): (Part, &SourceSpec<'_>),
+    message: (&MessageDescriptor, &str),
     reading: &Reading,
 ) -> Result<(), Error> {
     for column in spec.columns {
         let mut of_column = Wanted::default();
-        let place = match &column.origin {
-            ColumnOrigin::Data(path) => Some(reading.data(path, &mut of_column)),
-            ColumnOrigin::Metadata(name) if matches!(reading, Reading::Debezium(_)) => {
+        let place = match (part, &column.origin) {
+            (Part::Value, ColumnOrigin::Data(path)) => Some(reading.data(path, &mut of_column)),
+            (Part::Value, ColumnOrigin::Metadata(name))
+                if matches!(reading, Reading::Debezium(_)) =>
+            {
                 reading.metadata(name, &mut of_column)
             }
-            ColumnOrigin::Key(_) | ColumnOrigin::Metadata(_) => None,
+            (Part::Key, ColumnOrigin::Key(path)) => {
+                of_column.value(path.names());
+                None
+            }
+            _ => None,
         };
         for path in of_column.values() {
             let is_optional = matches!(place, Some(Place::StateOr(..)));
-            check_column((column, path), spec, (message, called), is_optional)?;
+            check_column((column, path), spec, message, is_optional)?;
         }
     }
     Ok(())
@@ -234,7 +273,7 @@ impl Encoding for ProtobufReader {
 
     fn schema(&mut self, records: &RawRecords) -> Arc<Programs<Reader>> {
         if let Some(named) = &self.named {
-            Programs::complete(&mut self.readers, records, Part::Value, |number| {
+            Programs::complete(&mut self.readers, records, self.part, |number| {
                 named.reader(number)
             });
         }

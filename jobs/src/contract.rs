@@ -150,7 +150,9 @@ impl Part {
             Some(option) if !has_contracts => {
                 let part = self.ending;
                 let cure = match part {
-                    "key" => "keys with contracts; say key = '…' and key.format = 'avro'",
+                    "key" => {
+                        "keys with contracts; say key = '…' and key.format = 'avro' or 'protobuf'"
+                    }
                     _ => "values with contracts; say format = 'avro' or 'protobuf'",
                 };
                 return lonely(option, cure);

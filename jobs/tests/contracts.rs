@@ -112,7 +112,7 @@ fn options_of_keys_that_have_no_contract_are_refused_with_the_cure() {
         ),
         (
             "format = 'avro', schema.registry.url = 'http://there', key.schema.version = '1'",
-            "'key.schema.version' needs keys with contracts; say key = '…' and key.format = 'avro', or leave it out",
+            "'key.schema.version' needs keys with contracts; say key = '…' and key.format = 'avro' or 'protobuf', or leave it out",
         ),
         (
             "key.format = 'avro', schema.registry.url = 'http://there', schema.version = '1'",

@@ -2,8 +2,6 @@
 //!
 //! Promises: the same columns and options give the same text, so that a registry knows it again.
 
-use std::sync::Arc;
-
 use arrow_schema::{DataType, TimeUnit};
 use serde::Serialize;
 use tidemill_types::format::{Error, SinkSpec};
@@ -89,7 +87,7 @@ struct Field {
 /// `Invalid` if a column's type or name has no form in Avro, or there is no such envelope, or the name is none.
 pub fn schema(spec: &SinkSpec<'_>) -> Result<String, Error> {
     let name = name(Part::Value, spec)?.unwrap_or(DEFAULT_NAME);
-    let row = record_of(spec.schema.fields().iter().map(Arc::as_ref), name)?;
+    let row = record_of(Part::Value.fields(spec)?.into_iter(), name)?;
     let schema = match Envelope::named(spec.envelope)? {
         Envelope::Plain | Envelope::Upsert => row,
         Envelope::Debezium => change_of(name, row),
@@ -102,7 +100,7 @@ pub fn schema(spec: &SinkSpec<'_>) -> Result<String, Error> {
 /// # Errors
 /// As [`schema`].
 pub fn key_schema(spec: &SinkSpec<'_>) -> Result<String, Error> {
-    let fields = key_fields(spec)?;
+    let fields = Part::Key.fields(spec)?;
     let name = name(Part::Key, spec)?;
     let schema = match (fields.as_slice(), name) {
         ([only], None) => {
@@ -112,20 +110,6 @@ pub fn key_schema(spec: &SinkSpec<'_>) -> Result<String, Error> {
         _ => record_of(fields.into_iter(), name.unwrap_or(DEFAULT_KEY_NAME))?,
     };
     Ok(shown(&schema))
-}
-
-/// The columns of a sink's keys.
-///
-/// # Errors
-/// `Invalid` if one is missing.
-pub fn key_fields<'a>(spec: &SinkSpec<'a>) -> Result<Vec<&'a arrow_schema::Field>, Error> {
-    let field = |column: &String| {
-        let field = spec.schema.field_with_name(column);
-        field.map_err(|_| Error::KeyColumn {
-            column: column.clone(),
-        })
-    };
-    spec.key.iter().map(field).collect()
 }
 
 /// The name that the options give the record.

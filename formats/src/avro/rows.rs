@@ -63,7 +63,7 @@ impl Row {
     /// As [`AvroRows::new`].
     pub fn of_key(spec: &SinkSpec<'_>) -> Result<Self, Error> {
         derived::key_schema(spec)?;
-        let fields = derived::key_fields(spec)?.into_iter();
+        let fields = Part::Key.fields(spec)?.into_iter();
         Ok(Self {
             columns: Columns::of_key(spec, "avro")?,
             nullable: fields.map(derived::is_union).collect(),

@@ -9,18 +9,23 @@ use super::field::{Scalar, Type};
 use super::path::inner_message;
 use super::schema::{self, DESCRIPTORS, MESSAGE};
 use super::shape::Shape;
+use crate::part::Part;
 use crate::proto_text;
 
 /// The message of a contract's records: the one that the options name, or else the first.
 ///
 /// # Errors
 /// `Invalid` if the contract is no schema of Protobuf, or does not have the message.
-pub fn message(contract: &Contract, options: &Options) -> Result<MessageDescriptor, Error> {
-    refuse_descriptors(options)?;
+pub fn message(
+    part: Part,
+    contract: &Contract,
+    options: &Options,
+) -> Result<MessageDescriptor, Error> {
+    refuse_descriptors(part, options)?;
     let file = file(contract)?;
-    let name = options.get(MESSAGE).map(String::as_str);
+    let name = part.option(options, MESSAGE);
     message_of(&file, name).ok_or_else(|| match name {
-        Some(name) => schema::no_message(name, file.messages()),
+        Some(name) => schema::no_message(part, name, file.messages()),
         None => wrong(contract, "it has no message".to_owned()),
     })
 }
@@ -40,15 +45,12 @@ pub fn message_of(file: &FileDescriptor, name: Option<&str>) -> Option<MessageDe
 ///
 /// # Errors
 /// `Invalid` if one does.
-pub fn refuse_descriptors(options: &Options) -> Result<(), Error> {
-    if !options.contains_key(DESCRIPTORS) {
+pub fn refuse_descriptors(part: Part, options: &Options) -> Result<(), Error> {
+    if part.option(options, DESCRIPTORS).is_none() {
         return Ok(());
     }
-    Err(Error::OptionValue {
-        option: DESCRIPTORS.to_owned(),
-        value: "a descriptor set".to_owned(),
-        expected: "no such option beside a registry, which has the schemas".to_owned(),
-    })
+    let expected = "no such option beside a registry, which has the schemas";
+    Err(part.wrong(DESCRIPTORS, "a descriptor set", expected))
 }
 
 /// The columns of a contract in an envelope: one for each field of its rows, nullable if it can be told that it is not there. Left out are
@@ -61,7 +63,7 @@ pub fn columns(
     envelope: &str,
     options: &Options,
 ) -> Result<Vec<Column>, Error> {
-    let message = message(contract, options)?;
+    let message = message(Part::Value, contract, options)?;
     let within = |name: &str| inner_message(&message.get_field_by_name(name)?).ok();
     let row = match envelope {
         "plain" | "upsert" => Some(message.clone()),

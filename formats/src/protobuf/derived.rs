@@ -15,10 +15,13 @@ use tidemill_types::sql_type;
 use super::contract;
 use super::schema::MESSAGE;
 use crate::names::{NAMES, is_name};
+use crate::part::Part;
 use crate::proto_text;
 
 /// What the message is called unless the options say it.
 const DEFAULT_NAME: &str = "Row";
+/// The same of keys.
+const DEFAULT_KEY_NAME: &str = "Key";
 /// The types that have a form in Protobuf.
 const SUPPORTED: &str = "one of BOOLEAN, an integer, REAL, DOUBLE, DECIMAL(p, s) up to 38 digits, VARCHAR, DATE, TIMESTAMP in milliseconds without \
      time zone, UUID, BYTEA; a STRUCT of them; or an ARRAY or a MAP of those, not of each other";
@@ -32,17 +35,14 @@ const TIMESTAMP_FILE: &str = "google/protobuf/timestamp.proto";
 ///
 /// # Errors
 /// `Invalid` if a column's type or name has no form in Protobuf, the message's name is none, or the newest version is no schema of Protobuf.
-pub fn schema(spec: &SinkSpec<'_>, newest: Option<&Contract>) -> Result<String, Error> {
-    contract::refuse_descriptors(spec.options)?;
-    let name = spec
-        .options
-        .get(MESSAGE)
-        .map_or(DEFAULT_NAME, String::as_str);
-    let wrong = |expected: String| Error::OptionValue {
-        option: MESSAGE.to_owned(),
-        value: name.to_owned(),
-        expected,
+pub fn schema(part: Part, spec: &SinkSpec<'_>, newest: Option<&Contract>) -> Result<String, Error> {
+    contract::refuse_descriptors(part, spec.options)?;
+    let usual = match part {
+        Part::Value => DEFAULT_NAME,
+        Part::Key => DEFAULT_KEY_NAME,
     };
+    let name = part.option(spec.options, MESSAGE).unwrap_or(usual);
+    let wrong = |expected: String| part.wrong(MESSAGE, name, expected);
     if !name.split('.').all(is_name) {
         return Err(wrong(format!("{NAMES}, or several with dots between them")));
     }
@@ -53,7 +53,7 @@ pub fn schema(spec: &SinkSpec<'_>, newest: Option<&Contract>) -> Result<String, 
         None => (None, name),
     };
     let mut block = Block::default();
-    block.message(message, spec.schema.fields(), newest.as_ref())?;
+    block.message(message, &part.fields(spec)?, newest.as_ref())?;
     let text = file(package, &block.text);
     let schema = SchemaText {
         text,
@@ -145,7 +145,7 @@ impl Block {
     fn message(
         &mut self,
         name: &str,
-        columns: &Fields,
+        columns: &[&Field],
         newest: Option<&MessageDescriptor>,
     ) -> Result<(), Error> {
         self.line(&format!("message {name} {{"));
@@ -166,7 +166,8 @@ impl Block {
             if let Some((name, fields)) = inner {
                 let field = newest.and_then(|of| of.get_field_by_name(column.name()));
                 let newest = field.as_ref().and_then(value_message);
-                self.message(&name, fields, newest.as_ref())?;
+                let fields: Vec<_> = fields.iter().map(|field| &**field).collect();
+                self.message(&name, &fields, newest.as_ref())?;
             }
             fields.insert(
                 numbers.take(column.name()),
@@ -197,7 +198,7 @@ fn range(range: Range<u32>) -> String {
 }
 
 /// The name of the message of a struct: its column's in upper camel case, and another one than its neighbours have.
-fn message_name(column: &str, columns: &Fields, taken: &mut Vec<String>) -> String {
+fn message_name(column: &str, columns: &[&Field], taken: &mut Vec<String>) -> String {
     let words = column.split('_').map(|word| {
         let mut chars = word.chars();
         let first = chars.next().into_iter().flat_map(char::to_uppercase);

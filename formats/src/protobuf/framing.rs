@@ -8,6 +8,7 @@ use prost_reflect::{FileDescriptor, MessageDescriptor};
 use tidemill_types::format::{Error, Options, framed_schema};
 
 use super::wire::{Cursor, zigzag};
+use crate::part::Part;
 
 /// The option that says what stands before a message: `none` or `confluent`.
 pub const FRAMING: &str = "protobuf.framing";
@@ -37,16 +38,12 @@ impl Framing {
     ///
     /// # Errors
     /// If there is no such framing.
-    pub fn of(options: &Options, usual: Self) -> Result<Self, Error> {
-        match options.get(FRAMING).map(String::as_str) {
+    pub fn of(part: Part, options: &Options, usual: Self) -> Result<Self, Error> {
+        match part.option(options, FRAMING) {
             None => Ok(usual),
             Some("none") => Ok(Self::None),
             Some("confluent") => Ok(Self::Confluent),
-            Some(other) => Err(Error::OptionValue {
-                option: FRAMING.to_owned(),
-                value: other.to_owned(),
-                expected: "'none' or 'confluent'".to_owned(),
-            }),
+            Some(other) => Err(part.wrong(FRAMING, other, "'none' or 'confluent'")),
         }
     }
 }

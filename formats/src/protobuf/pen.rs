@@ -5,7 +5,7 @@
 //! Does not promise that a null is told from zero where the schema has no room for it: in a field without presence neither is written, and
 //! what is null in a repeated field or a map is the default there. Declare a field `optional`.
 
-use arrow_schema::{DataType, Fields};
+use arrow_schema::{DataType, Field};
 use chrono::{Datelike, NaiveDate};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
@@ -15,8 +15,9 @@ use tidemill_types::sql_type;
 use super::field::{Scalar, Type};
 use super::schema::MESSAGE;
 use super::shape::Shape;
-use crate::cells::{Cells, NestedCells, Values, part};
+use crate::cells::{self, Cells, NestedCells, Values};
 use crate::encoding::{ELEMENT, path_shown};
+use crate::part::Part;
 
 /// The numbers of key and value in the entry of a map.
 const KEY: u32 = 1;
@@ -78,8 +79,9 @@ enum Number {
 /// # Errors
 /// `Invalid` if one has no field or one that does not fit, or a required field is none of them.
 pub fn pens(
+    part: Part,
     message: &MessageDescriptor,
-    columns: &Fields,
+    columns: &[&Field],
     path: &mut Vec<String>,
 ) -> Result<Vec<(usize, Pen)>, Error> {
     let mut pens = Vec::with_capacity(columns.len());
@@ -91,7 +93,7 @@ pub fn pens(
             field: path_shown(path),
             schema: message.full_name().to_owned(),
         })?;
-        pens.push((place, Pen::new(&field, column.data_type(), path)?));
+        pens.push((place, Pen::new(part, &field, column.data_type(), path)?));
         path.pop();
     }
     let is_written = |field: &FieldDescriptor| {
@@ -100,14 +102,11 @@ pub fn pens(
     };
     let mut fields = message.fields();
     if let Some(field) = fields.find(|field| field.is_required() && !is_written(field)) {
-        return Err(Error::OptionValue {
-            option: MESSAGE.to_owned(),
-            value: message.full_name().to_owned(),
-            expected: format!(
-                "a message all of whose required fields are columns, '{}' as well",
-                field.name()
-            ),
-        });
+        let expected = format!(
+            "a message all of whose required fields are columns, '{}' as well",
+            field.name()
+        );
+        return Err(part.wrong(MESSAGE, message.full_name(), expected));
     }
     pens.sort_unstable_by_key(|(_, pen)| pen.number);
     Ok(pens)
@@ -115,6 +114,7 @@ pub fn pens(
 
 impl Pen {
     fn new(
+        part: Part,
         field: &FieldDescriptor,
         column: &DataType,
         path: &mut Vec<String>,
@@ -125,7 +125,7 @@ impl Pen {
                 path.push(ELEMENT.to_owned());
                 let pen = Self {
                     number: field.number(),
-                    mark: Mark::new(&item, element.data_type(), path)?,
+                    mark: Mark::new(part, &item, element.data_type(), path)?,
                     keeps_default: true,
                 };
                 path.pop();
@@ -142,7 +142,7 @@ impl Pen {
                 let of = sql_type::map_value(column);
                 let of = of.ok_or_else(|| misfit(path, "a map", "a MAP with keys of VARCHAR"))?;
                 path.push(ELEMENT.to_owned());
-                let mark = Mark::new(&value, of, path)?;
+                let mark = Mark::new(part, &value, of, path)?;
                 path.pop();
                 Mark::Map(Box::new(Self {
                     number: VALUE,
@@ -150,7 +150,7 @@ impl Pen {
                     keeps_default: true,
                 }))
             }
-            (shape, ..) => Mark::new(&shape, column, path)?,
+            (shape, ..) => Mark::new(part, &shape, column, path)?,
         };
         Ok(Self {
             number: field.number(),
@@ -160,13 +160,25 @@ impl Pen {
     }
 
     /// Appends the value of a row, with its tag; nothing if it is null.
+    #[inline]
     pub fn write(&self, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
+        self.write_with(self.keeps_default, cells, row, out);
+    }
+
+    /// The same, and a default as well if it is kept.
+    pub fn write_with(
+        &self,
+        keeps_default: bool,
+        cells: &Cells<'_>,
+        row: usize,
+        out: &mut Vec<u8>,
+    ) {
         if cells.is_null(row) {
             return;
         }
         match (&self.mark, cells.values()) {
             (Mark::Single(form), _) => {
-                form.write(self.number, self.keeps_default, (cells, row), out);
+                form.write(self.number, keeps_default, (cells, row), out);
             }
             (Mark::Wrapped(form), _) => sized(self.number, true, out, |out| {
                 form.write(KEY, false, (cells, row), out)
@@ -186,19 +198,19 @@ impl Pen {
                 });
             }
             (Mark::Repeated(pen), NestedCells::List(items, offsets)) => {
-                for item in part(offsets, row) {
+                for item in cells::part(offsets, row) {
                     pen.write_or_default(items, item, out);
                 }
             }
             (Mark::Packed(form), NestedCells::List(items, offsets)) => {
                 sized(self.number, false, out, |out| {
-                    for item in part(offsets, row) {
+                    for item in cells::part(offsets, row) {
                         form.number(items, item).write(out);
                     }
                 });
             }
             (Mark::Map(pen), NestedCells::Map(keys, values, offsets)) => {
-                for entry in part(offsets, row) {
+                for entry in cells::part(offsets, row) {
                     sized(self.number, true, out, |out| {
                         sized(KEY, true, out, |out| {
                             out.extend_from_slice(keys.value(entry).as_bytes());
@@ -229,13 +241,19 @@ impl Pen {
 
 impl Mark {
     /// The mark of one value.
-    fn new(shape: &Shape, column: &DataType, path: &mut Vec<String>) -> Result<Self, Error> {
+    fn new(
+        part: Part,
+        shape: &Shape,
+        column: &DataType,
+        path: &mut Vec<String>,
+    ) -> Result<Self, Error> {
         let form = match shape {
             Shape::Message(message) => {
                 let DataType::Struct(fields) = column else {
                     return Err(misfit(path, &shape.shown(), "a STRUCT of its fields"));
                 };
-                return Ok(Self::Message(pens(message, fields, path)?));
+                let fields: Vec<_> = fields.iter().map(|field| &**field).collect();
+                return Ok(Self::Message(pens(part, message, &fields, path)?));
             }
             Shape::List(_) => return Err(misfit(path, &shape.shown(), "an ARRAY")),
             Shape::Map(_) => return Err(misfit(path, &shape.shown(), "a MAP")),

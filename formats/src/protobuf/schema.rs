@@ -7,6 +7,8 @@ use prost_reflect::prost_types::{FileDescriptorProto, FileDescriptorSet};
 use prost_reflect::{DescriptorPool, MessageDescriptor};
 use tidemill_types::format::{Error, Options};
 
+use crate::part::Part;
+
 /// The option with the descriptor set in base64, as `protoc --include_imports --descriptor_set_out` makes it.
 pub const DESCRIPTORS: &str = "protobuf.descriptors";
 /// The option that names the message.
@@ -21,15 +23,13 @@ const NAMED_MESSAGES: usize = 20;
 ///
 /// # Errors
 /// If an option is missing, the descriptors are none, or no message has the name.
-pub fn message(options: &Options) -> Result<MessageDescriptor, Error> {
-    let text = options.get(DESCRIPTORS).map(String::as_str);
-    let text = text.unwrap_or_default();
-    let wrong = |why: &str| Error::OptionValue {
-        option: DESCRIPTORS.to_owned(),
-        value: excerpt(text),
-        expected: format!(
+pub fn message(part: Part, options: &Options) -> Result<MessageDescriptor, Error> {
+    let text = part.option(options, DESCRIPTORS).unwrap_or_default();
+    let wrong = |why: &str| {
+        let expected = format!(
             "what 'protoc --include_imports --descriptor_set_out=FILE' makes, in base64{why}"
-        ),
+        );
+        part.wrong(DESCRIPTORS, excerpt(text), expected)
     };
     let bytes = STANDARD.decode(text.trim_ascii()).map_err(|_| wrong(""))?;
     if bytes.is_empty() {
@@ -38,24 +38,25 @@ pub fn message(options: &Options) -> Result<MessageDescriptor, Error> {
     check_syntax(&bytes).map_err(|why| wrong(&format!(" ({why})")))?;
     let pool =
         DescriptorPool::decode(bytes.as_slice()).map_err(|error| wrong(&format!(" ({error})")))?;
-    let name = options.get(MESSAGE).map(String::as_str).unwrap_or_default();
+    let name = part.option(options, MESSAGE).unwrap_or_default();
     let found = pool.get_message_by_name(name);
-    found.ok_or_else(|| no_message(name, pool.all_messages()))
+    found.ok_or_else(|| no_message(part, name, pool.all_messages()))
 }
 
 /// Says that no message has the name that the options say, and which ones there are.
-pub fn no_message(name: &str, messages: impl Iterator<Item = MessageDescriptor>) -> Error {
+pub fn no_message(
+    part: Part,
+    name: &str,
+    messages: impl Iterator<Item = MessageDescriptor>,
+) -> Error {
     let messages = messages.filter(|of| !of.is_map_entry());
     let mut names: Vec<_> = messages.map(|of| of.full_name().to_owned()).collect();
     if names.len() > NAMED_MESSAGES {
         names.truncate(NAMED_MESSAGES);
         names.push("…".to_owned());
     }
-    Error::OptionValue {
-        option: MESSAGE.to_owned(),
-        value: name.to_owned(),
-        expected: format!("the name of a message: {}", names.join(", ")),
-    }
+    let expected = format!("the name of a message: {}", names.join(", "));
+    part.wrong(MESSAGE, name, expected)
 }
 
 /// Refuses files of another syntax than the library knows, such as editions: it panics over them.

@@ -146,7 +146,7 @@ fn keys_have_several_columns_of_any_type_or_are_plain_text() {
     let error = Spec::new("upsert", two).with("key.format", "raw").decoder();
     assert_eq!(
         error.err().unwrap().to_string(),
-        "option 'key.format' is 'raw'; expected 'json', 'avro', or 'raw' for a key of one column"
+        "option 'key.format' is 'raw'; expected 'json', 'avro', 'protobuf', or 'raw' for a key of one column"
     );
 }
 

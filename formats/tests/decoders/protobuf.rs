@@ -3,6 +3,7 @@
 mod contracts;
 mod corpus;
 mod events;
+mod keys;
 mod nested;
 mod random;
 mod writing;

@@ -262,3 +262,9 @@ fn every_key_is_read_by_its_schema_once_although_the_registry_is_away_whatever_h
         "every_key_is_read_by_its_schema_once_although_the_registry_is_away_whatever_happens";
     whatever_happens(name, &AVRO, Part::Key);
 }
+
+#[test]
+fn every_message_of_a_key_is_read_once_although_the_registry_is_away_whatever_happens() {
+    let name = "every_message_of_a_key_is_read_once_although_the_registry_is_away_whatever_happens";
+    whatever_happens(name, &PROTOBUF, Part::Key);
+}

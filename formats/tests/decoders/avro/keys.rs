@@ -199,7 +199,7 @@ fn a_wrong_schema_of_keys_is_refused_with_its_option() {
     let spec = source(ORDER, id()).with("key.format", "csv");
     assert_eq!(
         spec.decoder().err().unwrap().to_string(),
-        "option 'key.format' is 'csv'; expected 'json', 'avro', or 'raw' for a key of one column"
+        "option 'key.format' is 'csv'; expected 'json', 'avro', 'protobuf', or 'raw' for a key of one column"
     );
 }
 

@@ -22,7 +22,7 @@ use crate::kit::{Spec, TIMESTAMP, at, decode, keyed, reasons};
 const UNSIGNED: DataType = DataType::Decimal128(20, 0);
 const AMOUNT: DataType = DataType::Decimal128(38, 9);
 
-const COLUMNS: [(&str, DataType); 47] = [
+pub const COLUMNS: [(&str, DataType); 47] = [
     ("id", DataType::Int64),
     ("plain32", DataType::Int32),
     ("unsigned32", DataType::Int64),
@@ -81,7 +81,7 @@ pub enum Cell {
 }
 
 /// The records of a file.
-fn records(file: &str) -> Vec<Option<Vec<u8>>> {
+pub fn records(file: &str) -> Vec<Option<Vec<u8>>> {
     let of = |line: &str| {
         let record: Value = serde_json::from_str(line).unwrap();
         let value = record["value"].as_str();
