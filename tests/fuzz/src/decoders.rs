@@ -8,6 +8,7 @@
 
 pub mod avro;
 pub mod json;
+pub mod keys;
 pub mod protobuf;
 pub mod schemas;
 mod source;

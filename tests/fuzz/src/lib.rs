@@ -19,7 +19,7 @@ mod registry;
 mod seeds;
 
 use decoders::{Source, decode};
-use decoders::{avro, json, protobuf, schemas, text};
+use decoders::{avro, json, keys, protobuf, schemas, text};
 
 /// Something that reads bytes.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ macro_rules! function {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 31] = [
+pub static TARGETS: [Target; 33] = [
     sources!("json_plain", json::plain, json::plain_seeds),
     sources!("json_upsert", json::upsert, json::upsert_seeds),
     sources!("json_crud", json::crud, json::crud_seeds),
@@ -105,6 +105,8 @@ pub static TARGETS: [Target; 31] = [
         protobuf::debezium,
         protobuf::debezium_seeds
     ),
+    sources!("avro_keys", keys::avro, keys::avro_seeds),
+    sources!("protobuf_keys", keys::protobuf, keys::protobuf_seeds),
     function!("avro_schema", schemas::avro, schemas::avro_seeds),
     function!(
         "protobuf_descriptors",

@@ -106,6 +106,7 @@ tests! {
     avro_plain avro_upsert avro_crud avro_debezium
     avro_confluent_plain avro_confluent_upsert avro_confluent_crud avro_confluent_debezium
     protobuf_plain protobuf_upsert protobuf_crud protobuf_debezium
+    avro_keys protobuf_keys
     avro_schema protobuf_descriptors
     registry_answer registry_avro registry_json registry_protobuf
     guess journal manifest dead_letters

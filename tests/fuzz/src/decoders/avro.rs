@@ -1,24 +1,23 @@
 //! Avro in every envelope: bare, by the schema of an option, and in Confluent's framing, by those of a registry.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use arrow_schema::DataType;
 use serde_json::{Value, json};
-use tidemill_types::format::{Contract, SchemaText, Schemas, WriterSchema};
 
-use super::source::{Source, TIMESTAMP, UUID};
+use super::source::{Source, TIMESTAMP, UUID, registry};
 use crate::input::Record;
 use crate::seeds;
 
 /// The schemas of the corpus, by id.
-static SCHEMAS: LazyLock<Value> = LazyLock::new(|| json_of("avro/schemas.json"));
+pub static SCHEMAS: LazyLock<Value> = LazyLock::new(|| json_of("avro/schemas.json"));
 /// Those of Debezium's records.
 static DEBEZIUM: LazyLock<Value> = LazyLock::new(|| json_of("debezium/postgres/avro-schemas.json"));
 /// The schema of Debezium's changes of a payment.
 const CHANGE: u32 = 27;
 
 /// Fields of a payment.
-const MEMBERS: [(&str, DataType); 30] = [
+pub const MEMBERS: [(&str, DataType); 30] = [
     ("id", DataType::Int64),
     ("budget_id", DataType::Int32),
     ("amount", DataType::Decimal128(18, 2)),
@@ -104,38 +103,10 @@ fn bare(envelope: &'static str, schema: &str) -> Source {
         .with("avro.schema", schema)
 }
 
-/// A registry with some schemas.
-#[derive(Debug)]
-struct Registry(Vec<(u32, Arc<WriterSchema>)>);
-
-impl Schemas for Registry {
-    fn schema(&self, id: u32) -> Option<Arc<WriterSchema>> {
-        let known = self.0.iter().find(|(known, _)| *known == id);
-        known.map(|(_, schema)| Arc::clone(schema))
-    }
-}
-
 /// With these schemas in a registry, the first of them the contract.
 fn registered(mut source: Source, schemas: &[(u32, String)]) -> Source {
     source.options.remove("avro.schema");
-    let text = |text: &String| SchemaText {
-        text: text.clone(),
-        references: Vec::new(),
-    };
-    let (id, first) = schemas.first().expect("some are given");
-    let contract = Contract {
-        subject: "topic-value".to_owned(),
-        version: 1,
-        id: *id,
-        schema: text(first),
-    };
-    let known = (1..).zip(schemas).map(|(version, (id, schema))| {
-        let places = vec![("topic-value".to_owned(), version)];
-        let schema = text(schema);
-        (*id, Arc::new(WriterSchema { schema, places }))
-    });
-    let registry: Arc<dyn Schemas> = Arc::new(Registry(known.collect()));
-    source.contracts = Some((contract, registry));
+    source.contracts = Some(registry(schemas));
     source
 }
 

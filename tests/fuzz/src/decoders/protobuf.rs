@@ -14,13 +14,13 @@ use crate::input::Record;
 use crate::seeds;
 
 /// The message of the corpus, and the files that it is of.
-static PAYMENT: LazyLock<String> =
+pub static PAYMENT: LazyLock<String> =
     LazyLock::new(|| BASE64_STANDARD.encode(seeds::bytes("protobuf/payment.binpb")));
 /// Messages around a row.
 static EVENTS: LazyLock<String> =
     LazyLock::new(|| BASE64_STANDARD.encode(compiled(include_str!("../../schemas/events.proto"))));
 
-const MEMBERS: [(&str, DataType); 30] = [
+pub const MEMBERS: [(&str, DataType); 30] = [
     ("id", DataType::Int64),
     ("plain32", DataType::Int32),
     ("unsigned32", DataType::Int64),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, TimeUnit};
 use tidemill_types::format::{
-    Column, ColumnOrigin, Contract, Contracts, Decoder, Error, Options, Path, Schemas, SourceSpec,
-    TimeLimit,
+    Column, ColumnOrigin, Contract, Contracts, Decoder, Error, Options, Path, SchemaText, Schemas,
+    SourceSpec, TimeLimit, WriterSchema,
 };
 use tidemill_types::system_columns::Kept;
 
@@ -160,4 +160,40 @@ fn contracts(known: Option<&(Contract, Arc<dyn Schemas>)>) -> Option<Contracts<'
         pinned: Some(pinned),
         schemas,
     })
+}
+
+/// Some schemas by their numbers.
+#[derive(Debug)]
+struct Registry(Vec<(u32, Arc<WriterSchema>)>);
+
+impl Schemas for Registry {
+    fn schema(&self, id: u32) -> Option<Arc<WriterSchema>> {
+        let known = self.0.iter().find(|(known, _)| *known == id);
+        known.map(|(_, schema)| Arc::clone(schema))
+    }
+}
+
+/// A registry with these schemas, which are the versions of a subject, and the first of them as the contract.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn registry(schemas: &[(u32, String)]) -> (Contract, Arc<dyn Schemas>) {
+    let text = |text: &String| SchemaText {
+        text: text.clone(),
+        references: Vec::new(),
+    };
+    let (id, first) = schemas.first().expect("some are given");
+    let contract = Contract {
+        subject: "subject".to_owned(),
+        version: 1,
+        id: *id,
+        schema: text(first),
+    };
+    let known = (1..).zip(schemas).map(|(version, (id, schema))| {
+        let places = vec![("subject".to_owned(), version)];
+        let schema = text(schema);
+        (*id, Arc::new(WriterSchema { schema, places }))
+    });
+    (contract, Arc::new(Registry(known.collect())))
 }
