@@ -114,6 +114,15 @@ impl Format for Avro {
         contract::columns(contract, envelope)
     }
 
+    fn key_contract_columns(
+        &self,
+        contract: &Contract,
+        key: &[String],
+        _: &Options,
+    ) -> Result<Vec<Column>, Error> {
+        contract::key_columns(contract, key)
+    }
+
     fn contract_schema(&self, spec: &SinkSpec<'_>, _: Option<&Contract>) -> Result<String, Error> {
         derived::schema(spec)
     }

@@ -124,6 +124,15 @@ impl Format for Protobuf {
         contract::columns(contract, envelope, options)
     }
 
+    fn key_contract_columns(
+        &self,
+        contract: &Contract,
+        key: &[String],
+        options: &Options,
+    ) -> Result<Vec<Column>, Error> {
+        contract::key_columns(contract, key, options)
+    }
+
     fn contract_schema(
         &self,
         spec: &SinkSpec<'_>,

@@ -432,10 +432,8 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
     let columns = columns.map(|column| event::source_column(column, envelope, &key));
     let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
     let registries = contract::of_source(&with, &split.registry, formats, context.contracts)?;
-    if let Some(registry) = &registries.value {
-        let format = (format, envelope, &split.format);
-        contract::add_columns(&mut columns, registry, format, &with, context.contracts)?;
-    }
+    let of_both = (formats, envelope, &split.format);
+    contract::add_columns(&mut columns, &registries, of_both, &with, context.contracts)?;
     if columns.is_empty() {
         return Err(Error::contradiction(
             name.at,

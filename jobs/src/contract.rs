@@ -177,42 +177,59 @@ impl Part {
     }
 }
 
-/// Where no column is declared that is read from the records' state, those of the contract, before the declared ones.
+/// Adds, before those that are declared, the columns that a contract has: those of the key that are not, and, where no column is that is read
+/// from the records' state, all of the value.
 pub fn add_columns(
     columns: &mut Vec<Column>,
-    registry: &RegistryPlan,
-    (format, envelope, options): (&dyn Format, &Envelope, &Options),
+    registries: &PartRegistries,
+    (formats, envelope, options): (PartFormats<'_>, &Envelope, &Options),
     with: &With<'_>,
     contracts: &dyn ContractBook,
 ) -> Result<(), Error> {
-    let key = with.list("key");
     let is_of_state = |column: &Column| matches!(column.origin, ColumnOrigin::Data(_));
-    if columns.iter().any(is_of_state) {
-        return Ok(());
+    let values = registries.value.as_ref();
+    let values = values.filter(|_| !columns.iter().any(is_of_state));
+    let key = with.list("key");
+    let is_declared = |name: &String| columns.iter().any(|column| column.name == *name);
+    let mut found = Vec::new();
+    if let (Some(registry), Some(format)) = (&registries.key, formats.key)
+        && !key.iter().all(is_declared)
+        // Where it has no version, the value's contract may have them.
+        && (registry.contract.is_some() || values.is_none())
+    {
+        let contract = contract_of(KEY, registry, with, contracts)?;
+        let of_key = format.key_contract_columns(contract, &key, options);
+        found = of_key.map_err(|error| failed(KEY, with, &error))?;
+        found.retain(|column| !is_declared(&column.name));
     }
-    let contract = contract_of(registry, with, contracts)?;
-    let of_contract = format
-        .contract_columns(contract, envelope.name, options)
-        .map_err(|error| failed(VALUE, with, &error))?;
-    let declared = std::mem::take(columns);
-    let is_declared =
-        |column: &Column| declared.iter().any(|declared| declared.name == column.name);
-    let of_contract = of_contract
-        .into_iter()
-        .filter(|column| !is_declared(column));
-    columns.extend(of_contract.map(|column| Column {
-        origin: if key.contains(&column.name) {
-            ColumnOrigin::Key(Path::member(&column.name))
-        } else {
-            column.origin
-        },
-        ..column
-    }));
-    columns.extend(declared);
+    if let Some(registry) = values {
+        let contract = contract_of(VALUE, registry, with, contracts)?;
+        let of_value = formats
+            .value
+            .contract_columns(contract, envelope.name, options);
+        let of_value = of_value.map_err(|error| failed(VALUE, with, &error))?;
+        for column in of_value {
+            let is_of_key = found.iter().any(|known: &Column| known.name == column.name);
+            if is_of_key || is_declared(&column.name) {
+                continue;
+            }
+            found.push(Column {
+                origin: if key.contains(&column.name) {
+                    ColumnOrigin::Key(Path::member(&column.name))
+                } else {
+                    column.origin
+                },
+                ..column
+            });
+        }
+    }
+    found.append(columns);
+    *columns = found;
     Ok(())
 }
 
 fn contract_of<'a>(
+    part: Part,
     registry: &'a RegistryPlan,
     with: &With<'_>,
     contracts: &dyn ContractBook,
@@ -225,10 +242,10 @@ fn contract_of<'a>(
             ),
             None => format!(
                 "the registry has no subject '{subject}' to take columns from; declare them, or name another one: {} = '…'",
-                VALUE.subject
+                part.subject
             ),
         };
-        Error::contradiction(with.place(VALUE.subject), message)
+        Error::contradiction(with.place(part.subject), message)
     })
 }
 

@@ -104,6 +104,42 @@ fn keys_have_a_contract_of_their_own_whatever_the_values_are_in() {
 }
 
 #[test]
+fn columns_of_the_key_that_are_not_declared_are_those_of_its_contract() {
+    let columns = |columns: &str, options: &str| {
+        let plan = plan(&format!(
+            "CREATE SOURCE orders {columns} WITH (connector = 'kafka', topic = 'orders', schema.registry.url = 'http://there', key.format = 'avro', {options})"
+        ));
+        let text = plan.unwrap().to_string();
+        let line = text.lines().find(|line| line.starts_with("source"));
+        line.unwrap().split_once("columns ").unwrap().1.to_owned()
+    };
+    // The type is that of the key's contract, and not that of the value's field of the name.
+    assert_eq!(
+        columns("", "format = 'avro', key = 'id'"),
+        "id BIGINT NOT NULL from key 'id', city VARCHAR"
+    );
+    assert_eq!(
+        columns("", "format = 'avro', envelope = 'upsert', key = 'number'"),
+        "number BIGINT NOT NULL from key 'number', id BIGINT NOT NULL, city VARCHAR"
+    );
+    assert_eq!(
+        columns("(city VARCHAR)", "key = 'number'"),
+        "number BIGINT NOT NULL from key 'number', city VARCHAR"
+    );
+    assert_eq!(
+        columns("(number INT, city VARCHAR)", "key = 'number'"),
+        "number INT from key 'number', city VARCHAR"
+    );
+    let none = refused(
+        "CREATE SOURCE orders (city VARCHAR) WITH (connector = 'kafka', topic = 'others', schema.registry.url = 'http://there', key.format = 'avro', key = 'id')",
+    );
+    assert!(
+        none.1.ends_with("the registry has no subject 'others-key' to take columns from; declare them, or name another one: key.schema.subject = '…'"),
+        "{none:?}"
+    );
+}
+
+#[test]
 fn options_of_keys_that_have_no_contract_are_refused_with_the_cure() {
     let cases = [
         (

@@ -102,6 +102,21 @@ pub trait Format: Send + Sync {
         })
     }
 
+    /// The columns that the contract of keys in this format has for a key of columns with these names; the options are those of a source.
+    ///
+    /// # Errors
+    /// `Invalid` if the format has no contracts, or the schema is none of it.
+    fn key_contract_columns(
+        &self,
+        _: &Contract,
+        _key: &[String],
+        _: &Options,
+    ) -> Result<Vec<Column>, Error> {
+        Err(Error::NoContracts {
+            format: self.name(),
+        })
+    }
+
     /// The schema of a sink's records, for its contract, that is to follow the newest version there is. The same columns and options give
     /// the same text, also after themselves.
     ///

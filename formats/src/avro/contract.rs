@@ -32,22 +32,38 @@ pub fn columns(contract: &Contract, envelope: &str) -> Result<Vec<Column>, Error
             "its records carry no row of the envelope '{envelope}'; name another envelope, or the columns"
         ))
     })?;
-    let mut types = Types {
-        schema: &schema,
-        within: Vec::new(),
-        left: TYPES_MAX,
-    };
-    let columns = fields.iter().map(|field| Column {
-        name: field.name.clone(),
-        data_type: types.of(field.kind),
-        nullable: schema.is_nullable(field.kind),
-        origin: ColumnOrigin::Data(Path::member(&field.name)),
+    let mut types = Types::new(&schema);
+    let columns = fields.iter().map(|field| {
+        let path = Path::member(&field.name);
+        types.column(&field.name, field.kind, ColumnOrigin::Data(path))
     });
     let columns: Vec<_> = columns.collect();
     if columns.is_empty() {
         return Err(wrong("its rows have no field; name the columns".to_owned()));
     }
     Ok(columns)
+}
+
+/// The columns that a contract has of a key: the fields of its names, or the one column that a key is which is no record.
+///
+/// # Errors
+/// `Invalid` if the schema is none.
+pub fn key_columns(contract: &Contract, key: &[String]) -> Result<Vec<Column>, Error> {
+    let schema = schema(contract)?;
+    let root = schema.root();
+    let mut types = Types::new(&schema);
+    let mut column = |name: &str, id: TypeId| {
+        let path = Path::member(name);
+        types.column(name, id, ColumnOrigin::Key(path))
+    };
+    if let ([only], false) = (key, schema.is_of_records()) {
+        return Ok(vec![column(only, root)]);
+    }
+    let fields = schema.record(root).unwrap_or_default().iter();
+    let fields = fields.filter(|field| key.contains(&field.name));
+    Ok(fields
+        .map(|field| column(&field.name, field.kind))
+        .collect())
 }
 
 /// The schema of a contract.
@@ -74,7 +90,25 @@ struct Types<'s> {
     left: usize,
 }
 
-impl Types<'_> {
+impl<'s> Types<'s> {
+    const fn new(schema: &'s Schema) -> Self {
+        Self {
+            schema,
+            within: Vec::new(),
+            left: TYPES_MAX,
+        }
+    }
+
+    /// The column of a field.
+    fn column(&mut self, name: &str, id: TypeId, origin: ColumnOrigin) -> Column {
+        Column {
+            name: name.to_owned(),
+            data_type: self.of(id),
+            nullable: self.schema.is_nullable(id),
+            origin,
+        }
+    }
+
     fn of(&mut self, id: TypeId) -> DataType {
         let text = DataType::Utf8;
         let Some(left) = self.left.checked_sub(1) else {

@@ -78,12 +78,7 @@ pub fn columns(
         );
         wrong(contract, reason)
     })?;
-    let mut types = Types {
-        within: vec![row.full_name().to_owned()],
-        left: TYPES_MAX,
-    };
-    let columns = row.fields().filter_map(|field| types.column(&field));
-    let columns: Vec<_> = columns.collect();
+    let columns = Types::columns(&row);
     if columns.is_empty() {
         let reason = format!(
             "its message '{}' has no field that a column could be read from; name the columns",
@@ -92,6 +87,25 @@ pub fn columns(
         return Err(wrong(contract, reason));
     }
     Ok(columns)
+}
+
+/// The columns that a contract has of a key: the fields of its names.
+///
+/// # Errors
+/// `Invalid` as [`message`].
+pub fn key_columns(
+    contract: &Contract,
+    key: &[String],
+    options: &Options,
+) -> Result<Vec<Column>, Error> {
+    let message = message(Part::Key, contract, options)?;
+    let columns = Types::columns(&message).into_iter();
+    let columns = columns.filter(|column| key.contains(&column.name));
+    let columns = columns.map(|column| Column {
+        origin: ColumnOrigin::Key(Path::member(&column.name)),
+        ..column
+    });
+    Ok(columns.collect())
 }
 
 /// The schema of a contract.
@@ -121,6 +135,16 @@ struct Types {
 }
 
 impl Types {
+    /// The columns of a message, one for each field that has one.
+    fn columns(message: &MessageDescriptor) -> Vec<Column> {
+        let mut types = Self {
+            within: vec![message.full_name().to_owned()],
+            left: TYPES_MAX,
+        };
+        let columns = message.fields();
+        columns.filter_map(|field| types.column(&field)).collect()
+    }
+
     /// The column of a field; none if nothing is read of it, or the schema does not say enough of it.
     fn column(&mut self, field: &FieldDescriptor) -> Option<Column> {
         Some(Column {

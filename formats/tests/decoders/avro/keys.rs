@@ -583,3 +583,26 @@ fn what_python_s_libraries_wrote_is_read_from_keys_as_from_values() {
         }
     }
 }
+
+#[test]
+fn the_columns_that_a_contract_has_of_a_key_are_its_fields_or_its_value() {
+    let columns = |schema: &str, names: &[&str]| {
+        let contract = Subject(vec![schema_text(schema)]).contract(1);
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        Format
+            .key_contract_columns(&contract, &names, &Options::new())
+            .unwrap()
+    };
+    assert_eq!(
+        columns(ORDER, &["shop", "id", "other"]),
+        [
+            key("id", DataType::Int64),
+            from_key("shop", "shop", DataType::Utf8)
+        ]
+    );
+    assert_eq!(
+        columns(r#"["null", "long"]"#, &["id"]),
+        [from_key("id", "id", DataType::Int64)]
+    );
+    assert_eq!(columns("\"long\"", &["id", "shop"]), []);
+}

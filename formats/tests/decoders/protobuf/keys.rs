@@ -264,3 +264,15 @@ fn a_sink_s_keys_have_a_schema_of_their_own_and_its_number_in_front() {
         "{alone}"
     );
 }
+
+#[test]
+fn the_columns_that_a_contract_has_of_a_key_are_its_fields() {
+    let contract = Subject(vec![schema_text(VERSIONS[1])]).contract(1);
+    let names = ["payee", "number", "other"].map(str::to_owned);
+    let columns = Protobuf.key_contract_columns(&contract, &names, &Options::new());
+    let payee = Column {
+        nullable: true,
+        ..key("payee", DataType::Utf8)
+    };
+    assert_eq!(columns.unwrap(), [key("number", DataType::Int64), payee]);
+}
