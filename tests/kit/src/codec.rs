@@ -5,7 +5,7 @@
 //! oracle interprets one form, and what an encoding makes of a value is said once, here.
 //!
 //! *Promises* that what was encoded is decoded to the same JSON, and that bytes which are not of the encoding are none. *Does not know* what the
-//! generator does not make: numbers out of range, values within values, other schemas than the source's own, framing.
+//! generator does not make: numbers out of range, other schemas than the source's own, framing.
 
 mod avro;
 mod csv;

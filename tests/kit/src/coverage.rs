@@ -25,6 +25,10 @@ pub enum Form {
     Read(Encoding, Envelope),
     /// They are written.
     Written(Encoding, Written),
+    /// They are read, and have values in values.
+    ReadNested(Encoding),
+    /// They are written, and have values in values.
+    WrittenNested(Encoding),
 }
 
 /// All forms that there are.
@@ -38,7 +42,9 @@ pub fn forms() -> BTreeSet<Form> {
         let written = encoding.written().iter();
         written.map(move |&written| Form::Written(encoding, written))
     });
-    read.chain(written).collect()
+    let nested = Encoding::ALL.into_iter().filter(|of| of.is_nested());
+    let nested = nested.flat_map(|of| [Form::ReadNested(of), Form::WrittenNested(of)]);
+    read.chain(written).chain(nested).collect()
 }
 
 /// The forms of a case that have records: of a source one that is an event, of a sink a row in the end.
@@ -52,12 +58,20 @@ pub fn forms_with_rows(case: &Case) -> BTreeSet<Form> {
             let mut records = partitions.iter().flat_map(|partition| &partition.records);
             if records.any(|record| is_event(source, record)) {
                 forms.insert(Form::Read(source.encoding, source.envelope));
+                if source.columns.iter().any(|column| column.ty.is_nested()) {
+                    forms.insert(Form::ReadNested(source.encoding));
+                }
             }
         }
     }
     let rows: Vec<i64> = oracle.sizes().map(|(_, rows)| rows).collect();
-    let sinks = case.job.sinks.iter().filter(|sink| rows[sink.input] > 0);
-    forms.extend(sinks.map(|sink| Form::Written(sink.encoding, sink.written)));
+    for sink in case.job.sinks.iter().filter(|sink| rows[sink.input] > 0) {
+        forms.insert(Form::Written(sink.encoding, sink.written));
+        let columns = &case.job.relations[sink.input].columns;
+        if columns.iter().any(|column| column.ty.is_nested()) {
+            forms.insert(Form::WrittenNested(sink.encoding));
+        }
+    }
     forms
 }
 

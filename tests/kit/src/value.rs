@@ -31,6 +31,27 @@ pub enum Type {
     Double,
     /// `BYTEA`
     Bytes,
+    /// One whose values have others in them.
+    Nested(Nested),
+}
+
+/// The types whose values have others in them, one of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Nested {
+    /// `STRUCT<n BIGINT, label VARCHAR>`
+    Struct,
+    /// `ARRAY<DECIMAL(18, 2)>`
+    Array,
+    /// `MAP<VARCHAR, BIGINT>`
+    Map,
+}
+
+impl Type {
+    /// True if its values have others in them.
+    #[must_use]
+    pub const fn is_nested(self) -> bool {
+        matches!(self, Self::Nested(_))
+    }
 }
 
 /// A value.
@@ -54,6 +75,8 @@ pub enum Value {
     Double(Double),
     /// Bytes.
     Bytes(Vec<u8>),
+    /// What has values in it, as the text of its JSON.
+    Nested(String),
 }
 
 /// A floating-point number with a total order.
@@ -106,6 +129,7 @@ impl Value {
             Self::Time(ms) => Json::from(time_text(*ms)),
             Self::Double(Double(value)) => Json::from(*value),
             Self::Bytes(bytes) => Json::from(STANDARD.encode(bytes)),
+            Self::Nested(text) => serde_json::from_str(text).expect("it was JSON"),
         }
     }
 }

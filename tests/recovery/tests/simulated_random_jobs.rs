@@ -14,7 +14,7 @@ use tidemill_tests_recovery::{random, seeds};
 /// So many courses of events are tried until one has a crash.
 const COURSES_MAX: u64 = 20;
 /// In so many seeds every encoding is read and written in every envelope that it can have.
-const FORMED_SEEDS: u64 = 100;
+const FORMED_SEEDS: u64 = 200;
 
 #[test]
 fn every_epoch_is_what_the_oracle_says_when_nothing_happens() {

@@ -38,9 +38,8 @@ pub fn decode(shape: &Shape, line: &[u8]) -> Option<Json> {
     }
     let mut state = Map::new();
     for (field, text) in shape.fields().iter().zip(fields) {
-        let ty = match &field.shape {
-            Shape::Of(ty) => *ty,
-            Shape::Record(..) => return None,
+        let Shape::Of(ty) = field.shape else {
+            return None;
         };
         state.insert(field.name.clone(), value(ty, text));
     }
@@ -83,7 +82,9 @@ fn value(ty: Type, field: Text) -> Json {
         Type::Int | Type::Time => text.parse().map(|number: i64| Json::from(number)).ok(),
         Type::Double => text.parse().map(|number: f64| Json::from(number)).ok(),
         Type::Bool => text.parse().map(|is: bool| Json::from(is)).ok(),
-        Type::Decimal(_) | Type::Text | Type::Date | Type::Uuid | Type::Bytes => None,
+        Type::Decimal(_) | Type::Text | Type::Date | Type::Uuid | Type::Bytes | Type::Nested(_) => {
+            None
+        }
     };
     scalar.unwrap_or(Json::String(text))
 }

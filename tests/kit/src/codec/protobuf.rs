@@ -19,7 +19,7 @@ pub fn options(shape: &Shape) -> String {
     let descriptors = STANDARD.encode(descriptors(shape).encode_to_vec());
     let name = match shape {
         Shape::Record(name, _) => name,
-        Shape::Of(_) => "",
+        Shape::Of(_) | Shape::Array(_) | Shape::Map(_) => "",
     };
     format!(
         "format = 'protobuf', protobuf.message = '{name}', protobuf.descriptors = '{descriptors}'"
@@ -59,7 +59,7 @@ fn declare(shape: &Shape, messages: &mut Vec<DescriptorProto>) {
         r#type: Some(kind(&field.shape).into()),
         type_name: match &field.shape {
             Shape::Record(name, _) => Some(format!(".{name}")),
-            Shape::Of(_) => None,
+            Shape::Of(_) | Shape::Array(_) | Shape::Map(_) => None,
         },
         proto3_optional: Some(field.nullable),
         oneof_index: place(field).and_then(|place| i32::try_from(place).ok()),
@@ -82,7 +82,9 @@ fn declare(shape: &Shape, messages: &mut Vec<DescriptorProto>) {
 
 const fn kind(shape: &Shape) -> Kind {
     match shape {
-        Shape::Record(..) => Kind::Message,
+        Shape::Record(..) | Shape::Array(_) | Shape::Map(_) | Shape::Of(Type::Nested(_)) => {
+            Kind::Message
+        }
         Shape::Of(Type::Bool) => Kind::Bool,
         Shape::Of(Type::Int | Type::Time) => Kind::Int64,
         Shape::Of(Type::Decimal(_) | Type::Text | Type::Date | Type::Uuid) => Kind::String,
@@ -130,7 +132,9 @@ fn encoded(shape: &Shape, of: &MessageDescriptor, event: &Json) -> Option<Dynami
             Shape::Of(Type::Decimal(_) | Type::Text | Type::Date | Type::Uuid) => {
                 Datum::String(value.as_str()?.to_owned())
             }
-            Shape::Of(Type::Double | Type::Bytes) => return None,
+            Shape::Of(Type::Double | Type::Bytes | Type::Nested(_))
+            | Shape::Array(_)
+            | Shape::Map(_) => return None,
         };
         message.set_field(&described, datum);
     }

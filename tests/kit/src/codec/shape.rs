@@ -1,13 +1,17 @@
 //! What lies in a record: records within records, and scalars of the types of SQL.
 
 use crate::random_job::job::{Encoding, Envelope, Origin, Source};
-use crate::value::Type;
+use crate::value::{Nested, Type};
 
 /// What a value is.
 #[derive(Debug, Clone)]
 pub enum Shape {
     /// A value of a type.
     Of(Type),
+    /// Any number of such values, or nulls.
+    Array(Box<Shape>),
+    /// Such values, or nulls, under texts.
+    Map(Box<Shape>),
     /// Fields, under the name that the record has in schemas. Records of one name are alike.
     Record(&'static str, Vec<Field>),
 }
@@ -35,6 +39,23 @@ impl Field {
 }
 
 impl Shape {
+    /// What the values of a type are.
+    pub fn of_type(ty: Type) -> Self {
+        let scalar = |ty| Box::new(Self::Of(ty));
+        match ty {
+            Type::Nested(Nested::Struct) => Self::Record(
+                "Place",
+                vec![
+                    Field::new("n", Self::Of(Type::Int)),
+                    Field::new("label", Self::Of(Type::Text)),
+                ],
+            ),
+            Type::Nested(Nested::Array) => Self::Array(scalar(Type::Decimal(2))),
+            Type::Nested(Nested::Map) => Self::Map(scalar(Type::Int)),
+            ty => Self::Of(ty),
+        }
+    }
+
     /// What a source's records are.
     pub fn of(source: &Source) -> Self {
         let row = || Self::Record("Row", members(source));
@@ -69,7 +90,7 @@ impl Shape {
     /// The fields of a record.
     pub fn fields(&self) -> &[Field] {
         match self {
-            Self::Of(_) => &[],
+            Self::Of(_) | Self::Array(_) | Self::Map(_) => &[],
             Self::Record(_, fields) => fields,
         }
     }
@@ -100,7 +121,7 @@ fn members(source: &Source) -> Vec<Field> {
     let fields = columns.map(|column| Field {
         nullable: column.nullable
             && (source.encoding, column.ty) != (Encoding::Protobuf, Type::Bool),
-        ..Field::new(&column.name, Shape::Of(column.ty))
+        ..Field::new(&column.name, Shape::of_type(column.ty))
     });
     fields.collect()
 }

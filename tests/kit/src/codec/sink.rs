@@ -46,7 +46,7 @@ impl SinkCodec {
                 Encoding::Avro => planned.get(index).copied().unwrap_or(true),
                 _ => column.nullable,
             },
-            ..Field::new(&column.name, Shape::Of(column.ty))
+            ..Field::new(&column.name, Shape::of_type(column.ty))
         });
         let name = match (sink.encoding, sink.written) {
             (Encoding::Protobuf, _) => "Row",

@@ -1,11 +1,13 @@
 //! One record as an event: `docs/formats` once more, by way of a whole JSON tree.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
 use super::Record;
 use crate::codec;
 use crate::random_job::job::{Envelope, Origin, Source, SourceColumn};
-use crate::value::{Row, Type, Value, days_of, digits_of};
+use crate::value::{Nested, Row, Type, Value, days_of, digits_of};
 
 /// What an event does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +222,46 @@ fn typed(column: &SourceColumn, json: &Json, may_lack: bool) -> Option<Value> {
         return (column.nullable || may_lack).then_some(Value::Null);
     }
     match column.ty {
+        Type::Nested(of) => Some(Value::Nested(nested(of, json)?.to_string())),
+        ty => scalar(ty, json),
+    }
+}
+
+/// A value with others in it as a sink writes it: with all that its type has, the entries of a map by their keys.
+fn nested(of: Nested, json: &Json) -> Option<Json> {
+    let item = |ty, json: &Json| match json {
+        Json::Null => Some(Json::Null),
+        json => scalar(ty, json).map(|value| value.to_json()),
+    };
+    Some(match of {
+        Nested::Struct => {
+            let fields = json.as_object()?;
+            let field = |name: &str, ty| {
+                let value = fields.get(name).unwrap_or(&Json::Null);
+                Some((name.to_owned(), item(ty, value)?))
+            };
+            Json::Object(Map::from_iter([
+                field("n", Type::Int)?,
+                field("label", Type::Text)?,
+            ]))
+        }
+        Nested::Array => {
+            let items = json.as_array()?.iter();
+            let items = items.map(|json| item(Type::Decimal(2), json));
+            Json::Array(items.collect::<Option<_>>()?)
+        }
+        Nested::Map => {
+            let entries: BTreeMap<&String, &Json> = json.as_object()?.iter().collect();
+            let entries = entries.into_iter();
+            let entries = entries.map(|(key, json)| Some((key.clone(), item(Type::Int, json)?)));
+            Json::Object(entries.collect::<Option<_>>()?)
+        }
+    })
+}
+
+/// A value that has no others in it.
+fn scalar(ty: Type, json: &Json) -> Option<Value> {
+    match ty {
         Type::Bool => json.as_bool().map(Value::Bool),
         Type::Int => json.as_i64().map(Value::Int),
         Type::Decimal(scale) => {
@@ -228,7 +270,6 @@ fn typed(column: &SourceColumn, json: &Json, may_lack: bool) -> Option<Value> {
         Type::Text | Type::Uuid => json.as_str().map(|text| Value::Text(text.to_owned())),
         Type::Date => days_of(json.as_str()?).map(Value::Date),
         Type::Time => json.as_i64().map(Value::Time),
-        Type::Double => None,
-        Type::Bytes => None,
+        Type::Double | Type::Bytes | Type::Nested(_) => None,
     }
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json};
 
 use super::Case;
 use super::input::InputRecord;
-use super::job::{Encoding, Envelope, Origin, Sink, Source, Written};
+use super::job::{Encoding, Envelope, Origin, Relation, Sink, Source, Written};
+use super::relations::has_nested;
 use crate::codec;
 
 /// The column that may be a header.
@@ -29,7 +30,7 @@ pub(super) fn draw(case: &mut Case, seed: u64) {
         }
     }
     for sink in &mut case.job.sinks {
-        draws.sink(sink, case.job.relations[sink.input].columns.len());
+        draws.sink(sink, &case.job.relations[sink.input]);
     }
 }
 
@@ -54,7 +55,8 @@ impl Draws {
                 _ => {}
             }
         }
-        source.encoding = self.pick(source.envelope.encodings());
+        let is_nested = source.columns.iter().any(|column| column.ty.is_nested());
+        source.encoding = self.encoding(source.envelope.encodings(), is_nested);
         if source.encoding == Encoding::Raw {
             self.leave_one(source);
         }
@@ -73,11 +75,23 @@ impl Draws {
         }
     }
 
-    fn sink(&mut self, sink: &mut Sink, columns: usize) {
-        let mut spare: Vec<usize> = (0..columns)
+    /// One of some encodings, of those that have values in values if there are such.
+    fn encoding(&mut self, of: &[Encoding], is_nested: bool) -> Encoding {
+        let fits = |encoding: &&Encoding| !is_nested || encoding.is_nested();
+        let fitting: Vec<Encoding> = of.iter().filter(fits).copied().collect();
+        let flat = [Encoding::Csv, Encoding::Raw];
+        // Few sources could have them.
+        if fitting.contains(&Encoding::Raw) && self.chance(40) {
+            return self.pick(&flat);
+        }
+        self.pick(&fitting)
+    }
+
+    fn sink(&mut self, sink: &mut Sink, relation: &Relation) {
+        let mut spare: Vec<usize> = (0..relation.columns.len())
             .filter(|index| !sink.key.contains(index) && sink.timestamp != Some(*index))
             .collect();
-        sink.encoding = self.pick(&Encoding::ALL);
+        sink.encoding = self.encoding(&Encoding::ALL, has_nested(relation));
         if sink.encoding == Encoding::Raw && spare.is_empty() {
             sink.encoding = Encoding::Json;
         }

@@ -7,7 +7,7 @@ use super::Draft;
 use super::job::{Envelope, Origin, Source};
 use super::sources::{KEYS, RECORDS_MAX};
 use crate::sim::kafka::Header;
-use crate::value::Type;
+use crate::value::{Nested, Type};
 
 /// The first event's time: 2026-01-01T00:00:00Z.
 const START_MS: i64 = 1_767_225_600_000;
@@ -234,11 +234,32 @@ impl Draft {
                 Type::Bool => json!(self.chance(50)),
                 Type::Date => json!(format!("2026-0{}-15", self.rng.random_range(1..=4))),
                 Type::Time => json!(ts - self.rng.random_range(0..300_000)),
+                Type::Nested(of) => self.nested(of),
                 _ => json!(self.pick(&TEXTS)),
             };
             data.insert(column.name.clone(), value);
         }
         data
+    }
+
+    /// A value with others in it, now and then with one that cannot be read.
+    fn nested(&mut self, of: Nested) -> Json {
+        let (number, text) = (self.rng.random_range(0..4), self.pick(&TEXTS));
+        let is_wrong = self.chance(4);
+        match (of, self.rng.random_range(0..4)) {
+            (Nested::Struct, _) if is_wrong => json!({"n": "one", "label": text}),
+            (Nested::Struct, 0) => json!({"label": text}),
+            (Nested::Struct, 1) => json!({"n": null, "label": text}),
+            (Nested::Struct, _) => json!({"n": number, "label": text}),
+            (Nested::Array, _) if is_wrong => json!(["1.50", "12,50"]),
+            (Nested::Array, 0) => json!([]),
+            (Nested::Array, 1) => json!([format!("{number}.50"), null, "-0.05"]),
+            (Nested::Array, _) => json!([format!("{number}.25")]),
+            (Nested::Map, _) if is_wrong => json!({"a": "one"}),
+            (Nested::Map, 0) => json!({}),
+            (Nested::Map, 1) => json!({text: number, "c": null}),
+            (Nested::Map, _) => json!({"b": 1, "a": number}),
+        }
     }
 
     /// A record that cannot be read, for one of many reasons.

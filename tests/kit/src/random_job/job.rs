@@ -60,6 +60,12 @@ impl Encoding {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Json, Self::Csv, Self::Avro, Self::Protobuf, Self::Raw];
 
+    /// True if its values can have others in them.
+    #[must_use]
+    pub const fn is_nested(self) -> bool {
+        matches!(self, Self::Json | Self::Avro)
+    }
+
     /// What can be written in it.
     #[must_use]
     pub const fn written(self) -> &'static [Written] {

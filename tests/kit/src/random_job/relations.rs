@@ -92,6 +92,7 @@ impl Draft {
             Kind::Aggregate => self.aggregate(input)?,
             Kind::Join => self.join(input, false)?,
             Kind::Star => self.join(input, true)?,
+            Kind::Distinct if has_nested(&self.job.relations[input]) => return None,
             Kind::Distinct => distinct(&self.job.relations[input], input),
             Kind::Union => self.union(input)?,
         };
@@ -304,7 +305,8 @@ impl Draft {
         }
         let groupable: Vec<usize> = (0..columns.len())
             .filter(|&index| {
-                !matches!(columns[index].ty, Type::Double) && columns[index].bound.is_none()
+                !matches!(columns[index].ty, Type::Double | Type::Nested(_))
+                    && columns[index].bound.is_none()
             })
             .filter(|index| !relation.needed.contains(index))
             .collect();
@@ -402,7 +404,7 @@ impl Draft {
                 Type::Int | Type::Decimal(_) | Type::Text | Type::Date | Type::Time
             )
         });
-        let any = usable.of(|_| true);
+        let any = usable.of(|ty| !ty.is_nested());
         let (function, among) = match self.rng.random_range(0..7) {
             0 | 1 => (Function::Sum, &exact),
             2 if windowed => (Function::Avg, &decimals),
@@ -452,7 +454,8 @@ impl Draft {
                 || (input == other && keeps_windows && column.bound.is_some());
             let fits = |place: &usize| {
                 let twin = &second.columns[*place];
-                !right.contains(place) && twin.ty == column.ty && twin.bound == column.bound
+                let is_alike = twin.ty == column.ty && twin.bound == column.bound;
+                !right.contains(place) && is_alike && !column.ty.is_nested()
             };
             let twin = (0..second.columns.len()).find(fits);
             match twin {
@@ -509,6 +512,11 @@ pub(super) fn distinct(relation: &Relation, input: usize) -> Relation {
         op: Op::Distinct { input },
         ..relation.clone()
     }
+}
+
+/// True if a column has values in its values, so that no two rows can be told to be one.
+pub(super) fn has_nested(relation: &Relation) -> bool {
+    relation.columns.iter().any(|column| column.ty.is_nested())
 }
 
 /// True if an operator keeps state, so that what it emits in an epoch is more than its change.

@@ -4,7 +4,7 @@ use rand::RngExt;
 
 use super::Draft;
 use super::job::{Encoding, Expr, Op, Relation, Sink, Written};
-use super::relations::distinct;
+use super::relations::{distinct, has_nested};
 use crate::value::{Type, Value};
 
 impl Draft {
@@ -67,11 +67,17 @@ impl Draft {
             }
             _ if !relation.retracts => {
                 let keyed = self.chance(20);
-                let key = if keyed { vec![0] } else { Vec::new() };
+                let first = relation
+                    .columns
+                    .iter()
+                    .position(|column| !column.ty.is_nested());
+                let key = first.filter(|_| keyed).into_iter().collect();
                 (input, key, false)
             }
             _ => {
-                let set = self.view(distinct(&relation, input));
+                let flat = self.flat(input);
+                let relation = self.job.relations[flat].clone();
+                let set = self.view(distinct(&relation, flat));
                 (set, (0..relation.columns.len()).collect(), true)
             }
         };
@@ -104,6 +110,7 @@ impl Draft {
         if key.is_empty() && !spare.is_empty() {
             spare.remove(0);
         }
+        spare.retain(|&index| !columns[index].ty.is_nested());
         let number = self.job.sinks.len();
         // A record without a time of its own has that of writing, which nobody expects.
         let is_time = |index: &usize| columns[*index].ty == Type::Time && !columns[*index].nullable;
@@ -113,6 +120,36 @@ impl Draft {
         spare.reverse();
         spare.truncate(number % 3);
         (spare, timestamp)
+    }
+
+    /// A relation without the columns that have values in their values, which are no keys.
+    fn flat(&mut self, input: usize) -> usize {
+        let relation = self.job.relations[input].clone();
+        if !has_nested(&relation) {
+            return input;
+        }
+        let columns = relation.columns.iter().enumerate();
+        let kept = columns.filter(|(_, column)| !column.ty.is_nested());
+        let kept: Vec<usize> = kept.map(|(index, _)| index).collect();
+        let place = |index: &usize| kept.iter().position(|kept| kept == index);
+        let key = relation.key.as_ref();
+        let key = key.and_then(|key| key.iter().map(place).collect::<Option<Vec<_>>>());
+        let needed = relation.needed.iter().filter_map(place).collect();
+        let exprs = kept.iter().map(|&index| Expr::Column(index)).collect();
+        let columns = kept
+            .iter()
+            .map(|&index| self.renamed(&relation.columns[index]));
+        let columns = columns.collect();
+        self.view(Relation {
+            columns,
+            key,
+            needed,
+            op: Op::Project {
+                input,
+                columns: exprs,
+            },
+            ..relation
+        })
     }
 
     /// A relation of one row, with a column that names it.

@@ -6,12 +6,18 @@ use super::Draft;
 use super::job::{
     Column, Encoding, Envelope, Op, Origin, Relation, Source, SourceColumn, Watermark,
 };
-use crate::value::Type;
+use crate::value::{Nested, Type};
 
 /// Keys that a source's events have.
 pub(super) const KEYS: i64 = 6;
 /// Records that a source has at most.
 pub(super) const RECORDS_MAX: usize = 40;
+/// The columns that have values in their values; a source has one of them at most.
+const NESTED: [(&str, Nested); 3] = [
+    ("place", Nested::Struct),
+    ("prices", Nested::Array),
+    ("counts", Nested::Map),
+];
 const DAY_MS: i64 = 86_400_000;
 /// A record so far ahead of when it was written is a dead letter.
 const MAX_FUTURE_MS: i64 = DAY_MS;
@@ -87,6 +93,10 @@ impl Draft {
             if self.chance(percent) {
                 column(name, ty, true, Origin::Data);
             }
+        }
+        if self.chance(30) {
+            let (name, nested) = self.pick(&NESTED);
+            column(name, Type::Nested(nested), true, Origin::Data);
         }
         column("ts", Type::Time, true, Origin::Ts);
         column("uuid", uuid, true, Origin::Uuid);

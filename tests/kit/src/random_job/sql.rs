@@ -5,7 +5,7 @@ use super::job::{
     Relation, Sink, Source, Written,
 };
 use crate::codec::{SinkCodec, source_options};
-use crate::value::{Type, Value, time_text};
+use crate::value::{Nested, Type, Value, time_text};
 
 /// What the options of sources and sinks say.
 #[derive(Debug, Clone, Copy)]
@@ -356,6 +356,9 @@ const fn type_name(ty: Type) -> &'static str {
         Type::Uuid => "UUID",
         Type::Double => "DOUBLE",
         Type::Bytes => "BYTEA",
+        Type::Nested(Nested::Struct) => "STRUCT<n BIGINT, label VARCHAR>",
+        Type::Nested(Nested::Array) => "ARRAY<DECIMAL(18, 2)>",
+        Type::Nested(Nested::Map) => "MAP<VARCHAR, BIGINT>",
     }
 }
 
