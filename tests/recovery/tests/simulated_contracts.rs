@@ -53,7 +53,7 @@ impl Part {
             Self::Value => Fed::of(order),
             Self::Key => Fed {
                 key: Some(order),
-                value: Some(b"{}".to_vec()),
+                ..Fed::of(b"{}".to_vec())
             },
         }
     }
