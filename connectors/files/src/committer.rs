@@ -1,7 +1,7 @@
 //! Writes the sinks of a job: data first, then the one line in `_committed` that makes it visible.
 //!
 //! A record is a line `{"epoch":12,"key":<JSON>,"value":<JSON>}` in `<path>/<topic>/<partition>.jsonl`; no key and no value (a tombstone) are
-//! `null`. What else it has stands behind: `"headers":{"name":"text"}`, and `"timestamp":` with milliseconds since 1970. The partition is `crc32(key) % partitions`, 0 without a key.
+//! `null`, what is no JSON is its text, and what is no text `{"base64":"…"}`. What else it has stands behind: `"headers":{"name":"text"}`, and `"timestamp":` with milliseconds since 1970. The partition is `crc32(key) % partitions`, 0 without a key.
 //! Promises: after [`Committer::commit`] returns, the epochs survive a power cut; after it failed, [`Committer::fence`] undoes or completes it.
 //! A file is announced in the log before it is first written, so data that somebody else put there is refused, never truncated.
 
@@ -12,6 +12,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::IgnoredAny;
 use tidemill_connectors_api::{Committer, EpochOutput, Error};
 use tidemill_types::raw::Headers;
 use tidemill_types::{Epoch, ErrorKind, OutputRecord};
@@ -376,20 +379,15 @@ fn push_line(
     record: OutputRecord<'_>,
 ) -> Result<(), &'static str> {
     let OutputRecord { key, value, .. } = record;
-    if memchr::memchr(b'\n', key).is_some()
-        || value.is_some_and(|value| memchr::memchr(b'\n', value).is_some())
-    {
-        return Err("has a line feed outside a JSON string");
-    }
     if key.len() + value.map_or(0, <[u8]>::len) > crate::RECORD_BYTES_MAX {
         return Err("is larger than 64 MiB");
     }
     buffer.extend_from_slice(b"{\"epoch\":");
     write!(buffer, "{epoch}").expect("a Vec takes every write");
     buffer.extend_from_slice(b",\"key\":");
-    buffer.extend_from_slice(if key.is_empty() { b"null" } else { key });
+    push_json(buffer, if key.is_empty() { b"null" } else { key });
     buffer.extend_from_slice(b",\"value\":");
-    buffer.extend_from_slice(value.unwrap_or(b"null"));
+    push_json(buffer, value.unwrap_or(b"null"));
     if !record.headers.is_empty() {
         push_headers(buffer, record.headers)?;
     }
@@ -398,6 +396,20 @@ fn push_line(
     }
     buffer.extend_from_slice(b"}\n");
     Ok(())
+}
+
+/// Appends bytes of any format as JSON on one line.
+fn push_json(buffer: &mut Vec<u8>, bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        let encoded = STANDARD.encode(bytes);
+        return write!(buffer, "{{\"base64\":\"{encoded}\"}}").expect("a Vec takes every write");
+    };
+    let is_one_line = memchr::memchr(b'\n', bytes).is_none();
+    if is_one_line && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        buffer.extend_from_slice(bytes);
+    } else {
+        serde_json::to_writer(buffer, text).expect("a Vec takes every text");
+    }
 }
 
 fn push_headers(buffer: &mut Vec<u8>, headers: Headers<'_>) -> Result<(), &'static str> {

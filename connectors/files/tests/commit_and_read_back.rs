@@ -331,11 +331,17 @@ fn wrong_options_are_named() {
 }
 
 #[test]
-fn a_record_that_would_break_its_line_is_refused_with_sink_and_key() {
+fn a_record_whose_header_is_no_text_is_refused_with_sink_and_key() {
     let folder = tempfile::tempdir().unwrap();
     let mut committer = owner("job", &[sink(folder.path(), "a", 1)]).unwrap();
     let mut output = epoch(1, 1);
-    output.sinks[0].push(b"77", Some(b"{\n}"));
+    output.sinks[0].push(b"77", Some(b"{}"));
+    output.sinks[0].push_metadata(None, |arena| {
+        write_header(arena, b"trace", |arena| {
+            arena.push(0xff);
+            true
+        });
+    });
     let error = committer.commit(&[output]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(

@@ -10,6 +10,7 @@ use tidemill_types::{Epoch, ErrorKind};
 use super::{FilesCommitter, partition_of};
 use crate::disk::io_error;
 use crate::options::CommitterOptions;
+use crate::read_committed;
 
 fn committer(folder: &Path) -> FilesCommitter {
     let options = Options::from([
@@ -97,4 +98,46 @@ fn a_key_always_goes_to_the_same_partition() {
         [&b"1"[..], b"2", b"\"x\"", b""].map(|key| partition_of(key, 4)),
         [3, 1, 2, 0]
     );
+}
+
+#[test]
+fn a_record_of_any_format_is_a_line_of_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut committer = committer(folder.path());
+    committer.fence().unwrap();
+    let records: [(&[u8], Option<&[u8]>); 6] = [
+        (b"1", Some(br#"{"n": 1}"#)),
+        (b"a,b", Some(b"7,\"two\nlines\"")),
+        (b"", Some(b"")),
+        (b"\xff\x00", Some(b"\x00\x00\x00\x00\x07\xfe")),
+        (b"\"k\"", None),
+        (b"[1", Some(b"{\"n\":\n1}")),
+    ];
+    let mut epoch = epoch(1);
+    for (key, value) in records {
+        epoch.sinks[0].push(key, value);
+    }
+    committer.commit(&[epoch]).unwrap();
+    let mut found = Vec::new();
+    read_committed(folder.path(), "out", |record| {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        found.push((text(record.key), record.value.map(text)));
+    })
+    .unwrap();
+    found.sort();
+    let value = |text: &str| Some(text.to_owned());
+    let mut expected = [
+        ("1".to_owned(), value("{\"n\":1}")),
+        ("1".to_owned(), value("{\"n\": 1}")),
+        ("\"a,b\"".to_owned(), value(r#""7,\"two\nlines\"""#)),
+        (String::new(), value("\"\"")),
+        (
+            r#"{"base64":"/wA="}"#.to_owned(),
+            value(r#"{"base64":"AAAAAAf+"}"#),
+        ),
+        ("\"k\"".to_owned(), None),
+        ("\"[1\"".to_owned(), value(r#""{\"n\":\n1}""#)),
+    ];
+    expected.sort();
+    assert_eq!(found, expected);
 }
