@@ -11,13 +11,10 @@ use smallvec::{SmallVec, smallvec};
 
 use super::datum::Datum;
 use super::field::{Names, Scalar};
-use super::types::{Element, MessageType, Of, Part, PartOf, Types};
-use super::wire::{Broken, Cursor, shown};
+use super::types::{Element, Member, MemberOf, MessageType, Of, Types};
+use super::wire::{Broken, Cursor, other_wire};
 use crate::encoding::{Found, Value};
 use crate::fault::Fault;
-
-/// What a message that comes in two parts is called in reasons.
-const TWO_PARTS: &str = "it comes in two parts, and is read as a whole";
 
 /// A value with others in it, not looked into yet.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +40,7 @@ impl<'a> Nested<'a> {
             let is_message = matches!(self.of, Of::Message(_));
             let is_default = !is_message && before.within.is_at_end();
             if is_message || !(is_default || before.within.is_same(&self.within)) {
-                return Cursor::broken(self.within.at(), TWO_PARTS);
+                return two_parts(self.within.at());
             }
         }
         found.values[slot] = Some(Datum::Nested(self));
@@ -58,12 +55,12 @@ impl<'a> Nested<'a> {
         let types = self.types;
         match self.of {
             Of::Message(message) => self.fields(types.get(message), each),
-            Of::Map { message, part } => {
-                let part = &types.get(message).parts[part];
-                let PartOf::Map { key, value } = &part.of else {
+            Of::Map { message, member } => {
+                let member = &types.get(message).members[member];
+                let MemberOf::Map { key, value } = &member.of else {
                     return Err(Fault::WrongType);
                 };
-                self.occurrences(part, |wire, cursor| {
+                self.occurrences(member, |wire, cursor| {
                     expect(WireType::LengthDelimited, wire, cursor)?;
                     entry((types, *key, value), cursor.sized()?, each)
                 })
@@ -77,15 +74,15 @@ impl<'a> Nested<'a> {
     /// # Errors
     /// If it is none, or its bytes are broken, or what `each` returns.
     pub fn items(self, each: &mut dyn FnMut(Datum<'a>) -> Result<(), Fault>) -> Result<(), Fault> {
-        let Of::List { message, part } = self.of else {
+        let Of::List { message, member } = self.of else {
             return Err(Fault::WrongType);
         };
         let types = self.types;
-        let part = &types.get(message).parts[part];
-        let PartOf::List(item) = &part.of else {
+        let member = &types.get(message).members[member];
+        let MemberOf::List(item) = &member.of else {
             return Err(Fault::WrongType);
         };
-        self.occurrences(part, |wire, cursor| {
+        self.occurrences(member, |wire, cursor| {
             if wire == item.wire() || !item.is_packable() {
                 expect(item.wire(), wire, cursor)?;
                 return each(item.read(types, cursor)?);
@@ -104,46 +101,46 @@ impl<'a> Nested<'a> {
         let Of::Message(id) = of else {
             return Err(Fault::WrongType);
         };
-        for (place, part) in message.parts.iter().enumerate() {
-            let (message, part_of) = (id, &part.of);
+        for (place, member) in message.members.iter().enumerate() {
+            let (message, part_of) = (id, &member.of);
             let of = match part_of {
-                PartOf::List(_) => Of::List {
+                MemberOf::List(_) => Of::List {
                     message,
-                    part: place,
+                    member: place,
                 },
-                PartOf::Map { .. } => Of::Map {
+                MemberOf::Map { .. } => Of::Map {
                     message,
-                    part: place,
+                    member: place,
                 },
-                PartOf::One { default, .. } => {
+                MemberOf::One { default, .. } => {
                     if let Some((of, names)) = default {
-                        each(&part.name, of.default(names))?;
+                        each(&member.name, of.default(names))?;
                     }
                     continue;
                 }
             };
-            each(&part.name, Datum::Nested(Self { types, of, within }))?;
+            each(&member.name, Datum::Nested(Self { types, of, within }))?;
         }
         let mut has_come: SmallVec<[bool; 16]> = smallvec![false; message.marks];
         let mut cursor = within;
         while !cursor.is_at_end() {
             let (number, wire) = cursor.tag()?;
-            let part = message.place(number).map(|place| &message.parts[place]);
+            let member = message.place(number).map(|place| &message.members[place]);
             let Some((
-                part,
-                PartOf::One {
+                member,
+                MemberOf::One {
                     written: Some(element),
                     mark,
                     ..
                 },
-            )) = part.map(|part| (part, &part.of))
+            )) = member.map(|member| (member, &member.of))
             else {
                 cursor.skip(number, wire)?;
                 continue;
             };
-            for &other in &part.others {
-                let other = &message.parts[other];
-                if let PartOf::One {
+            for &other in &member.others {
+                let other = &message.members[other];
+                if let MemberOf::One {
                     mark: Some(mark), ..
                 } = other.of
                 {
@@ -155,14 +152,13 @@ impl<'a> Nested<'a> {
             if let Some(mark) = *mark
                 && std::mem::replace(&mut has_come[mark], true)
             {
-                let broken: Result<(), Box<Broken>> = Cursor::broken(start, TWO_PARTS);
-                broken.map_err(|broken| broken.within(&part.name))?;
+                two_parts(start).map_err(|broken| broken.within(&member.name))?;
             }
             let value = expect(element.wire(), wire, &cursor)
                 .and_then(|()| element.read(types, &mut cursor));
             each(
-                &part.name,
-                value.map_err(|broken| broken.within(&part.name))?,
+                &member.name,
+                value.map_err(|broken| broken.within(&member.name))?,
             )?;
         }
         Ok(())
@@ -171,13 +167,13 @@ impl<'a> Nested<'a> {
     /// Goes to each time that a field comes in the message that it is in.
     fn occurrences(
         self,
-        part: &Part,
+        member: &Member,
         mut each: impl FnMut(WireType, &mut Cursor<'a>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let mut cursor = self.within;
         while !cursor.is_at_end() {
             let (number, wire) = cursor.tag()?;
-            if number == part.number {
+            if number == member.number {
                 each(wire, &mut cursor)?;
             } else {
                 cursor.skip(number, wire)?;
@@ -232,8 +228,7 @@ fn entry<'a>(
             (1, wire) if wire == key_type.wire() => key = key_type.read(&mut entry, no_names)?,
             (2, wire) if wire == of.wire() => {
                 if value.is_some() && matches!(of, Element::Message(_)) {
-                    let broken: Result<(), Box<Broken>> = Cursor::broken(start, TWO_PARTS);
-                    broken?;
+                    two_parts(start)?;
                 }
                 value = Some(of.read(types, &mut entry)?);
             }
@@ -243,17 +238,18 @@ fn entry<'a>(
     each(&key.shown(), value.unwrap_or_else(|| of.default(types)))
 }
 
+/// Refuses a message of which a part came before.
+#[cold]
+fn two_parts(at: usize) -> Result<(), Box<Broken>> {
+    Cursor::broken(at, "it comes in two parts, and is read as a whole")
+}
+
 /// Refuses a value that does not come as the schema says.
 fn expect(expected: WireType, found: WireType, cursor: &Cursor<'_>) -> Result<(), Box<Broken>> {
     if found == expected {
         return Ok(());
     }
-    let what = format!(
-        "expected {}, as the schema says, found {}",
-        shown(expected),
-        shown(found)
-    );
-    Cursor::broken(cursor.at(), what)
+    other_wire(cursor.at(), expected, found)
 }
 
 impl From<Box<Broken>> for Fault {

@@ -15,7 +15,7 @@ use super::parts::Nested;
 use super::path::{fields, inner_message};
 use super::shape::Shape;
 use super::types::{Of, Types};
-use super::wire::{Broken, Cursor, shown};
+use super::wire::{self, Broken, Cursor};
 use crate::encoding::{Found, Object, Wanted};
 
 /// How many field numbers are found by a table.
@@ -388,12 +388,7 @@ impl Field {
         if self.value.is_none() && self.within.is_none() {
             return cursor.skip(self.number, wire);
         }
-        let what = format!(
-            "expected {}, as the schema says, found {}",
-            shown(self.wire),
-            shown(wire)
-        );
-        Cursor::broken(start, what).map_err(|broken: Box<Broken>| broken.within(&self.name))
+        wire::other_wire(start, self.wire, wire).map_err(|broken| broken.within(&self.name))
     }
 }
 

@@ -22,27 +22,27 @@ pub struct Types {
 #[derive(Debug, Default)]
 pub struct MessageType {
     /// In the order of their numbers.
-    pub parts: Vec<Part>,
+    pub members: Vec<Member>,
     /// How many of them may not come twice.
     pub marks: usize,
 }
 
 /// A field of a message type.
 #[derive(Debug)]
-pub struct Part {
+pub struct Member {
     /// Its number.
     pub number: u32,
     /// What the reader calls it.
     pub name: String,
     /// What it is.
-    pub of: PartOf,
+    pub of: MemberOf,
     /// What is there no more if it is: the other members of its oneof.
     pub others: Vec<usize>,
 }
 
 /// What a field of a message is.
 #[derive(Debug)]
-pub enum PartOf {
+pub enum MemberOf {
     One {
         /// What it is where nothing is written, if it is always there.
         default: Option<(Type, Names)>,
@@ -69,8 +69,8 @@ pub enum Element {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
     Message(usize),
-    List { message: usize, part: usize },
-    Map { message: usize, part: usize },
+    List { message: usize, member: usize },
+    Map { message: usize, member: usize },
 }
 
 impl Types {
@@ -95,10 +95,10 @@ impl Types {
             return Some(Of::Message(self.message(&written, read)));
         }
         let message = self.message(writer, reader);
-        let part = self.messages[message].place(field.number())?;
+        let member = self.messages[message].place(field.number())?;
         match shape {
-            Shape::List(_) => Some(Of::List { message, part }),
-            Shape::Map(_) => Some(Of::Map { message, part }),
+            Shape::List(_) => Some(Of::List { message, member }),
+            Shape::Map(_) => Some(Of::Map { message, member }),
             Shape::Single(_) | Shape::Message(_) => None,
         }
     }
@@ -110,10 +110,10 @@ impl Types {
         while let Some((id, writer, reader)) = pending.pop() {
             let mut of = MessageType::default();
             for field in reader.fields() {
-                let part = self.part(&writer, &field, &mut of.marks, &mut pending);
-                of.parts.extend(part);
+                let member = self.member(&writer, &field, &mut of.marks, &mut pending);
+                of.members.extend(member);
             }
-            of.parts.sort_unstable_by_key(|part| part.number);
+            of.members.sort_unstable_by_key(|member| member.number);
             for oneof in writer.oneofs().filter(|oneof| !oneof.is_synthetic()) {
                 of.forget_others(&oneof);
             }
@@ -140,13 +140,13 @@ impl Types {
     }
 
     /// A field of the reader's; none of which nothing is read.
-    fn part(
+    fn member(
         &mut self,
         writer: &MessageDescriptor,
         field: &FieldDescriptor,
         marks: &mut usize,
         pending: &mut Vec<(usize, MessageDescriptor, MessageDescriptor)>,
-    ) -> Option<Part> {
+    ) -> Option<Member> {
         let read = Shape::of(field).ok()?;
         let written = writer.get_field(field.number());
         // A writer's field of another shape is one that the reader does not know.
@@ -165,14 +165,14 @@ impl Types {
             _ => None,
         };
         let of = match &read {
-            Shape::List(_) => PartOf::List(element(written.as_ref().unwrap_or(field), field)?),
+            Shape::List(_) => MemberOf::List(element(written.as_ref().unwrap_or(field), field)?),
             Shape::Map(_) => {
                 let entry = |of: &FieldDescriptor| match of.kind() {
                     Kind::Message(entry) => Some(entry),
                     _ => None,
                 };
                 let (of, read) = (entry(written.as_ref().unwrap_or(field))?, entry(field)?);
-                PartOf::Map {
+                MemberOf::Map {
                     key: Scalar::of(&of.map_entry_key_field().kind())?,
                     value: element(&of.map_entry_value_field(), &read.map_entry_value_field())?,
                 }
@@ -186,7 +186,7 @@ impl Types {
                 };
                 let mark = is_message.then_some(*marks);
                 *marks += usize::from(is_message);
-                PartOf::One {
+                MemberOf::One {
                     default: match read {
                         Shape::Single(of) if !field.supports_presence() => {
                             Some((of, Names::of(field)))
@@ -198,7 +198,7 @@ impl Types {
                 }
             }
         };
-        Some(Part {
+        Some(Member {
             number: field.number(),
             name: field.name().to_owned(),
             of,
@@ -210,7 +210,9 @@ impl Types {
 impl MessageType {
     /// The place of a field.
     pub fn place(&self, number: u32) -> Option<usize> {
-        let place = self.parts.binary_search_by_key(&number, |part| part.number);
+        let place = self
+            .members
+            .binary_search_by_key(&number, |member| member.number);
         place.ok()
     }
 
@@ -221,7 +223,7 @@ impl MessageType {
             .collect();
         for &member in &members {
             let others = members.iter().copied().filter(|&other| other != member);
-            self.parts[member].others = others.collect();
+            self.members[member].others = others.collect();
         }
     }
 }

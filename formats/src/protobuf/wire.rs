@@ -226,8 +226,16 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Refuses a value that comes in another wire type than the schema's.
+#[cold]
+pub fn other_wire(at: usize, expected: WireType, found: WireType) -> Result<()> {
+    let (expected, found) = (shown(expected), shown(found));
+    let what = format!("expected {expected}, as the schema says, found {found}");
+    Cursor::broken(at, what)
+}
+
 /// A wire type in words.
-pub const fn shown(wire: WireType) -> &'static str {
+const fn shown(wire: WireType) -> &'static str {
     match wire {
         WireType::Varint => "a varint",
         WireType::SixtyFourBit => "eight bytes",
