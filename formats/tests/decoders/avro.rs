@@ -12,6 +12,7 @@ mod random;
 mod schemas;
 mod writing;
 
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use tidemill_types::format::Column;
@@ -29,6 +30,15 @@ fn written(schema: &str, value: Avro) -> Vec<u8> {
     let schema = apache_avro::Schema::parse_str(schema).unwrap();
     let writer = GenericDatumWriter::builder(&schema).build().unwrap();
     writer.write_value_to_vec(value).unwrap()
+}
+
+/// What apache-avro reads, to the last byte.
+fn read_by_apache(schema: &str, mut bytes: &[u8]) -> Avro {
+    let schema = apache_avro::Schema::parse_str(schema).unwrap();
+    let reader = GenericDatumReader::builder(&schema).build().unwrap();
+    let value = reader.read_value(&mut bytes).unwrap();
+    assert!(bytes.is_empty());
+    value
 }
 
 fn record_of(fields: &[(&str, Avro)]) -> Avro {

@@ -231,3 +231,12 @@ pub fn reasons(decoded: &Decoded) -> Vec<&str> {
     let letters = decoded.dead_letters.iter();
     letters.map(|letter| letter.reason.as_str()).collect()
 }
+
+/// What becomes of records with these keys and the value `{"n": 1}`: rows, and reasons.
+pub fn decoded_keys(spec: &Spec, keys: &[Option<&[u8]>]) -> (Vec<String>, Vec<String>) {
+    let value = Some(&br#"{"n": 1}"#[..]);
+    let records: Vec<_> = keys.iter().map(|key| (*key, value)).collect();
+    let decoded = decode(&mut *spec.decoder().unwrap(), &keyed(&records));
+    let reasons = reasons(&decoded).into_iter().map(str::to_owned);
+    (shown(&decoded.rows), reasons.collect())
+}

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use arrow_array::{Date32Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
@@ -15,8 +14,8 @@ use tidemill_types::format::{
     WriterSchema,
 };
 
-use super::{corpus, record_of, text, written};
-use crate::kit::{Spec, UUID, at, data, decode, key, keyed, reasons, shown};
+use super::{corpus, read_by_apache, record_of, text, written};
+use crate::kit::{Spec, UUID, at, data, decode, decoded_keys, key, keyed, reasons, shown};
 use crate::subject::{Subject, schema_text};
 
 const ORDER: &str = r#"{"type": "record", "name": "OrderKey", "fields": [
@@ -40,15 +39,6 @@ fn from_key(name: &str, path: &str, data_type: DataType) -> Column {
     }
 }
 
-/// What becomes of records with these keys.
-fn decoded(spec: &Spec, keys: &[Option<&[u8]>]) -> (Vec<String>, Vec<String>) {
-    let value = Some(&br#"{"n": 1}"#[..]);
-    let records: Vec<_> = keys.iter().map(|key| (*key, value)).collect();
-    let decoded = decode(&mut *spec.decoder().unwrap(), &keyed(&records));
-    let reasons = reasons(&decoded).into_iter().map(str::to_owned);
-    (shown(&decoded.rows), reasons.collect())
-}
-
 fn order(id: i64, shop: Option<&str>, day: i32) -> Vec<u8> {
     let shop = match shop {
         Some(shop) => Avro::Union(1, Box::new(text(shop))),
@@ -70,7 +60,7 @@ fn a_key_that_is_a_record_has_its_columns_by_name_and_by_path() {
     ];
     let keys = [order(7, Some("Bonn"), 1), order(-8, None, 20_000)];
     let keys = [Some(&*keys[0]), Some(&*keys[1])];
-    let (rows, reasons) = decoded(&source(ORDER, columns), &keys);
+    let (rows, reasons) = decoded_keys(&source(ORDER, columns), &keys);
     assert_eq!(reasons, [""; 0]);
     assert_eq!(
         rows,
@@ -99,7 +89,7 @@ fn a_key_that_is_a_single_value_is_the_one_column() {
     ];
     for (schema, bytes, data_type, expected) in cases {
         let spec = source(schema, vec![from_key("id", "id", data_type)]);
-        let (rows, reasons) = decoded(&spec, &[Some(bytes)]);
+        let (rows, reasons) = decoded_keys(&spec, &[Some(bytes)]);
         assert_eq!(reasons, [""; 0], "{schema}");
         assert_eq!(rows, [format!("create {expected} 1")], "{schema}");
     }
@@ -122,7 +112,7 @@ fn a_key_that_cannot_be_read_is_a_dead_letter_that_says_so() {
         key("id", DataType::Int32),
         from_key("shop", "shop", DataType::Utf8),
     ];
-    let (rows, reasons) = decoded(&source(ORDER, columns), &keys);
+    let (rows, reasons) = decoded_keys(&source(ORDER, columns), &keys);
     assert_eq!(rows, [""; 0]);
     assert_eq!(
         reasons,
@@ -136,13 +126,13 @@ fn a_key_that_cannot_be_read_is_a_dead_letter_that_says_so() {
         ]
     );
     let one = source("\"long\"", vec![key("id", DataType::Int64)]);
-    let (_, reasons) = decoded(&one, &[Some(&[])]);
+    let (_, reasons) = decoded_keys(&one, &[Some(&[])]);
     assert_eq!(
         reasons,
         ["key: invalid Avro at byte 0, field 'id': truncated: the record ends within a number"]
     );
     let text = source("\"string\"", vec![key("id", DataType::Int64)]);
-    let (_, reasons) = decoded(&text, &[Some(b"\x02x")]);
+    let (_, reasons) = decoded_keys(&text, &[Some(b"\x02x")]);
     assert_eq!(reasons, ["key: field 'id': expected BIGINT, found x"]);
 }
 
@@ -162,7 +152,7 @@ fn a_delete_whose_key_is_null_is_a_dead_letter() {
 #[test]
 fn keys_that_no_column_reads_are_not_looked_at() {
     let spec = source(ORDER, vec![]);
-    let (rows, reasons) = decoded(&spec, &[None, Some(&[]), Some(b"garbage")]);
+    let (rows, reasons) = decoded_keys(&spec, &[None, Some(&[]), Some(b"garbage")]);
     assert_eq!(reasons, [""; 0]);
     assert_eq!(rows.len(), 3);
 }
@@ -267,15 +257,6 @@ impl Sink<'_> {
     }
 }
 
-/// What apache-avro reads, to the last byte.
-fn read_by_apache(schema: &str, mut bytes: &[u8]) -> Avro {
-    let schema = apache_avro::Schema::parse_str(schema).unwrap();
-    let reader = GenericDatumReader::builder(&schema).build().unwrap();
-    let value = reader.read_value(&mut bytes).unwrap();
-    assert!(bytes.is_empty());
-    value
-}
-
 const BARE: Sink<'_> = Sink {
     key: &["id"],
     options: &[],
@@ -341,7 +322,7 @@ fn a_key_with_a_name_is_a_record_and_what_is_written_is_read_back() {
     ];
     let keys = all.written().unwrap();
     let keys: Vec<_> = keys.iter().map(|key| Some(&**key)).collect();
-    let (rows, reasons) = decoded(&source(&all.schema().unwrap(), columns), &keys);
+    let (rows, reasons) = decoded_keys(&source(&all.schema().unwrap(), columns), &keys);
     assert_eq!(reasons, [""; 0]);
     assert_eq!(
         rows,
@@ -432,7 +413,7 @@ fn every_key_is_read_by_the_schema_of_its_writer() {
     ];
     let keys: Vec<_> = keys.iter().map(|key| Some(&**key)).chain([None]).collect();
     let columns = || vec![key("id", DataType::Int64), key("shop", DataType::Utf8)];
-    let (rows, reasons) = decoded(&registered(&versions, Some(2), columns()), &keys);
+    let (rows, reasons) = decoded_keys(&registered(&versions, Some(2), columns()), &keys);
     assert_eq!(rows, ["create 7 Bonn 1", "create 8 x 1", "create 9 Bonn 1"]);
     assert_eq!(
         reasons,
@@ -462,7 +443,7 @@ fn a_key_of_a_single_value_is_compared_with_its_contract() {
     ];
     let keys: Vec<_> = keys.iter().map(|key| Some(&**key)).collect();
     let columns = || vec![key("id", DataType::Int64)];
-    let (rows, reasons) = decoded(&registered(&versions, Some(1), columns()), &keys);
+    let (rows, reasons) = decoded_keys(&registered(&versions, Some(1), columns()), &keys);
     assert_eq!(rows, ["create 7 1", "create 8 1"]);
     assert_eq!(
         reasons,
@@ -473,7 +454,7 @@ fn a_key_of_a_single_value_is_compared_with_its_contract() {
         ]
     );
     // Without a version to plan with, each is what its writer made it.
-    let (rows, reasons) = decoded(&registered(&versions, None, columns()), &keys[..4]);
+    let (rows, reasons) = decoded_keys(&registered(&versions, None, columns()), &keys[..4]);
     assert_eq!(rows, ["create 7 1", "create 8 1", "create 7 1"]);
     assert_eq!(reasons, ["key: field 'id': expected BIGINT, found x"]);
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use arrow_array::types::{Decimal128Type, Int64Type};
 use arrow_array::{
@@ -17,7 +16,7 @@ use tidemill_types::ErrorKind;
 use tidemill_types::format::{Change, Error, Format as _, Options, SinkSpec};
 
 use super::super::kit::{Spec, data, metadata, reasons, required, shown};
-use super::{source, text};
+use super::{read_by_apache, source, text};
 
 /// A sink of rows.
 struct Sink {
@@ -63,15 +62,6 @@ impl Sink {
         let mut out = Vec::new();
         bound.write_value(change, &mut out).then_some(out)
     }
-}
-
-/// What apache-avro reads, to the last byte.
-fn read_by_apache(schema: &str, mut bytes: &[u8]) -> Avro {
-    let schema = apache_avro::Schema::parse_str(schema).unwrap();
-    let reader = GenericDatumReader::builder(&schema).build().unwrap();
-    let value = reader.read_value(&mut bytes).unwrap();
-    assert!(bytes.is_empty());
-    value
 }
 
 fn batch(columns: Vec<(&str, ArrayRef, bool)>) -> RecordBatch {

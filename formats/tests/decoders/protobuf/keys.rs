@@ -12,7 +12,7 @@ use tidemill_formats::{Json, Protobuf};
 use tidemill_types::format::{Change, Column, Contract, Error, Format, Options, SinkSpec};
 
 use super::{DESCRIPTORS, corpus, descriptor, source};
-use crate::kit::{Spec, at, data, decode, key, keyed, reasons, shown};
+use crate::kit::{Spec, at, data, decoded_keys, key};
 use crate::subject::{Subject, schema_text};
 
 /// A source in JSON whose keys are messages of the corpus.
@@ -22,15 +22,6 @@ fn keys(mut columns: Vec<Column>) -> Spec {
         .with("key.format", "protobuf")
         .with("key.protobuf.descriptors", &STANDARD.encode(DESCRIPTORS[0]))
         .with("key.protobuf.message", "corpus.Payment")
-}
-
-/// What becomes of records with these keys.
-fn decoded(spec: &Spec, keys: &[Option<&[u8]>]) -> (Vec<String>, Vec<String>) {
-    let value = Some(&br#"{"n": 1}"#[..]);
-    let records: Vec<_> = keys.iter().map(|key| (*key, value)).collect();
-    let decoded = decode(&mut *spec.decoder().unwrap(), &keyed(&records));
-    let reasons = reasons(&decoded).into_iter().map(str::to_owned);
-    (shown(&decoded.rows), reasons.collect())
 }
 
 fn id_and_payee() -> Vec<Column> {
@@ -69,7 +60,7 @@ fn a_key_that_cannot_be_read_is_a_dead_letter_that_says_so() {
         Some(cut),
         Some(&[0x0a, 1, b'x']),
     ];
-    let (rows, reasons) = decoded(&keys(id_and_payee()), &all);
+    let (rows, reasons) = decoded_keys(&keys(id_and_payee()), &all);
     assert_eq!(rows, ["create 7 Ann 1", "create 0  1"]);
     assert_eq!(
         reasons,
@@ -80,7 +71,7 @@ fn a_key_that_cannot_be_read_is_a_dead_letter_that_says_so() {
         ]
     );
     let framed = keys(id_and_payee()).with("key.protobuf.framing", "confluent");
-    let (_, reasons) = decoded(&framed, &[Some(&[]), Some(b"garbage")]);
+    let (_, reasons) = decoded_keys(&framed, &[Some(&[]), Some(b"garbage")]);
     assert_eq!(
         reasons,
         [
@@ -88,7 +79,7 @@ fn a_key_that_cannot_be_read_is_a_dead_letter_that_says_so() {
             "key: not in Confluent's framing: expected the first byte to be 0, found 103",
         ]
     );
-    let unread = decoded(&keys(vec![]), &[None, Some(b"garbage")]);
+    let unread = decoded_keys(&keys(vec![]), &[None, Some(b"garbage")]);
     assert_eq!((unread.0.len(), unread.1.len()), (2, 0));
 }
 
@@ -159,7 +150,7 @@ fn every_key_is_read_by_the_schema_of_its_writer() {
         framed(1, &[8]),
     ];
     let keys: Vec<_> = keys.iter().map(|key| Some(&**key)).collect();
-    let (rows, reasons) = decoded(&registered(Some(2), columns.clone()), &keys);
+    let (rows, reasons) = decoded_keys(&registered(Some(2), columns.clone()), &keys);
     assert_eq!(rows, ["create 7 null 1", "create 8 x 1"]);
     assert_eq!(
         reasons,
