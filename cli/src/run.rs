@@ -43,7 +43,7 @@ The configuration may set these options too (an option wins):
   state-dir = '/var/lib/tidemill/finance'
   state-memory = '384 MiB'
   epoch-interval = '100 ms'
-  epoch-bytes = '2 MiB'
+  epoch-bytes = '2.5 MiB'
   checkpoint-interval = '30 s'
   checkpoints-kept = 3
   metrics-port = 9464";
@@ -69,7 +69,7 @@ pub struct Arguments {
     /// How long an epoch gathers input, which is the interval of commits; default: 100 ms. Half as long while nothing waits to be committed.
     #[arg(long, value_name = "TIME", value_parser = parse::milliseconds)]
     epoch_interval: Option<u64>,
-    /// An epoch with so much input is closed at once; default: 2 MiB. Smaller is fresher while catching up, larger is faster.
+    /// An epoch with so much input is closed at once; default: 2.5 MiB. Smaller is fresher while catching up, larger is faster.
     #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
     epoch_bytes: Option<usize>,
     /// Time between two checkpoints; default: 30 s.

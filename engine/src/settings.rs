@@ -39,7 +39,7 @@ impl Default for Settings {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             state_dir: PathBuf::from("tidemill-state"),
             epoch_interval_ms: 100,
-            epoch_bytes_max: 2 << 20,
+            epoch_bytes_max: 5 << 19,
             epochs_in_flight_max: 4,
             checkpoint_interval_ms: 30_000,
             checkpoints_kept: 3,
