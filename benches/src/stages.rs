@@ -92,7 +92,7 @@ fn once(settings: &Settings, workers: usize, folder: &Path) -> Result<Costs> {
         state_memory_bytes: None,
     };
     launch.generate(settings.events, settings.seed)?;
-    let job = launch.run(&["--metrics-port", "0"])?;
+    let job = launch.run(&["--metrics-port", "0", "--operator-times"])?;
     job.wait_for("caught up", CATCH_UP_WAIT_MAX, |status| {
         status.state == "caught_up" && status.records_in >= settings.events
     })?;

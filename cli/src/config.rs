@@ -45,6 +45,8 @@ pub struct EngineTable {
     pub checkpoints_kept: Option<usize>,
     /// Where metrics are served.
     pub metrics_port: Option<u16>,
+    /// Whether the time that each operator takes is told.
+    pub operator_times: bool,
 }
 
 #[derive(Debug, Deserialize)]

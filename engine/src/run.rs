@@ -129,6 +129,7 @@ impl Opened {
                 live_dir: state_dir.live_dir(),
                 settings: state_settings(settings, &plan),
             },
+            operator_times: settings.operator_times,
             suppress_through: edges.start.committed.0,
             restored_epoch: checkpoint.map_or(0, |manifest| manifest.epoch.0),
             status: Arc::clone(status),

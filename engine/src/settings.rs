@@ -30,6 +30,8 @@ pub struct Settings {
     pub replay_ahead_bytes_max: usize,
     /// An epoch without input is closed after this long where a job waits for time to pass (idle partitions), in milliseconds.
     pub idle_epoch_ms: u64,
+    /// Whether the time that each operator takes is told: it costs some 3 % of the processor.
+    pub operator_times: bool,
 }
 
 impl Default for Settings {
@@ -47,6 +49,7 @@ impl Default for Settings {
             until_caught_up: false,
             replay_ahead_bytes_max: 16 << 20,
             idle_epoch_ms: 1_000,
+            operator_times: false,
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Shared {
     pub partitions: Vec<Vec<u32>>,
     /// What state starts from.
     pub restore: RestoreFrom,
+    /// Whether the time of each operator is told.
+    pub operator_times: bool,
     /// Outputs up to this epoch are not emitted again.
     pub suppress_through: u64,
     /// State is as of the end of this epoch; 0 for none.
@@ -81,7 +83,9 @@ impl<'a> Driver<'a> {
     ) -> Result<Self, Error> {
         let failure = Failure::default();
         let store = shared.restore.open(worker.index(), worker.peers())?;
-        busy::account(worker, &shared.status);
+        if shared.operator_times {
+            busy::account(worker, &shared.status);
+        }
         let rendered = worker.dataflow(|scope| {
             render(
                 scope,
