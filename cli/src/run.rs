@@ -214,6 +214,6 @@ fn status_of(plan: &JobPlan) -> Status {
     Status::new(
         &plan.name,
         sources.map(|source| source.topic().to_owned()).collect(),
-        sinks.map(|sink| sink.topic().to_owned()).collect(),
+        sinks.map(|sink| sink.target.clone()).collect(),
     )
 }

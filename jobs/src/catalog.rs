@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_expr::LogicalPlan;
 use tidemill_types::format::Envelope;
+use tidemill_types::options::SinkKind;
 
 use crate::context::Context;
 use crate::contract::{self, PartFormats};
@@ -136,6 +137,8 @@ pub struct Sink {
     pub format: FormatPlan,
     /// Where it writes.
     pub target: Target,
+    /// True if what is committed is brought there afterwards.
+    pub is_delivered: bool,
     /// The registry of its schema.
     pub registry: Option<RegistryPlan>,
     /// The registry of its keys' schema.
@@ -151,7 +154,9 @@ pub struct Sink {
 pub struct Target {
     connector: String,
     path: Option<PathBuf>,
-    topic: Option<String>,
+    url: Option<String>,
+    /// Of the topic, table or index.
+    name: Option<String>,
 }
 
 /// What a name stands for; the numbers are indices in the [`Catalog`].
@@ -323,7 +328,7 @@ impl Catalog {
     }
 
     fn refuse_second_writer(&self, sink: &Sink) -> Result<(), Error> {
-        let Some(topic) = &sink.target.topic else {
+        let Some(name) = &sink.target.name else {
             return Ok(());
         };
         let mut sinks = self.sinks.iter();
@@ -331,7 +336,7 @@ impl Catalog {
             return Ok(());
         };
         let message = format!(
-            "sinks '{}' and '{}' write to one topic, '{topic}'; give each its own, or UNION ALL their queries in one",
+            "sinks '{}' and '{}' write to one place, '{name}'; give each its own, or UNION ALL their queries in one",
             other.name.text, sink.name.text
         );
         Err(Error::contradiction(sink.name.at, message))
@@ -412,14 +417,14 @@ pub fn stream_schema(columns: &[Column], envelope: &Envelope) -> SchemaRef {
 fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Error> {
     let name = statement.name;
     let with = With::new(Direction::Source, &name, &statement.options, context)?;
-    let connector = with.required("connector")?.to_owned();
+    let connector = with.connector()?;
     let (format, envelope) = with.format(context.formats)?;
     let formats = PartFormats {
         value: format,
         key: with.key_format(context.formats),
     };
     let own = [&SOURCE_OPTIONS[..], &contract::SOURCE_OPTIONS].concat();
-    let split = with.split(&connector, formats, envelope, &own)?;
+    let split = with.split(connector, formats, envelope, &own)?;
     let key = with.list("key");
     if key.is_empty() && envelope.needs_key {
         let message = format!(
@@ -455,7 +460,7 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
     }
     Ok(Source {
         watermark: watermark(statement.watermark, &columns, &with)?,
-        connector,
+        connector: connector.name.to_owned(),
         format: FormatPlan {
             name: format.name().to_owned(),
             envelope: envelope.name.to_owned(),
@@ -495,14 +500,14 @@ fn watermark(
 fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
     let name = statement.name;
     let with = With::new(Direction::Sink, &name, &statement.options, context)?;
-    let connector = with.required("connector")?.to_owned();
+    let connector = with.connector()?;
     let (format, envelope) = with.format(context.formats)?;
     let formats = PartFormats {
         value: format,
         key: with.key_format(context.formats),
     };
     let own = [&SINK_OPTIONS[..], &contract::SINK_OPTIONS].concat();
-    let split = with.split(&connector, formats, envelope, &own)?;
+    let split = with.split(connector, formats, envelope, &own)?;
     let registries = contract::of_sink(&with, &split.registry, formats)?;
     let key = with.list("key");
     if envelope.contents != Contents::Rows && key.is_empty() {
@@ -516,9 +521,11 @@ fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
         key_at: with.place("key"),
         target: Target {
             path: with.get("path").map(PathBuf::from),
-            topic: with.get("topic").map(str::to_owned),
-            connector,
+            url: with.get("url").map(str::to_owned),
+            name: with.get(connector.target).map(str::to_owned),
+            connector: connector.name.to_owned(),
         },
+        is_delivered: connector.sinks != SinkKind::Transactional,
         key,
         metadata: Metadata::of(&with)?,
         contents: envelope.contents,
@@ -539,6 +546,11 @@ impl Sink {
     /// The connector's name.
     pub fn connector(&self) -> &str {
         &self.target.connector
+    }
+
+    /// The name of the topic, table or index, if it has one.
+    pub fn target_name(&self) -> Option<&str> {
+        self.target.name.as_deref()
     }
 }
 

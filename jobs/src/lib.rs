@@ -171,6 +171,8 @@ fn assemble(
     let sinks = catalog.sinks.into_iter().zip(inputs).zip(lowered);
     let sinks = sinks.map(|((sink, input), lowered)| SinkPlan {
         connector: sink.connector().to_owned(),
+        target: sink.target_name().unwrap_or(&sink.name.text).to_owned(),
+        is_delivered: sink.is_delivered,
         name: sink.name.text,
         input,
         format: sink.format,

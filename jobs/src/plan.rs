@@ -131,12 +131,6 @@ impl SourcePlan {
 }
 
 impl SinkPlan {
-    /// The name that metrics carry: the topic's, if it has one.
-    #[must_use]
-    pub fn topic(&self) -> &str {
-        self.options.get("topic").unwrap_or(&self.name)
-    }
-
     /// Where the schemas of its records are told: of their values, and of their keys.
     pub fn registries(&self) -> impl Iterator<Item = &RegistryPlan> {
         self.registry.iter().chain(&self.key_registry)
@@ -328,6 +322,10 @@ pub struct SinkPlan {
     pub input: NodeId,
     /// The connector's name.
     pub connector: String,
+    /// The name of the topic, table or index that it writes to; its own where that has none.
+    pub target: String,
+    /// True if what is committed is brought there afterwards, by its connector's delivery.
+    pub is_delivered: bool,
     /// The format.
     pub format: FormatPlan,
     /// Key columns; empty for a sink of rows without a key.

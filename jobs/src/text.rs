@@ -68,9 +68,10 @@ impl JobPlan {
     fn sink_line(&self, out: &mut dyn Write, sink: &SinkPlan) -> std::fmt::Result {
         write!(
             out,
-            "sink {}: {}, {}",
+            "sink {}: {} '{}', {}",
             sink.name,
-            place(&sink.connector, &sink.options),
+            sink.connector,
+            sink.target,
             format_text(&sink.format)
         )?;
         if let Some(registry) = &sink.registry {

@@ -4,7 +4,7 @@
 //! its owner does.
 
 use tidemill_types::format::{Envelope, Format, Formats, KEY_FORMAT};
-use tidemill_types::options::{ConnectorOptions, is_among};
+use tidemill_types::options::{ConnectorOptions, SinkKind, is_among};
 
 use crate::context::Context;
 use crate::contract::PartFormats;
@@ -45,7 +45,7 @@ pub struct Split {
 
 /// What chooses connector and format.
 const CHOICES: [&str; 3] = ["connector", "format", "envelope"];
-/// The format of who names none.
+/// The format of who names none, where the connector has no usual one.
 const FORMAT: &str = "json";
 
 impl<'a> With<'a> {
@@ -169,15 +169,16 @@ impl<'a> With<'a> {
             Direction::Source => format.read_envelopes(),
             Direction::Sink => format.written_envelopes(),
         };
-        let name = self.get("format").unwrap_or(FORMAT);
-        let format = formats
-            .named(name)
-            .filter(|format| !envelopes(*format).is_empty());
+        let taken = self.delivered_formats();
+        let usual = taken.and_then(|taken| taken.first()).unwrap_or(&FORMAT);
+        let name = self.get("format").unwrap_or(usual);
+        let is_known = |format: &&dyn Format| {
+            let is_taken = taken.is_none_or(|taken| taken.contains(&format.name()));
+            is_taken && !envelopes(*format).is_empty()
+        };
+        let format = formats.named(name).filter(is_known);
         let format = format.ok_or_else(|| {
-            let known = formats
-                .iter()
-                .filter(|format| !envelopes(*format).is_empty());
-            let known: Vec<_> = known.map(Format::name).collect();
+            let known: Vec<_> = formats.iter().filter(is_known).map(Format::name).collect();
             Error::unknown(self.place("format"), "format", name, known)
         })?;
         let known = envelopes(format);
@@ -194,6 +195,24 @@ impl<'a> With<'a> {
         Ok((format, envelope))
     }
 
+    /// The formats that the connector of a sink takes, where it does not take all.
+    fn delivered_formats(&self) -> Option<&'static [&'static str]> {
+        match self.connector().ok()?.sinks {
+            SinkKind::Delivered { formats } if self.direction == Direction::Sink => Some(formats),
+            _ => None,
+        }
+    }
+
+    /// What is known of the connector.
+    pub fn connector(&self) -> Result<&'a ConnectorOptions, Error> {
+        let connector = self.required("connector")?;
+        let known = self.connectors.iter().find(|known| known.name == connector);
+        known.ok_or_else(|| {
+            let names = self.connectors.iter().map(|known| known.name);
+            Error::unknown(self.place("connector"), "connector", connector, names)
+        })
+    }
+
     /// The format of keys, if there are some, and one is named that there is.
     pub fn key_format(&self, formats: &'a Formats) -> Option<&'a dyn Format> {
         let name = self.get(KEY_FORMAT).filter(|_| self.get("key").is_some());
@@ -203,17 +222,12 @@ impl<'a> With<'a> {
     /// Gives every option to who takes it: the connector, the formats of values and of keys, the registry; those of `own` are the planner's.
     pub fn split(
         &self,
-        connector: &str,
+        connector: &ConnectorOptions,
         formats: PartFormats<'_>,
         envelope: &Envelope,
         own: &[&'static str],
     ) -> Result<Split, Error> {
-        let known = self.connectors.iter().find(|known| known.name == connector);
-        let known = known.ok_or_else(|| {
-            let names = self.connectors.iter().map(|known| known.name);
-            Error::unknown(self.place("connector"), "connector", connector, names)
-        })?;
-        let of_connector = self.taken_by(known);
+        let of_connector = self.taken_by(connector);
         let of_format = match self.direction {
             Direction::Source => {
                 let of_keys = formats.key.map_or(&[][..], Format::key_source_options);

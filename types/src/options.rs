@@ -14,6 +14,22 @@ pub struct ConnectorOptions {
     pub source: Vec<&'static str>,
     /// Of a sink.
     pub sink: Vec<&'static str>,
+    /// The option of a sink that names what it writes to, within what the others reach.
+    pub target: &'static str,
+    /// How its sinks come to have what is committed.
+    pub sinks: SinkKind,
+}
+
+/// How a sink comes to have what is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkKind {
+    /// In the transaction of the journal.
+    Transactional,
+    /// After the journal has it, in one of these formats; the first is the one that is meant where none is named.
+    Delivered {
+        /// Their names.
+        formats: &'static [&'static str],
+    },
 }
 
 /// True if an option of that name is among those known; one that ends in `.*` stands for all names with that beginning.

@@ -137,7 +137,7 @@ impl fmt::Display for Place {
             Self::State(root) => write!(f, "'{}'", root.join(DeadLetterFile::NEWEST).display()),
             Self::File(path) => write!(f, "'{}'", path.display()),
             Self::Sinks(sinks) => {
-                let topics: Vec<_> = sinks.iter().map(SinkPlan::topic).collect();
+                let topics: Vec<_> = sinks.iter().map(|sink| sink.target.as_str()).collect();
                 write!(f, "topic '{}'", topics.join("', '"))
             }
         }

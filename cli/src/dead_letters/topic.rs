@@ -55,7 +55,7 @@ pub fn read(
         if last.elapsed() > SILENCE_MAX {
             let message = format!(
                 "topic '{}' gives no more records although it has some; look at the brokers, then try again",
-                sink.topic()
+                sink.target
             );
             return Err(Failure::new(ErrorKind::Retry, message).into());
         }

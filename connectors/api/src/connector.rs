@@ -1,10 +1,10 @@
 //! How a connector is built from the options of the job.
 
-pub use tidemill_types::options::{ConnectorOptions, Options};
+pub use tidemill_types::options::{ConnectorOptions, Options, SinkKind};
 
 use tidemill_types::ErrorKind;
 
-use crate::{Committer, Error, Replay, SinkSpec, Source};
+use crate::{Committer, Delivery, DeliverySpec, Error, Replay, SinkSpec, Source};
 
 /// A kind of system that jobs read from and write to, by the name that stands in `connector = '…'`.
 pub trait Connector: Send + Sync {
@@ -15,13 +15,40 @@ pub trait Connector: Send + Sync {
     ///
     /// # Errors
     /// `Invalid` for an option that is missing, or has a value that it cannot have.
-    fn source(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Source>, Error>;
+    fn source(&self, spec: &SourceSpec<'_>) -> Result<Box<dyn Source>, Error> {
+        let message = format!(
+            "source '{}': nothing can be read with connector '{}'; name another one",
+            spec.name,
+            self.options().name
+        );
+        Err(Error::new(ErrorKind::Invalid, message))
+    }
 
-    /// Builds the committer of all sinks of a job. Does not connect yet.
+    /// Builds the committer of all sinks of a job that are of this connector, if they are [`SinkKind::Transactional`]. Does not connect yet.
     ///
     /// # Errors
     /// As [`Connector::source`], and where the sinks cannot be committed together.
-    fn committer(&self, job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error>;
+    fn committer(&self, _job: &str, sinks: &[SinkSpec]) -> Result<Box<dyn Committer>, Error> {
+        let names = sinks.iter().map(|sink| sink.name.as_str());
+        Err(self.cannot_write(names.collect::<Vec<_>>().join("', '").as_str()))
+    }
+
+    /// Builds what brings the records of a sink there, if its sinks are [`SinkKind::Delivered`]. Does not connect yet.
+    ///
+    /// # Errors
+    /// As [`Connector::source`], and if a column has a type that has none there.
+    fn delivery(&self, spec: &DeliverySpec<'_>) -> Result<Box<dyn Delivery>, Error> {
+        Err(self.cannot_write(spec.name))
+    }
+
+    /// That a sink cannot be of this connector.
+    fn cannot_write(&self, sink: &str) -> Error {
+        let name = self.options().name;
+        let message = format!(
+            "sink '{sink}': nothing can be written so with connector '{name}'; name another one"
+        );
+        Error::new(ErrorKind::Invalid, message)
+    }
 
     /// Whether a source reads a topic.
     ///

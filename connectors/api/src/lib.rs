@@ -1,5 +1,5 @@
 //! The ports between the engine and the outside world: a [`Source`] yields batches of raw records, a [`Committer`] makes an epoch's
-//! outputs and its journal record visible together or not at all, a [`Replay`] puts records back where they were read, and a [`Connector`] builds
+//! outputs and its journal record visible together or not at all, a [`Delivery`] brings them to where no transaction reaches, a [`Replay`] puts records back where they were read, and a [`Connector`] builds
 //! them from options. A [`Registry`] has the schemas of topics.
 //!
 //! Promises: positions are exact (a source opened at an offset yields that record first, or refuses), and a commit is atomic over all sinks.
@@ -7,6 +7,7 @@
 
 pub mod committer;
 pub mod connector;
+pub mod delivery;
 pub mod error;
 pub mod partition_map;
 pub mod registry;
@@ -14,7 +15,8 @@ pub mod replay;
 pub mod source;
 
 pub use committer::{Committer, EpochOutput, SinkSpec, SourceOffset};
-pub use connector::{Connector, ConnectorOptions, Options, SourceSpec};
+pub use connector::{Connector, ConnectorOptions, Options, SinkKind, SourceSpec};
+pub use delivery::{Delivery, DeliverySpec, Parcel, Rejected};
 pub use error::Error;
 pub use partition_map::PartitionMap;
 pub use registry::Registry;

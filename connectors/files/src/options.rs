@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkSpec};
+use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkKind, SinkSpec};
 use tidemill_types::ErrorKind;
 
 /// What a sink's file count may be set to at most: each is a file that stays open.
@@ -16,6 +16,8 @@ pub fn known() -> ConnectorOptions {
         name: "files",
         source: vec!["path", "topic"],
         sink: vec!["path", "topic", "partitions"],
+        target: "topic",
+        sinks: SinkKind::Transactional,
     }
 }
 

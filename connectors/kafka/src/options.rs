@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
-use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkSpec, SourceSpec};
+use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkKind, SinkSpec, SourceSpec};
 use tidemill_types::ErrorKind;
 
 use crate::login;
@@ -136,6 +136,8 @@ pub fn known() -> ConnectorOptions {
             &PRODUCER,
         ]
         .concat(),
+        target: "topic",
+        sinks: SinkKind::Transactional,
     }
 }
 

@@ -5,7 +5,7 @@ use tidemill_jobs::plan::JobPlan;
 use tidemill_jobs::{Context, Error, Profile, plan_job};
 use tidemill_types::ErrorKind;
 use tidemill_types::format::{self, Contract, ContractBook, SchemaText};
-use tidemill_types::options::{ConnectorOptions, Options};
+use tidemill_types::options::{ConnectorOptions, Options, SinkKind};
 
 /// Plans a job.
 pub fn plan(
@@ -27,16 +27,29 @@ pub fn plan(
             name: "kafka",
             source: kafka.to_vec(),
             sink: [&kafka[..], &["partitions", "ssl.key.pem", "linger.ms"]].concat(),
+            target: "topic",
+            sinks: SinkKind::Transactional,
         },
         ConnectorOptions {
             name: "files",
             source: vec!["path", "topic"],
             sink: vec!["path", "topic", "partitions"],
+            target: "topic",
+            sinks: SinkKind::Transactional,
         },
         ConnectorOptions {
             name: "x",
             source: vec!["topic"],
             sink: vec!["topic"],
+            target: "topic",
+            sinks: SinkKind::Transactional,
+        },
+        ConnectorOptions {
+            name: "postgres",
+            source: vec![],
+            sink: vec!["table"],
+            target: "table",
+            sinks: SinkKind::Delivered { formats: &["json"] },
         },
     ];
     let context = Context {

@@ -148,7 +148,7 @@ fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
     let plan = planned("random", sql, &[Files.options()], &NoContracts)?;
     let (sources, sinks) = (plan.sources.iter(), plan.sinks.iter());
     let sources = sources.map(|source| source.topic().to_owned());
-    let sinks = sinks.map(|sink| sink.topic().to_owned());
+    let sinks = sinks.map(|sink| sink.target.clone());
     let (sources, sinks) = (sources.collect(), sinks.collect());
     let status = Arc::new(Status::new("random", sources, sinks));
     let settings = Settings {

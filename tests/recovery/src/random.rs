@@ -98,7 +98,7 @@ fn nullable(case: &Case) -> Result<BTreeMap<String, Vec<bool>>, String> {
     let sinks = plan.sinks.iter().map(|sink| {
         let fields = plan.nodes[sink.input].schema.fields().iter();
         let nullable = fields.map(|field| field.is_nullable());
-        (sink.topic().to_owned(), nullable.collect())
+        (sink.target.clone(), nullable.collect())
     });
     Ok(sinks.collect())
 }

@@ -85,7 +85,7 @@ impl Process {
     pub fn start(start: Start<'_>) -> Result<Self, Error> {
         let (sources, sinks) = (start.plan.sources.iter(), start.plan.sinks.iter());
         let sources = sources.map(|source| source.topic().to_owned());
-        let sinks = sinks.map(|sink| sink.topic().to_owned());
+        let sinks = sinks.map(|sink| sink.target.clone());
         let status = Arc::new(Status::new(
             &start.plan.name,
             sources.collect(),

@@ -160,7 +160,7 @@ impl<'a> World<'a> {
     /// Topics of the job's sinks, and whether each is written as upserts.
     #[must_use]
     pub fn upserts(&self) -> BTreeMap<String, bool> {
-        let topic = |sink: &SinkPlan| (sink.topic().to_owned(), sink.contents == Contents::States);
+        let topic = |sink: &SinkPlan| (sink.target.clone(), sink.contents == Contents::States);
         self.plan.sinks.iter().map(topic).collect()
     }
 

@@ -1,7 +1,7 @@
 //! The connector `sim`: sources and sinks over the simulated Kafka. Options: `topic` or `topic.pattern`, and for a sink `partitions` and `record.bytes.max`.
 
 use tidemill_connectors_api::{
-    Committer, Connector, ConnectorOptions, Error, Options, SinkSpec, Source, SourceSpec,
+    Committer, Connector, ConnectorOptions, Error, Options, SinkKind, SinkSpec, Source, SourceSpec,
 };
 use tidemill_types::ErrorKind;
 
@@ -21,6 +21,8 @@ impl SimConnector {
             name: "sim",
             source: vec!["topic", "topic.pattern"],
             sink: vec!["topic", "partitions", "record.bytes.max"],
+            target: "topic",
+            sinks: SinkKind::Transactional,
         }
     }
 

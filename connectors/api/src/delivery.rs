@@ -1,0 +1,69 @@
+//! The port of sinks that cannot join the journal's transaction: a [`Delivery`] is given what is committed, afterwards.
+
+use tidemill_types::format::Contents;
+use tidemill_types::{Epoch, OutputRecords};
+
+use crate::{Error, Options};
+
+/// One delivered sink.
+#[derive(Debug, Clone)]
+pub struct DeliverySpec<'a> {
+    /// Name of the job.
+    pub job: &'a str,
+    /// Name of the `CREATE SINK`.
+    pub name: &'a str,
+    /// Its options.
+    pub options: &'a Options,
+    /// The columns of its values.
+    pub schema: &'a arrow_schema::Schema,
+    /// Those of them that make the key, in order; none if records have no key.
+    pub key: &'a [String],
+    /// What its records are: rows are added, of states only the newest of a key counts.
+    pub contents: Contents,
+}
+
+/// What an epoch has for a sink: at least one record, each key and value in the sink's format; a value that is not there deletes the key.
+#[derive(Debug, Clone, Default)]
+pub struct Parcel {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its records, in an order that is always the same; of states at most one per key.
+    pub records: OutputRecords,
+}
+
+/// A record that the target does not take, whoever gives it and however often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Which of the parcels.
+    pub epoch: Epoch,
+    /// Which of its records, from 0 on.
+    pub record: usize,
+    /// Why, in the target's words.
+    pub reason: String,
+}
+
+/// Brings one sink's records to its target. One value per run of a job; used from one thread.
+///
+/// The order: [`open`](Delivery::open), then [`deliver`](Delivery::deliver) of what is newer than its answer, as often as there is something;
+/// after any error `open` again, and again what is newer than its answer. So a target needs no transaction with the journal; it has to remember
+/// how far it came. Whoever opens later is the owner, and an owner before brings nothing there any more that a reader could tell from what the
+/// newer one brings: all of them give the same records for the same epoch.
+pub trait Delivery: Send {
+    /// Connects, makes at the target what is missing there, takes it over from an owner before, and answers the newest epoch of which
+    /// everything is certainly there: 0 for none. It may say less than is there, never more. A parcel above it may come again, and then
+    /// changes nothing.
+    ///
+    /// `history` names the journal that the epochs are counted in: a job that begins anew counts from 1 again, in another history.
+    ///
+    /// # Errors
+    /// `Retry` if the target is away or busy. `Invalid` if it is not what the sink needs, or has what another history brought: says what to
+    /// do. `Fenced` if a newer owner is there.
+    fn open(&mut self, history: &str) -> Result<Epoch, Error>;
+
+    /// Applies parcels of ascending epochs, newer than all before. When it returns, they are there for certain, but for the records that are
+    /// answered: those the target does not take, and all others are there although they are not.
+    ///
+    /// # Errors
+    /// As [`Delivery::open`]; some of the parcels may be there then, whole or in part.
+    fn deliver(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error>;
+}
