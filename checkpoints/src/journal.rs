@@ -46,6 +46,9 @@ pub struct Record {
     pub owner: String,
     /// Identity of the plan that produced the outputs.
     pub plan_hash: String,
+    /// Which history the epochs are counted in: the run that claimed the journal while it was empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub history: String,
     /// The epoch's reading of the wall clock, in milliseconds since 1970 UTC.
     pub clock_ms: i64,
     /// What the epoch knew of the data's time.
@@ -73,6 +76,7 @@ impl Record {
             epoch,
             owner,
             plan_hash,
+            history: String::new(),
             clock_ms,
             time: DataTimes::default(),
             positions: Positions::new(),
@@ -98,16 +102,20 @@ pub struct Claim {
     pub claims_after: Epoch,
     /// The run.
     pub owner: String,
+    /// Which history the epochs are counted in, as in the records.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub history: String,
 }
 
 impl Claim {
-    /// A claim of the current version.
+    /// A claim of the current version; its history is public.
     #[must_use]
     pub const fn new(claims_after: Epoch, owner: String) -> Self {
         Self {
             version: VERSION,
             claims_after,
             owner,
+            history: String::new(),
         }
     }
 
@@ -125,6 +133,8 @@ pub struct Journal {
     pub records: Vec<Record>,
     /// The run that wrote the newest entry, be it a record or a claim; `None` if there is no entry.
     pub owner: Option<String>,
+    /// Which history the newest entry tells of; empty if none does.
+    pub history: String,
 }
 
 impl Journal {
@@ -135,14 +145,15 @@ impl Journal {
     pub fn decode<B: AsRef<[u8]>>(entries: &[B]) -> Result<Self, Error> {
         let mut journal = Self::default();
         for (index, bytes) in entries.iter().enumerate() {
-            journal.owner = Some(match decode(bytes.as_ref(), index)? {
-                Entry::Claim(claim) => claim.owner,
+            let (owner, history) = match decode(bytes.as_ref(), index)? {
+                Entry::Claim(claim) => (claim.owner, claim.history),
                 Entry::Record(record) => {
-                    let owner = record.owner.clone();
+                    let told = (record.owner.clone(), record.history.clone());
                     journal.records.push(record);
-                    owner
+                    told
                 }
-            });
+            };
+            (journal.owner, journal.history) = (Some(owner), history);
         }
         Ok(journal)
     }

@@ -1,4 +1,4 @@
-//! What is durable about a job beside its state's bytes: the journal's records, the checkpoints and their manifests, the lock on the
+//! What is durable about a job beside its state's bytes: the journal's records, the checkpoints and their manifests, the outboxes, the lock on the
 //! state directory, and the decision how to recover from all that.
 //!
 //! Promises: a checkpoint is seen whole or not at all (its manifest is written last, atomically); a damaged one is never restored, and
@@ -11,6 +11,7 @@ mod dead_letter_file;
 mod error;
 pub mod journal;
 pub mod manifest;
+mod outbox;
 pub mod ownership;
 pub mod recovery;
 pub mod state_dir;
@@ -20,6 +21,7 @@ pub use dead_letter_file::{DeadLetterFile, Kept, Missing};
 pub use error::Error;
 pub use journal::{Claim, DataTimes, Incarnations, Journal, Positions, Record};
 pub use manifest::{FileEntry, Manifest};
+pub use outbox::Outbox;
 pub use recovery::{Decision, Facts, SourceFact};
 pub use state_dir::StateDir;
 pub use store::{CheckpointStore, Rejected, Summary};

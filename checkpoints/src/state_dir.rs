@@ -5,6 +5,7 @@
 //! <root>/identity.json   {version, job, plan_hash}
 //! <root>/checkpoints/    see the module `store`
 //! <root>/live/worker-0/  the live state, rebuilt from a checkpoint at each start
+//! <root>/outbox/0/       see the module `outbox`
 //! <root>/dead-letters/   see the module `dead_letter_file`
 //! ```
 
@@ -89,6 +90,12 @@ impl StateDir {
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetterFile {
         DeadLetterFile::new(&self.root)
+    }
+
+    /// Where the outbox of a sink lies.
+    #[must_use]
+    pub fn outbox_dir(&self, sink: usize) -> PathBuf {
+        self.root.join("outbox").join(sink.to_string())
     }
 
     /// Where live state lies, a folder `worker-<index>` for each worker.

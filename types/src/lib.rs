@@ -25,7 +25,7 @@ pub use dead_letter::DeadLetter;
 pub use epoch::Epoch;
 pub use error::ErrorKind;
 pub use key_group::{KEY_GROUPS, key_group};
-pub use output::{OutputRecord, OutputRecords};
+pub use output::{OutputRecord, OutputRecords, Parcel};
 pub use place::TopicPartition;
 pub use raw::{RawRecord, RawRecords};
 pub use row::{Row, RowCodec};

@@ -1,5 +1,6 @@
 //! What a sink writes in one epoch, encoded.
 
+use crate::Epoch;
 use crate::raw::Headers;
 
 /// Records for one sink in one epoch, in the order in which they are written, their bytes in one arena.
@@ -19,6 +20,16 @@ struct Metadata {
     /// End of the headers, which begin where the value ends.
     headers_end: u32,
     timestamp_ms: Option<i64>,
+}
+
+/// What an epoch has for a sink that is given it after the commit: at least one record, each key and value in the sink's format; a value that
+/// is not there deletes the key.
+#[derive(Debug, Clone, Default)]
+pub struct Parcel {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its records, in an order that is always the same; of states at most one per key.
+    pub records: OutputRecords,
 }
 
 /// One record.

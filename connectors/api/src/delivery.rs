@@ -1,7 +1,7 @@
 //! The port of sinks that cannot join the journal's transaction: a [`Delivery`] is given what is committed, afterwards.
 
 use tidemill_types::format::Contents;
-use tidemill_types::{Epoch, OutputRecords};
+use tidemill_types::{Epoch, Parcel};
 
 use crate::{Error, Options};
 
@@ -16,19 +16,10 @@ pub struct DeliverySpec<'a> {
     pub options: &'a Options,
     /// The columns of its values.
     pub schema: &'a arrow_schema::Schema,
-    /// Those of them that make the key, in order; none if records have no key.
+    /// Those of them that make the records' key, in order; none if records have no key. Rows may have one, and several of them the same.
     pub key: &'a [String],
-    /// What its records are: rows are added, of states only the newest of a key counts.
+    /// What its records are: rows are added, whatever their keys; of states only the newest of a key counts.
     pub contents: Contents,
-}
-
-/// What an epoch has for a sink: at least one record, each key and value in the sink's format; a value that is not there deletes the key.
-#[derive(Debug, Clone, Default)]
-pub struct Parcel {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// Its records, in an order that is always the same; of states at most one per key.
-    pub records: OutputRecords,
 }
 
 /// A record that the target does not take, whoever gives it and however often.

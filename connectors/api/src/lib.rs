@@ -16,10 +16,10 @@ pub mod source;
 
 pub use committer::{Committer, EpochOutput, SinkSpec, SourceOffset};
 pub use connector::{Connector, ConnectorOptions, Options, SinkKind, SourceSpec};
-pub use delivery::{Delivery, DeliverySpec, Parcel, Rejected};
+pub use delivery::{Delivery, DeliverySpec, Rejected};
 pub use error::Error;
 pub use partition_map::PartitionMap;
 pub use registry::Registry;
 pub use replay::{Replay, ReplayRecord};
 pub use source::{Described, Source, SourceBatch};
-pub use tidemill_types::OutputRecords;
+pub use tidemill_types::{OutputRecords, Parcel};
