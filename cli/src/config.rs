@@ -41,6 +41,8 @@ pub struct EngineTable {
     pub epoch_bytes: Option<String>,
     /// Time between two checkpoints.
     pub checkpoint_interval: Option<String>,
+    /// How much may wait in the outbox of a sink that is delivered.
+    pub outbox_size: Option<String>,
     /// How many checkpoints are kept.
     pub checkpoints_kept: Option<usize>,
     /// Where metrics are served.

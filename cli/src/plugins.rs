@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidemill_connectors_api::Connector;
 use tidemill_connectors_files::Files;
+pub use tidemill_connectors_files::journal;
 use tidemill_connectors_kafka::Kafka;
 pub use tidemill_formats::all as formats;
 

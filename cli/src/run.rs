@@ -13,7 +13,6 @@ use anyhow::Context;
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tidemill_engine::{Plugins, Settings, Status, ask_in_thread};
-use tidemill_jobs::plan::JobPlan;
 use tidemill_terminal::Failure;
 
 use crate::config::EngineTable;
@@ -46,6 +45,7 @@ The configuration may set these options too (an option wins):
   epoch-bytes = '2.5 MiB'
   checkpoint-interval = '30 s'
   checkpoints-kept = 3
+  outbox-size = '1 GiB'
   metrics-port = 9464
   operator-times = true";
 
@@ -94,7 +94,7 @@ impl Arguments {
         let settings = self.settings(&job.config.engine, &job.state_dir)?;
         registries::register(&mut job.plan, &job.state_dir)?;
         let stop = stop_on_signals()?;
-        let status = Arc::new(status_of(&job.plan));
+        let status = Arc::new(Status::of(&job.plan));
         let port = self.metrics_port.or(job.config.engine.metrics_port);
         let endpoint = port.map(|port| Endpoint::open(port, &status)).transpose()?;
         let started = Instant::now();
@@ -111,6 +111,7 @@ impl Arguments {
                 formats: &formats,
                 registries: &OwnRegistries,
                 asker: ask_in_thread,
+                journal: &plugins::journal,
             };
             let outcome = tidemill_engine::run(job.plan, plugins, &settings, &status, &stop);
             over.store(true, Ordering::Relaxed);
@@ -165,7 +166,9 @@ impl Arguments {
             &table.state_memory,
             parse::bytes,
         )?;
+        let outbox = choose(None, "outbox-size", &table.outbox_size, parse::bytes)?;
         Ok(Settings {
+            outbox_bytes_max: outbox.map_or(default.outbox_bytes_max, |bytes| bytes as u64),
             owner: uuid::Uuid::new_v4().to_string(),
             workers,
             state_dir: state_dir.to_owned(),
@@ -206,14 +209,4 @@ fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
             .context("cannot listen to signals")?;
     }
     Ok(stop)
-}
-
-fn status_of(plan: &JobPlan) -> Status {
-    let sources = plan.sources.iter();
-    let sinks = plan.sinks.iter();
-    Status::new(
-        &plan.name,
-        sources.map(|source| source.topic().to_owned()).collect(),
-        sinks.map(|sink| sink.target.clone()).collect(),
-    )
 }

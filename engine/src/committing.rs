@@ -5,16 +5,17 @@
 //! the rest is sent again, in smaller groups: what takes too long together may do one by one.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use tidemill_checkpoints::{DeadLetterFile, Journal, ownership};
 use tidemill_connectors_api::{Committer, EpochOutput, SourceOffset};
 use tidemill_operators::ledger::ledger_letters;
-use tidemill_types::{Epoch, ErrorKind, OutputRecord, OutputRecords};
+use tidemill_types::{Epoch, ErrorKind, OutputRecord, OutputRecords, Parcel};
 
+use crate::outgoing::Outgoing;
 use crate::{Clock, Error, Status};
 
 /// How many epochs one transaction may carry.
@@ -100,7 +101,10 @@ pub struct Commits {
     owner: String,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
-    dead_letters: DeadLetterFile,
+    outgoing: Arc<Outgoing>,
+    /// What had been committed before this run.
+    stood: Epoch,
+    dead_letters: Arc<Mutex<DeadLetterFile>>,
     /// Epochs that no commit has taken yet.
     waiting: VecDeque<CompleteEpoch>,
     group: Option<Group>,
@@ -112,6 +116,8 @@ pub struct Commits {
 struct Group {
     /// Those that do not stand yet.
     outputs: Vec<EpochOutput>,
+    /// What goes into outboxes once all of them stand.
+    parcels: Vec<(usize, Parcel)>,
     /// The newest of all.
     newest: u64,
     /// How many records each sink gets.
@@ -135,21 +141,34 @@ struct Doubt {
 }
 
 impl Group {
-    fn new(epochs: impl Iterator<Item = CompleteEpoch>, sinks: usize, began: Duration) -> Self {
-        let (mut outputs, mut decoded) = (Vec::new(), Vec::new());
+    fn new(
+        epochs: impl Iterator<Item = CompleteEpoch>,
+        outgoing: &Outgoing,
+        began: Duration,
+    ) -> Self {
+        let (mut outputs, mut parcels, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
+        let mut records: Vec<u64> = Vec::new();
         for mut complete in epochs {
             decoded.append(&mut complete.decoded);
-            outputs.push(merge(complete));
+            let (epoch, merged) = (Epoch(complete.epoch), merge(&mut complete));
+            records.resize(merged.len(), 0);
+            let counted = records.iter_mut().zip(&merged);
+            counted.for_each(|(count, of_sink)| *count += of_sink.len() as u64);
+            let mut split = outgoing.split(epoch, merged);
+            parcels.append(&mut split.delivered);
+            outputs.push(EpochOutput {
+                epoch,
+                sinks: split.committed,
+                journal: complete.journal,
+                source_offsets: complete.source_offsets,
+            });
         }
-        let records = (0..sinks).map(|sink| {
-            let of_sink = |output: &EpochOutput| output.sinks[sink].len() as u64;
-            outputs.iter().map(of_sink).sum()
-        });
         Self {
             newest: outputs.last().map_or(0, |output| output.epoch.0),
-            records: records.collect(),
+            records,
             together: outputs.len(),
             outputs,
+            parcels,
             decoded,
             began,
             doubt: None,
@@ -158,13 +177,14 @@ impl Group {
 }
 
 impl Commits {
-    /// Nothing to commit yet; the run `owner` has claimed the journal.
+    /// Nothing to commit yet; the run `owner` has claimed the journal, after the epoch `stood`.
     pub fn new(
         committer: Box<dyn Committer>,
-        owner: String,
+        (owner, stood): (String, Epoch),
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
-        dead_letters: DeadLetterFile,
+        outgoing: Arc<Outgoing>,
+        dead_letters: Arc<Mutex<DeadLetterFile>>,
     ) -> Self {
         Self {
             dead_letters,
@@ -172,6 +192,8 @@ impl Commits {
             owner,
             status,
             clock,
+            outgoing,
+            stood,
             waiting: VecDeque::new(),
             group: None,
             to_trim: None,
@@ -191,7 +213,7 @@ impl Commits {
             .is_some_and(|group| group.doubt.is_some())
     }
 
-    /// Adds a complete epoch.
+    /// Adds a complete epoch; also one that had been committed before this run, and is done again: what it has for outboxes is not theirs yet.
     pub fn add(&mut self, epoch: CompleteEpoch) {
         self.waiting.push_back(epoch);
     }
@@ -202,6 +224,9 @@ impl Commits {
     /// # Errors
     /// `Fenced` if a newer process took over, `Invalid` if something cannot be written, `Corrupt` if the journal cannot be read.
     pub fn step(&mut self, stop: bool) -> Result<Step, Error> {
+        if let Some(epoch) = self.take_standing()? {
+            return Ok(Step::Committed(epoch));
+        }
         let Some(mut group) = self.next_group() else {
             return Ok(Step::Idle);
         };
@@ -211,10 +236,24 @@ impl Commits {
         };
         if group.outputs.is_empty() {
             self.trim_now();
+            self.outgoing.put(&group.parcels)?;
             return Ok(self.committed(&group));
         }
         self.group = Some(group);
         Ok(Step::Again(again))
+    }
+
+    /// Takes the epochs that stand already; the newest of them, if there are some.
+    fn take_standing(&mut self) -> Result<Option<u64>, Error> {
+        let mut newest = None;
+        let stood = self.stood;
+        while let Some(mut complete) = (self.waiting).pop_front_if(|next| next.epoch <= stood.0) {
+            let outputs = merge(&mut complete);
+            let split = self.outgoing.split(Epoch(complete.epoch), outputs);
+            self.outgoing.put(&split.delivered)?;
+            newest = Some(complete.epoch);
+        }
+        Ok(newest)
     }
 
     /// The group that is being committed, or the next one.
@@ -226,15 +265,13 @@ impl Commits {
             return None;
         }
         let count = self.waiting.len().min(GROUP_MAX);
+        let mut file = self.dead_letters.lock();
+        let file = file.as_mut().unwrap_or_else(PoisonError::get_mut);
         for epoch in self.waiting.range(..count) {
-            keep_dead_letters(&mut self.dead_letters, epoch);
+            keep_dead_letters(file, epoch);
         }
         let epochs = self.waiting.drain(..count);
-        Some(Group::new(
-            epochs,
-            self.status.sinks.len(),
-            self.clock.now(),
-        ))
+        Some(Group::new(epochs, &self.outgoing, self.clock.now()))
     }
 
     /// Tells the committer that nothing before the oldest checkpoint is needed. Right after a commit, which proves that this run is the owner:
@@ -349,19 +386,13 @@ fn keep_dead_letters(file: &mut DeadLetterFile, epoch: &CompleteEpoch) {
     }
 }
 
-fn merge(complete: CompleteEpoch) -> EpochOutput {
-    let sinks = complete
-        .outputs
-        .into_iter()
-        .zip(complete.keyed.iter())
+/// What an epoch has for each sink.
+fn merge(complete: &mut CompleteEpoch) -> Vec<OutputRecords> {
+    let outputs = std::mem::take(&mut complete.outputs).into_iter();
+    let outputs = outputs.zip(complete.keyed.iter());
+    outputs
         .map(|(output, &keyed)| output.merge(keyed))
-        .collect();
-    EpochOutput {
-        epoch: Epoch(complete.epoch),
-        sinks,
-        journal: complete.journal,
-        source_offsets: complete.source_offsets,
-    }
+        .collect()
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use crate::crew::{Crew, WorkerInput};
 use crate::data_time::{self, DataTime};
 use crate::event::Event;
 use crate::limits::Limits;
+use crate::outgoing::Outgoing;
 use crate::recovery::Start;
 use crate::{Clock, Error, Phase, Settings, Status};
 use admission::{Admission, Pending};
@@ -95,6 +96,10 @@ pub struct Run {
     pub ends: Vec<Vec<(u32, i64)>>,
     /// How large records may be.
     pub limits: Arc<Limits>,
+    /// Where the outboxes are.
+    pub outgoing: Arc<Outgoing>,
+    /// Which history the epochs are counted in.
+    pub history: String,
 }
 
 /// The state of a run.
@@ -261,7 +266,7 @@ impl Coordinator {
                 Stage::Restoring => self.restore(crew),
                 Stage::Replaying => self.replay(now, stop, crew)?,
                 Stage::Live => self.live(now, stop, crew),
-                Stage::Draining => self.drain(now, crew),
+                Stage::Draining => self.drain(now, stop, crew),
                 Stage::LastCheckpoint if self.checkpointing.is_under_way() => Some(for_events()),
                 Stage::LastCheckpoint => self.enter(Stage::Done),
                 Stage::Done => Some(Next::Done),
@@ -299,7 +304,7 @@ impl Coordinator {
             is_owed: self.is_read() && self.data_time.is_unsettled(),
         };
         if self.admission.is_due(now, pending) {
-            if !self.admission.has_room() {
+            if !self.admission.has_room() || self.run.outgoing.is_full() {
                 self.run.status.backpressure_waits.add(1);
                 return Some(for_events());
             }
@@ -323,9 +328,10 @@ impl Coordinator {
         })
     }
 
-    /// Waits for what is in flight, then takes a last checkpoint.
-    fn drain(&mut self, now: Duration, crew: &mut dyn Crew) -> Option<Next> {
-        if self.admission.in_flight() > 0 || self.checkpointing.is_under_way() {
+    /// Waits for what is in flight, and what a bounded run owes its targets, then takes a last checkpoint.
+    fn drain(&mut self, now: Duration, stop: bool, crew: &mut dyn Crew) -> Option<Next> {
+        let is_owed = !stop && self.run.settings.until_caught_up && !self.run.outgoing.is_empty();
+        if self.admission.in_flight() > 0 || self.checkpointing.is_under_way() || is_owed {
             return Some(for_events());
         }
         if self.admission.newest().0 > self.checkpointing.newest() {
@@ -351,6 +357,7 @@ impl Coordinator {
             started: std::mem::take(&mut self.new_partitions),
             incarnations: self.incarnations.clone(),
             record_bytes_max: self.run.limits.now().to_vec(),
+            history: self.run.history.clone(),
             ..Record::new(Epoch(epoch), owner, hash, clock_ms)
         };
         let tick = data_time::tick(clock_ms, &time.times, false);
@@ -375,11 +382,7 @@ impl Coordinator {
     }
 
     fn progress(&mut self, worker: usize, before: u64, crew: &mut dyn Crew) {
-        let finished = self.admission.progress(worker, before);
-        if let Some(positions) = finished.repeated {
-            self.update_lag(&positions);
-        }
-        for complete in finished.complete {
+        for complete in self.admission.progress(worker, before) {
             crew.commit(complete);
         }
         if self.stage != Stage::Replaying && self.admission.has_caught_up() {

@@ -29,7 +29,7 @@ pub enum Error {
     },
     /// The sinks cannot be committed together.
     #[error(
-        "sinks '{first}' and '{second}' use different connectors; all sinks of a job commit in one transaction, so use one connector for all"
+        "sinks '{first}' and '{second}' use different connectors, each of which commits with a journal of its own; use one of them for both"
     )]
     MixedSinks {
         /// A sink.

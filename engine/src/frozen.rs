@@ -1,27 +1,34 @@
 //! Frozen states on their way into a checkpoint: left by the workers, taken by whoever writes it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tidemill_checkpoints::{CheckpointStore, Manifest};
+use tidemill_checkpoints::{CheckpointStore, Manifest, Outbox};
 use tidemill_state::Frozen;
 use tidemill_types::Epoch;
 
 use crate::Error;
+use crate::outgoing::Outgoing;
 
-/// One slot per worker.
+/// One slot per worker, and the outboxes, which go along.
 #[derive(Debug)]
-pub struct FrozenStates(Mutex<Vec<Option<Frozen>>>);
+pub struct FrozenStates {
+    slots: Mutex<Vec<Option<Frozen>>>,
+    outgoing: Arc<Outgoing>,
+}
 
 impl FrozenStates {
     /// Empty slots.
     #[must_use]
-    pub fn new(workers: usize) -> Self {
-        Self(Mutex::new((0..workers).map(|_| None).collect()))
+    pub fn new(workers: usize, outgoing: Arc<Outgoing>) -> Self {
+        Self {
+            slots: Mutex::new((0..workers).map(|_| None).collect()),
+            outgoing,
+        }
     }
 
     /// A worker leaves its state.
     pub fn put(&self, worker: usize, frozen: Frozen) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[worker] = Some(frozen);
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)[worker] = Some(frozen);
     }
 
     /// Writes the checkpoint of `manifest` from what the workers left, the manifest last, and removes all but the `keep` newest ones.
@@ -38,7 +45,7 @@ impl FrozenStates {
         let epoch = manifest.epoch;
         // Taken in any case: what is not written is given up, and goes into the next checkpoint.
         let states = self.take();
-        let written = write(store, states, manifest, keep);
+        let written = write(store, states, &self.outgoing, manifest, keep);
         if written.is_err() {
             // What was written so far is of no use; if it cannot even be removed, the next begin does.
             let _ = store.abandon(epoch);
@@ -47,7 +54,7 @@ impl FrozenStates {
     }
 
     fn take(&self) -> Vec<Option<Frozen>> {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.iter_mut().map(Option::take).collect()
     }
 }
@@ -55,6 +62,7 @@ impl FrozenStates {
 fn write(
     store: &CheckpointStore,
     states: Vec<Option<Frozen>>,
+    outgoing: &Outgoing,
     manifest: Manifest,
     keep: usize,
 ) -> Result<Epoch, Error> {
@@ -63,6 +71,9 @@ fn write(
         let frozen =
             frozen.expect("a checkpoint is written once every worker has frozen its state");
         frozen.write(&CheckpointStore::worker_dir(&dir, worker))?;
+    }
+    for (sink, outbox) in outgoing.outboxes() {
+        outbox.write(&Outbox::in_checkpoint(&dir, sink))?;
     }
     let epoch = store.finish(manifest)?.epoch;
     store.retain(keep)?;

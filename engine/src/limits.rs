@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use tidemill_checkpoints::Record;
 use tidemill_connectors_api::Committer;
 
+use crate::outgoing::Outgoing;
+
 /// Per sink, key and value together, in bytes; `None` is no limit. Empty where no sink has one.
 type OfSinks = Vec<Option<u64>>;
 
@@ -18,10 +20,18 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits of `sinks` sinks as their committer tells them now, after a fence, and as the records of `replay` had them.
-    pub fn new(committer: &dyn Committer, sinks: usize, replay: &VecDeque<Record>) -> Self {
-        let of_sink = |sink| Some(committer.record_bytes_max(sink)? as u64);
-        let now: OfSinks = (0..sinks).map(of_sink).collect();
+    /// The limits of the sinks as their committer tells them now, after a fence, and as the records of `replay` had them. What is delivered
+    /// has none.
+    pub fn new(
+        committer: &dyn Committer,
+        (sinks, outgoing): (usize, &Outgoing),
+        replay: &VecDeque<Record>,
+    ) -> Self {
+        let mut now: OfSinks = vec![None; sinks];
+        for (of_committer, sink) in outgoing.of_committer().enumerate() {
+            let limit = committer.record_bytes_max(of_committer);
+            now[sink] = limit.map(|limit| limit as u64);
+        }
         let now = if now.iter().all(Option::is_none) {
             OfSinks::new()
         } else {

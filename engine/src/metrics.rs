@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::status::{Histogram, SourceStatus, Status, lag, resident_bytes};
+use crate::status::{DeliveryStatus, Histogram, SourceStatus, Status, lag, resident_bytes};
 
 /// All metrics of a job.
 pub fn text(status: &Status) -> String {
@@ -13,6 +13,7 @@ pub fn text(status: &Status) -> String {
     job(&mut out, status);
     sources(&mut out, status);
     contracts(&mut out, status);
+    deliveries(&mut out, status);
     sinks(&mut out, status);
     busy(&mut out, status);
     let histograms = [
@@ -170,6 +171,49 @@ fn sources(out: &mut Text, status: &Status) {
             let place = places.of(number);
             let labels = format!("{},partition=\"{}\"", topic(&place.topic), place.partition);
             family.value(&labels, (end - committed).max(0));
+        }
+    }
+}
+
+/// Reads one count of a sink that is delivered.
+type OfDelivery = fn(&DeliveryStatus) -> u64;
+
+fn deliveries(out: &mut Text, status: &Status) {
+    let counts: [(&str, &str, &str, OfDelivery); 4] = [
+        (
+            "delivered_epoch",
+            "gauge",
+            "The newest epoch that the target of a sink has for certain.",
+            |of| of.epoch.load(Ordering::Relaxed),
+        ),
+        (
+            "outbox_bytes",
+            "gauge",
+            "What is committed for a sink and not delivered yet.",
+            |of| of.outbox_bytes.load(Ordering::Relaxed),
+        ),
+        (
+            "delivery_failures_total",
+            "counter",
+            "Deliveries that failed, each of which is tried again.",
+            |of| of.failures.get(),
+        ),
+        (
+            "delivery_rejected_total",
+            "counter",
+            "Records that the target of a sink does not take.",
+            |of| of.rejected.get(),
+        ),
+    ];
+    for (name, kind, help, count) in counts {
+        let mut family = out.family(name, kind, help);
+        for sink in status
+            .sinks
+            .iter()
+            .filter(|sink| sink.delivery.is_delivered)
+        {
+            let label = format!("sink=\"{}\"", escape(&sink.topic));
+            family.value(&label, count(&sink.delivery));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tidemill_checkpoints::recovery::{CheckpointFact, decide, newly_started, opening_positions};
 use tidemill_checkpoints::{
     CheckpointStore, Decision, Facts, Incarnations, Journal, Manifest, Positions, Record,
-    SourceFact,
+    SourceFact, StateDir,
 };
 use tidemill_connectors_api::{Committer, Source};
 use tidemill_jobs::plan::JobPlan;
@@ -28,6 +28,21 @@ pub struct RestoreFrom {
 }
 
 impl RestoreFrom {
+    /// From a checkpoint, or from nothing.
+    pub fn new(
+        checkpoint: Option<&Manifest>,
+        state_dir: &StateDir,
+        settings: tidemill_state::Settings,
+    ) -> Self {
+        let store = state_dir.checkpoints();
+        let snapshots = checkpoint.map(|manifest| store.worker_dirs(manifest));
+        Self {
+            snapshots: snapshots.unwrap_or_default(),
+            live_dir: state_dir.live_dir(),
+            settings,
+        }
+    }
+
     /// Opens the state of one worker.
     pub fn open(&self, worker: usize, workers: usize) -> Result<Store, Error> {
         let dir = self.live_dir.join(format!("worker-{worker}"));
@@ -66,6 +81,8 @@ pub struct Start {
     pub started: Positions,
     /// The journal's end that this was decided on: the last record, and the run that wrote the newest entry.
     end: (Option<Record>, Option<String>),
+    /// The history that the journal tells of; empty if it is new.
+    told_history: String,
 }
 
 impl Start {
@@ -75,6 +92,12 @@ impl Start {
         sources
             .map(|source| (source.name.clone(), source.incarnation.clone()))
             .collect()
+    }
+
+    /// Which history its epochs are counted in: the one that the journal tells of, or a new one, named after the run that claims it first.
+    pub fn history(&self, owner: &str) -> String {
+        let is_new = self.told_history.is_empty();
+        if is_new { owner } else { &self.told_history }.to_owned()
     }
 
     /// Where the newest epoch that is replayed ends in each partition of a source; nowhere if none is.
@@ -153,7 +176,7 @@ pub fn plan_start(
     };
     let committed = journal.committed();
     let end = (journal.last().cloned(), journal.owner.clone());
-    let records = journal.records.into_iter();
+    let (told_history, records) = (journal.history, journal.records.into_iter());
     Ok(Start {
         replay: records.filter(|record| record.epoch > from).collect(),
         checkpoint: checkpoint.filter(|_| from > Epoch(0)),
@@ -162,6 +185,7 @@ pub fn plan_start(
         positions: Positions::new(),
         started: Positions::new(),
         end,
+        told_history,
     })
 }
 

@@ -1,12 +1,15 @@
 //! One run of a job, from taking the state directory to the last commit.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidemill_checkpoints::{CheckpointStore, Claim, StateDir};
-use tidemill_connectors_api::{Committer, Connector, SinkSpec, Source, SourceSpec};
-use tidemill_jobs::plan::{Contents, JobPlan};
+use tidemill_connectors_api::{
+    Committer, Connector, Delivery, DeliverySpec, SinkSpec, Source, SourceSpec,
+};
+use tidemill_jobs::plan::{Contents, JobPlan, SinkPlan};
 use tidemill_types::ErrorKind;
 use tidemill_types::format::Schemas;
 
@@ -14,8 +17,10 @@ use crate::clock::SystemClock;
 use crate::committing::Commits;
 use crate::contracts::{CONTRACTS, Gate, Known, Named};
 use crate::coordinator::{Coordinator, Run};
+use crate::delivering::{Deliveries, OfRun};
 use crate::frozen::FrozenStates;
 use crate::limits::Limits;
+use crate::outgoing::Outgoing;
 use crate::plugins::Plugins;
 use crate::reader::{Reader, Replayed};
 use crate::recovery::{Basis, RestoreFrom, Start, plan_start, state_settings};
@@ -26,6 +31,8 @@ use crate::{Clock, Error, Phase, Settings, Status, threads};
 /// How long a start is tried again if the outside world does not answer, and how long to wait in between.
 const START_PATIENCE: Duration = Duration::from_secs(8);
 const START_WAIT: Duration = Duration::from_millis(500);
+/// Folder of the state directory with the journal of a job whose sinks have none.
+const JOURNAL: &str = "journal";
 /// How often a claim of unknown outcome is made again.
 const CLAIM_TRIES: usize = 3;
 
@@ -83,6 +90,8 @@ pub struct Opened {
     pub readers: Vec<Reader>,
     /// What commits.
     pub commits: Commits,
+    /// What delivers, a value per sink that is delivered.
+    pub deliveries: Vec<Deliveries>,
     /// What the workers need, but for where they report.
     pub shared: Shared,
     /// Where checkpoints lie.
@@ -112,40 +121,38 @@ impl Opened {
         let replayed = edges.start.replay.len() as u64;
         status.replayed_epochs.store(replayed, Ordering::Relaxed);
         let checkpoint = edges.start.checkpoint.as_ref();
-        let snapshots = checkpoint.map(|manifest| store.worker_dirs(manifest));
         let sources = edges.start.sources.iter();
         let partitions: Vec<_> = sources.map(|source| source.partitions.clone()).collect();
         edges.show_places(status);
         let (sinks, replay) = (plan.sinks.len(), &edges.start.replay);
-        let limits = Arc::new(Limits::new(edges.committer.as_ref(), sinks, replay));
+        let bytes_max = settings.outbox_bytes_max;
+        let outgoing = Arc::new(Outgoing::restore(&plan, &state_dir, checkpoint, bytes_max)?);
+        let limits = Limits::new(edges.committer.as_ref(), (sinks, &outgoing), replay);
+        let limits = Arc::new(limits);
         let shared = Shared {
             limits: Arc::clone(&limits),
             plan: Arc::clone(&plan),
             formats: plugins.formats.clone(),
             schemas,
             partitions: partitions.clone(),
-            restore: RestoreFrom {
-                snapshots: snapshots.unwrap_or_default(),
-                live_dir: state_dir.live_dir(),
-                settings: state_settings(settings, &plan),
-            },
+            restore: RestoreFrom::new(checkpoint, &state_dir, state_settings(settings, &plan)),
             operator_times: settings.operator_times,
             suppress_through: edges.start.committed.0,
             restored_epoch: checkpoint.map_or(0, |manifest| manifest.epoch.0),
             status: Arc::clone(status),
             clock: Arc::clone(clock),
-            frozen: FrozenStates::new(settings.workers),
+            frozen: FrozenStates::new(settings.workers, Arc::clone(&outgoing)),
         };
-        let sources = edges.sources.into_iter().zip(&plan.sources).enumerate();
-        let readers = sources.map(|(index, (source, planned))| {
-            let replayed = Replayed {
-                ends: edges.start.replay_ends(&planned.name),
-                ahead_bytes_max: settings.replay_ahead_bytes_max,
-            };
-            let (status, clock) = (Arc::clone(status), Arc::clone(clock));
-            Reader::new(index, source, replayed, status, clock)
-        });
-        let readers = readers.collect();
+        let readers = edges.readers(&plan, settings, status, clock);
+        let history = edges.start.history(&settings.owner);
+        let dead_letters = Arc::new(Mutex::new(state_dir.dead_letters()));
+        let of_run = OfRun {
+            plan_hash: plan_hash.clone(),
+            history: history.clone(),
+            status: Arc::clone(status),
+            dead_letters: Arc::clone(&dead_letters),
+        };
+        let deliveries = edges.deliveries(&outgoing, &of_run);
         let run = Run {
             plan,
             plan_hash,
@@ -155,19 +162,22 @@ impl Opened {
             partitions: partitions.clone(),
             ends: edges.ends,
             limits,
+            outgoing: Arc::clone(&outgoing),
+            history,
         };
-        let owner = settings.owner.clone();
         let commits = Commits::new(
             edges.committer,
-            owner,
+            (settings.owner.clone(), edges.start.committed),
             Arc::clone(status),
             Arc::clone(clock),
-            state_dir.dead_letters(),
+            outgoing,
+            dead_letters,
         );
         Ok(Self {
             coordinator: Coordinator::new(run, edges.start),
             readers,
             commits,
+            deliveries,
             shared,
             store,
             state_dir,
@@ -179,6 +189,8 @@ impl Opened {
 struct Edges {
     sources: Vec<Box<dyn Source>>,
     committer: Box<dyn Committer>,
+    /// Of the sinks that are delivered, in order.
+    deliveries: Vec<Box<dyn Delivery>>,
     start: Start,
     /// For a bounded run, where each source ended.
     ends: Vec<Vec<(u32, i64)>>,
@@ -195,7 +207,8 @@ impl Edges {
         plan_hash: &str,
     ) -> Result<Self, Error> {
         let mut sources = sources(plan, plugins.connectors)?;
-        let mut committer = committer(plan, plugins.connectors)?;
+        let deliveries = deliveries(plan, plugins.connectors)?;
+        let mut committer = committer(plan, plugins, &settings.state_dir)?;
         let names = plan.sources.iter().map(|source| source.name.as_str());
         let basis = Basis {
             store,
@@ -224,9 +237,41 @@ impl Edges {
         Ok(Self {
             sources,
             committer,
+            deliveries,
             start,
             ends,
         })
+    }
+
+    /// What reads the sources.
+    fn readers(
+        &mut self,
+        plan: &JobPlan,
+        settings: &Settings,
+        status: &Arc<Status>,
+        clock: &Arc<dyn Clock>,
+    ) -> Vec<Reader> {
+        let sources = std::mem::take(&mut self.sources).into_iter();
+        let sources = sources.zip(&plan.sources).enumerate();
+        let readers = sources.map(|(index, (source, planned))| {
+            let replayed = Replayed {
+                ends: self.start.replay_ends(&planned.name),
+                ahead_bytes_max: settings.replay_ahead_bytes_max,
+            };
+            let (status, clock) = (Arc::clone(status), Arc::clone(clock));
+            Reader::new(index, source, replayed, status, clock)
+        });
+        readers.collect()
+    }
+
+    /// What delivers to the sinks that are delivered.
+    fn deliveries(&mut self, outgoing: &Outgoing, of_run: &OfRun) -> Vec<Deliveries> {
+        let deliveries = std::mem::take(&mut self.deliveries).into_iter();
+        let deliveries = deliveries.zip(outgoing.outboxes());
+        let deliveries = deliveries.map(|(delivery, (sink, outbox))| {
+            Deliveries::new(of_run.clone(), sink, delivery, Arc::clone(outbox))
+        });
+        deliveries.collect()
     }
 
     /// Tells the status which partitions of which topics the sources' are.
@@ -294,7 +339,10 @@ fn claim(
             Some(start) if start.holds(committer)? => start,
             _ => plan_and_open(committer, sources, basis)?,
         };
-        let claim = Claim::new(start.committed, owner.to_owned());
+        let claim = Claim {
+            history: start.history(owner),
+            ..Claim::new(start.committed, owner.to_owned())
+        };
         match committer.claim(start.committed, &claim.encode()) {
             Ok(()) => return Ok(start),
             Err(error) if error.kind() == ErrorKind::Retry && tries < CLAIM_TRIES => {
@@ -345,32 +393,57 @@ fn sources(
         .collect()
 }
 
+/// Commits the sinks that are in the journal's transaction, or the journal alone, in the state directory.
 fn committer(
     plan: &JobPlan,
-    connectors: &[Arc<dyn Connector>],
+    plugins: Plugins<'_>,
+    state_dir: &Path,
 ) -> Result<Box<dyn Committer>, Error> {
-    let Some(first) = plan.sinks.first() else {
+    if plan.sinks.is_empty() {
         return Err(Error::Plan {
             node: plan.name.clone(),
             reason: "the job has no sink; add a CREATE SINK".to_owned(),
         });
+    }
+    let mut committed = plan.sinks.iter().filter(|sink| !sink.is_delivered);
+    let Some(first) = committed.next() else {
+        return Ok((plugins.journal)(&plan.name, &state_dir.join(JOURNAL)));
     };
-    let connector = find(connectors, &first.name, &first.connector)?;
-    let mut specs = Vec::new();
-    for sink in &plan.sinks {
-        if sink.connector != first.connector {
-            return Err(Error::MixedSinks {
-                first: first.name.clone(),
-                second: sink.name.clone(),
-            });
-        }
-        specs.push(SinkSpec {
-            name: sink.name.clone(),
-            options: sink.options.clone(),
-            compacted: sink.contents == Contents::States,
+    if let Some(second) = committed.find(|sink| sink.connector != first.connector) {
+        return Err(Error::MixedSinks {
+            first: first.name.clone(),
+            second: second.name.clone(),
         });
     }
+    let connector = find(plugins.connectors, &first.name, &first.connector)?;
+    let committed = plan.sinks.iter().filter(|sink| !sink.is_delivered);
+    let spec = |sink: &SinkPlan| SinkSpec {
+        name: sink.name.clone(),
+        options: sink.options.clone(),
+        compacted: sink.contents == Contents::States,
+    };
+    let specs: Vec<_> = committed.map(spec).collect();
     Ok(connector.committer(&plan.name, &specs)?)
+}
+
+fn deliveries(
+    plan: &JobPlan,
+    connectors: &[Arc<dyn Connector>],
+) -> Result<Vec<Box<dyn Delivery>>, Error> {
+    let delivered = plan.sinks.iter().filter(|sink| sink.is_delivered);
+    let delivery = |sink: &SinkPlan| {
+        let connector = find(connectors, &sink.name, &sink.connector)?;
+        let columns = sink.columns(&plan.nodes[sink.input].schema);
+        Ok(connector.delivery(&DeliverySpec {
+            job: &plan.name,
+            name: &sink.name,
+            options: &sink.options,
+            schema: &columns.values,
+            key: &sink.key,
+            contents: sink.contents,
+        })?)
+    };
+    delivered.map(delivery).collect()
 }
 
 fn end_offsets(sources: &mut [Box<dyn Source>]) -> Result<Vec<Vec<(u32, i64)>>, Error> {

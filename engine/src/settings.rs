@@ -30,6 +30,8 @@ pub struct Settings {
     pub replay_ahead_bytes_max: usize,
     /// An epoch without input is closed after this long where a job waits for time to pass (idle partitions), in milliseconds.
     pub idle_epoch_ms: u64,
+    /// A sink that is delivered holds the job back while so much waits in its outbox, in bytes.
+    pub outbox_bytes_max: u64,
     /// Whether the time that each operator takes is told: it costs some 3 % of the processor.
     pub operator_times: bool,
 }
@@ -49,6 +51,7 @@ impl Default for Settings {
             until_caught_up: false,
             replay_ahead_bytes_max: 16 << 20,
             idle_epoch_ms: 1_000,
+            outbox_bytes_max: 1 << 30,
             operator_times: false,
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tidemill_jobs::plan::JobPlan;
 use tidemill_operators::Counter;
 use tidemill_types::TopicPartition;
 use tidemill_types::place::Places;
@@ -162,6 +163,23 @@ pub struct SinkStatus {
     pub records: Counter,
     /// Rows that are not written because another one has their key.
     pub conflicts: Counter,
+    /// Of a sink that is delivered.
+    pub delivery: DeliveryStatus,
+}
+
+/// Counts of a sink that is given what is committed afterwards.
+#[derive(Debug, Default)]
+pub struct DeliveryStatus {
+    /// True if it is such a sink.
+    pub is_delivered: bool,
+    /// The newest epoch that its target has for certain.
+    pub epoch: AtomicU64,
+    /// What waits in its outbox, in bytes.
+    pub outbox_bytes: AtomicU64,
+    /// Deliveries that failed.
+    pub failures: Counter,
+    /// Records that the target does not take.
+    pub rejected: Counter,
 }
 
 /// All of it. Shared between the job's threads and whoever shows it.
@@ -255,6 +273,18 @@ impl Status {
                 .collect(),
             ..Self::default()
         }
+    }
+
+    /// A status for a job.
+    #[must_use]
+    pub fn of(plan: &JobPlan) -> Self {
+        let sources = plan.sources.iter().map(|source| source.topic().to_owned());
+        let sinks = plan.sinks.iter().map(|sink| sink.target.clone());
+        let mut status = Self::new(&plan.name, sources.collect(), sinks.collect());
+        for (sink, planned) in status.sinks.iter_mut().zip(&plan.sinks) {
+            sink.delivery.is_delivered = planned.is_delivered;
+        }
+        status
     }
 
     /// Changes where the job stands.

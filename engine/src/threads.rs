@@ -20,6 +20,7 @@ use crate::committing::{Commits, CompleteEpoch, Step};
 use crate::contracts::{Answer, Ask, look_up};
 use crate::coordinator::{Coordinator, Next, Wanted};
 use crate::crew::{Crew, WorkerInput};
+use crate::delivering::{self, Deliveries};
 use crate::event::{Command, Event};
 use crate::reader::{Polled, Reader};
 use crate::run::Opened;
@@ -65,9 +66,15 @@ pub fn run(opened: Opened, settings: &Settings, stop: &Arc<AtomicBool>) -> Resul
         batches.push(receiver);
         threads.push(thread);
     }
+    let mut bells = Vec::new();
+    for deliveries in opened.deliveries {
+        let (bell, thread) = spawn_delivery(deliveries, Arc::clone(&over), reports.clone())?;
+        bells.push(bell);
+        threads.push(thread);
+    }
     let (committer, orders) = bounded(2 * settings.epochs_in_flight_max + ORDERS_BESIDE_EPOCHS);
     threads.push(spawn_committer(
-        opened.commits,
+        (opened.commits, bells),
         orders,
         [Arc::clone(stop), Arc::clone(&over)],
         reports.clone(),
@@ -343,7 +350,7 @@ fn spawn_reader(
 /// The commit thread ends when the run is over, or after it reported a failure; a commit whose outcome is unknown is then left to the next
 /// owner, who asks the journal.
 fn spawn_committer(
-    mut commits: Commits,
+    (mut commits, bells): (Commits, Vec<Sender<()>>),
     orders: Receiver<Order>,
     [stop, over]: [Arc<AtomicBool>; 2],
     reports: Sender<Event>,
@@ -364,6 +371,10 @@ fn spawn_committer(
                     Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 },
                 Step::Committed(epoch) => {
+                    for bell in &bells {
+                        // One that rings already is heard.
+                        let _ = bell.try_send(());
+                    }
                     // Nobody listens any more only if the run is over.
                     let _ = reports.send(Event::Committed { epoch });
                 }
@@ -373,6 +384,38 @@ fn spawn_committer(
         Ok(())
     };
     spawn("commit", reports, body)
+}
+
+/// The thread of a sink that is delivered, and what wakes it when there is something for it. It ends when the run is over; what is in the
+/// outbox then is delivered by the next one.
+fn spawn_delivery(
+    mut deliveries: Deliveries,
+    over: Arc<AtomicBool>,
+    reports: Sender<Event>,
+) -> Result<(Sender<()>, JoinHandle<()>), Error> {
+    let (bell, rings) = bounded(1);
+    let name = format!("deliver {}", deliveries.sink());
+    let body = move |_: &Sender<Event>| {
+        let is_over = || over.load(Ordering::Relaxed);
+        while !is_over() {
+            match deliveries.step()? {
+                delivering::Step::Delivered => {}
+                delivering::Step::Idle => match rings.recv_timeout(LOOK_AGAIN) {
+                    Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => pause(LOOK_AGAIN),
+                },
+                delivering::Step::Again(wait) => {
+                    let mut left = wait;
+                    while !left.is_zero() && !is_over() {
+                        pause(left.min(LOOK_AGAIN));
+                        left = left.saturating_sub(LOOK_AGAIN);
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    Ok((bell, spawn(&name, reports, body)?))
 }
 
 /// Sleeps.

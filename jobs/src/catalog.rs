@@ -517,6 +517,10 @@ fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
         );
         return Err(Error::contradiction(name.at, message));
     }
+    let is_delivered = connector.sinks != SinkKind::Transactional;
+    if is_delivered {
+        refuse_what_no_delivery_has(&with, envelope)?;
+    }
     Ok(Sink {
         key_at: with.place("key"),
         target: Target {
@@ -525,7 +529,7 @@ fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
             name: with.get(connector.target).map(str::to_owned),
             connector: connector.name.to_owned(),
         },
-        is_delivered: connector.sinks != SinkKind::Transactional,
+        is_delivered,
         key,
         metadata: Metadata::of(&with)?,
         contents: envelope.contents,
@@ -540,6 +544,26 @@ fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
         name,
         query: statement.query,
     })
+}
+
+/// A target has rows: nothing stands beside them, and what happened to them is not told.
+fn refuse_what_no_delivery_has(with: &With<'_>, envelope: &Envelope) -> Result<(), Error> {
+    for option in [metadata::HEADERS, metadata::TIME] {
+        if with.get(option).is_some() {
+            let message = format!(
+                "what is delivered has no {option}; leave it a column, without this option"
+            );
+            return Err(Error::contradiction(with.place(option), message));
+        }
+    }
+    if envelope.contents == Contents::Changes {
+        let message = format!(
+            "envelope '{}' tells what happened to a row, and a target has the row; use 'upsert' or 'plain'",
+            envelope.name
+        );
+        return Err(Error::contradiction(with.place("envelope"), message));
+    }
+    Ok(())
 }
 
 impl Sink {

@@ -505,6 +505,23 @@ const STATEMENTS: &[(&str, &str)] = &[
 
 const SINKS: &[(&str, &str)] = &[
     (
+        "CREATE SINK o WITH (connector = 'postgres', table = 't', format = 'csv') AS SELECT id FROM ticket",
+        "unknown format 'csv'",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'postgres', table = 't', key = 'id', envelope = 'debezium') AS SELECT id FROM ticket",
+        "envelope 'debezium' tells what happened to a row, and a target has the row; use 'upsert' or 'plain'",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'postgres', table = 't', key = 'id', headers = 'label') AS SELECT id, label FROM ticket",
+        "what is delivered has no headers; leave it a column, without this option",
+    ),
+    (
+        "CREATE SINK o WITH (connector = 'postgres', table = 't', key = 'id') AS SELECT id FROM ticket;
+CREATE SINK p WITH (connector = 'postgres', table = 't', key = 'id') AS SELECT id FROM ticket",
+        "sinks 'o' and 'p' write to one place, 't'; give each its own",
+    ),
+    (
         "CREATE SINK o WITH (topic = 't') AS SELECT id FROM orders",
         "q:13: sink 'o' has no connector; add connector = '…' to its WITH",
     ),

@@ -110,6 +110,7 @@ impl Committer for FilesCommitter {
     fn fence(&mut self) -> Result<(), Error> {
         self.output = None;
         let path = &self.options.path;
+        fs::create_dir_all(path).map_err(|e| io_error("create folder", path, &e))?;
         for sink in &self.options.sinks {
             let folder = path.join(&sink.topic);
             fs::create_dir_all(&folder).map_err(|e| io_error("create folder", &folder, &e))?;

@@ -15,6 +15,8 @@ mod reader;
 mod replay;
 mod source;
 
+use std::path::Path;
+
 use tidemill_connectors_api::{
     Committer, Connector, ConnectorOptions, Error, Replay, SinkSpec, Source, SourceSpec,
 };
@@ -23,6 +25,16 @@ pub use reader::{CommittedRecord, read_committed};
 
 /// The largest record that is read: a longer line is refused with an error rather than cut.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// The journal of a job that commits no files, in a folder of its own.
+#[must_use]
+pub fn journal(job: &str, folder: &Path) -> Box<dyn Committer> {
+    let options = options::CommitterOptions {
+        path: folder.to_owned(),
+        sinks: Vec::new(),
+    };
+    Box::new(committer::FilesCommitter::new(job, options))
+}
 
 /// The connector `files`.
 #[derive(Debug, Clone, Copy, Default)]

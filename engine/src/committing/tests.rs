@@ -10,6 +10,7 @@ use tidemill_connectors_api::{Committer, EpochOutput, Error as PortError};
 use tidemill_types::{Epoch, ErrorKind, OutputRecords};
 
 use super::{Commits, CompleteEpoch, SinkOutput, Step};
+use crate::outgoing::Outgoing;
 use crate::{Clock, Error, Status};
 
 fn records(values: &[&str]) -> OutputRecords {
@@ -145,10 +146,11 @@ fn outcome(committer: Scripted, stop: bool) -> (Result<(), Error>, Vec<String>) 
     let clock: Arc<dyn Clock> = Arc::new(Ticking::default());
     let mut commits = Commits::new(
         Box::new(committer),
-        "mine".to_owned(),
+        ("mine".to_owned(), Epoch(0)),
         status,
         clock,
-        DeadLetterFile::new("none".as_ref()),
+        Arc::new(Outgoing::default()),
+        Arc::new(Mutex::new(DeadLetterFile::new("none".as_ref()))),
     );
     group(1..=4)
         .into_iter()

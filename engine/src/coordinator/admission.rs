@@ -27,15 +27,6 @@ pub struct Pending {
     pub is_owed: bool,
 }
 
-/// What became of finished epochs.
-#[derive(Default)]
-pub struct Finished {
-    /// To be committed, in order.
-    pub complete: Vec<CompleteEpoch>,
-    /// Where the sources stand after the newest epoch that had been committed before.
-    pub repeated: Option<Positions>,
-}
-
 /// Epochs under way.
 pub struct Admission {
     interval: Duration,
@@ -183,20 +174,13 @@ impl Admission {
         self.in_flight.decoded(epoch, time_ms, rows);
     }
 
-    /// A worker finished every epoch before one; what that completes.
-    pub fn progress(&mut self, worker: usize, before: u64) -> Finished {
-        let mut finished = Finished::default();
-        for complete in self.in_flight.progress(worker, before) {
-            let admitted = self.admitted.pop_front();
-            let positions = admitted.map(|(_, positions)| positions).unwrap_or_default();
-            if complete.epoch <= self.suppress_through {
-                finished.repeated = Some(positions);
-            } else {
-                self.committing.push_back((complete.epoch, positions));
-                finished.complete.push(complete);
-            }
-        }
-        finished
+    /// A worker finished every epoch before one; those that this completes, in order, for the committer: also those that had been committed
+    /// before, which it knows.
+    pub fn progress(&mut self, worker: usize, before: u64) -> Vec<CompleteEpoch> {
+        let complete = self.in_flight.progress(worker, before);
+        let count = complete.len().min(self.admitted.len());
+        self.committing.extend(self.admitted.drain(..count));
+        complete
     }
 
     /// True once every worker has done all that had been committed before this run.
@@ -206,7 +190,7 @@ impl Admission {
 
     /// Everything up to an epoch is committed; where the sources stand after it.
     pub fn committed_through(&mut self, epoch: u64) -> Option<Positions> {
-        self.committed = epoch;
+        self.committed = self.committed.max(epoch);
         let mut newest = None;
         while let Some((_, positions)) = self
             .committing
@@ -296,30 +280,27 @@ mod tests {
         (1..=2).for_each(|epoch| admit(&mut admission, epoch));
         assert!(!admission.has_room());
         assert_eq!(
-            admission.progress(0, 3).complete.len(),
+            admission.progress(0, 3).len(),
             0,
             "the other worker is not so far"
         );
-        assert_eq!(admission.progress(1, 2).complete.len(), 1);
+        assert_eq!(admission.progress(1, 2).len(), 1);
         assert!(!admission.has_room());
         assert!(admission.committed_through(1).is_some());
         assert!(admission.has_room());
     }
 
     #[test]
-    fn what_was_committed_before_is_not_committed_again() {
+    fn what_was_committed_before_stays_committed_while_it_is_done_again() {
         let mut admission = admission(1);
         (1..=2).for_each(|epoch| admit(&mut admission, epoch));
         admission.progress(0, 3);
         assert!(!admission.has_caught_up());
-        let finished = admission.progress(1, 3);
-        assert!(finished.repeated.is_some() && admission.has_caught_up());
-        let epochs: Vec<u64> = finished
-            .complete
-            .iter()
-            .map(|complete| complete.epoch)
-            .collect();
-        assert_eq!(epochs, [2]);
+        assert_eq!(admission.progress(1, 3).len(), 2);
+        assert!(admission.has_caught_up());
+        assert!(admission.committed_through(0).is_none());
+        assert_eq!(admission.committed(), 1);
+        assert!(admission.committed_through(1).is_some());
     }
 
     #[test]

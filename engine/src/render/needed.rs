@@ -10,7 +10,7 @@ use super::Renderer;
 pub(super) enum Needed {
     /// Those that are not committed: it is written, and no more.
     Uncommitted,
-    /// Those after the checkpoint: a table of the state store has what came before.
+    /// Those after the checkpoint: a table of the state store has what came before, or an outbox.
     SinceCheckpoint,
     /// All, and first of all the image of what was before the checkpoint.
     Always,
@@ -41,7 +41,7 @@ impl Renderer<'_, '_> {
         let plan = self.context.plan;
         let sinks = plan.sinks.iter().filter(|sink| sink.input == node);
         let by_sinks = sinks.map(|sink| {
-            if sink.shares_keys {
+            if sink.shares_keys || sink.is_delivered {
                 of_dead_letters.max(Needed::SinceCheckpoint)
             } else {
                 of_dead_letters

@@ -40,8 +40,13 @@ impl Renderer<'_, '_> {
                 self.context.failure.clone(),
             )?
         };
-        let (events, suppress_through) =
-            (self.context.events.clone(), self.context.suppress_through);
+        let events = self.context.events.clone();
+        // What is delivered, its target may not have yet; through the checkpoint the outbox has it.
+        let suppress_through = if plan.is_delivered {
+            self.context.restored_epoch
+        } else {
+            self.context.suppress_through
+        };
         let limits = Arc::clone(self.context.limits);
         let letters_needed = self.dead_letters_needed() > Needed::Uncommitted;
         let uncomputed = self.uncomputed();

@@ -155,7 +155,7 @@ pub fn rows_are_there_once(target: &mut dyn Target) {
     let two = parcel(2, [(3, Some(&third))]);
     give(
         opened(target, sink, Contents::Rows, 0).as_mut(),
-        &[one.clone()],
+        std::slice::from_ref(&one),
     );
     let mut delivery = target.delivery(sink, Contents::Rows);
     delivery.open(HISTORY).unwrap();

@@ -12,5 +12,6 @@ pub mod kafka;
 pub mod process;
 pub mod registry;
 pub mod scenario;
+pub mod targets;
 mod topics;
 pub mod world;

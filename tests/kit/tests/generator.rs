@@ -15,6 +15,7 @@ const FILES: Connector<'_> = Connector {
     name: "files",
     source_options: "path = '/data'",
     sink_options: "path = '/data'",
+    delivered: None,
 };
 
 #[test]

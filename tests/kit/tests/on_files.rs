@@ -88,6 +88,7 @@ fn run(seed: u64) -> Result<(), String> {
         name: "files",
         source_options: &path,
         sink_options: &path,
+        delivered: None,
     });
     let mut draws = ChaCha8Rng::seed_from_u64(seed);
     let mut workers = draws.random_range(1..=2);
@@ -146,11 +147,7 @@ fn feed(job: &Job, part: &Part, data: &Path) {
 /// Runs the job until all is read and committed.
 fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
     let plan = planned("random", sql, &[Files.options()], &NoContracts)?;
-    let (sources, sinks) = (plan.sources.iter(), plan.sinks.iter());
-    let sources = sources.map(|source| source.topic().to_owned());
-    let sinks = sinks.map(|sink| sink.target.clone());
-    let (sources, sinks) = (sources.collect(), sinks.collect());
-    let status = Arc::new(Status::new("random", sources, sinks));
+    let status = Arc::new(Status::of(&plan));
     let settings = Settings {
         workers,
         state_dir: state.to_owned(),
@@ -166,6 +163,7 @@ fn catch_up(sql: &str, workers: usize, state: &Path) -> Result<(), String> {
         formats: &formats,
         registries: &SimRegistry::new(0),
         asker: ask_in_thread,
+        journal: &tidemill_connectors_files::journal,
     };
     tidemill_engine::run(plan, plugins, &settings, &status, &stop)
         .map_err(|error| error.to_string())

@@ -10,6 +10,7 @@ use tidemill_tests_kit::planned;
 use tidemill_tests_kit::random_job::{Case, Connector};
 use tidemill_tests_kit::sim::kafka::{Kafka, SimConnector};
 use tidemill_tests_kit::sim::scenario::{Dangers, Fed, Job, Topic};
+use tidemill_tests_kit::sim::targets::SimTargets;
 use tidemill_tests_kit::sim::world::{End, World};
 use tidemill_types::format::NoContracts;
 
@@ -17,6 +18,7 @@ const SIM: Connector<'_> = Connector {
     name: "sim",
     source_options: "watermark.idle-timeout = '200 ms'",
     sink_options: "",
+    delivered: Some("simtarget"),
 };
 
 /// A case as a job of a simulated world.
@@ -94,7 +96,12 @@ fn check(case: &Case, end: &End, is_wall_steady: bool) -> Result<(), String> {
 /// By topic, which columns of its sink may be null.
 fn nullable(case: &Case) -> Result<BTreeMap<String, Vec<bool>>, String> {
     let sql = case.job.sql(&SIM);
-    let plan = planned("random", &sql, &[SimConnector::known()], &NoContracts)?;
+    let plan = planned(
+        "random",
+        &sql,
+        &[SimConnector::known(), SimTargets::known()],
+        &NoContracts,
+    )?;
     let sinks = plan.sinks.iter().map(|sink| {
         let fields = plan.nodes[sink.input].schema.fields().iter();
         let nullable = fields.map(|field| field.is_nullable());

@@ -32,6 +32,12 @@ pub(super) fn draw(case: &mut Case, seed: u64) {
     for sink in &mut case.job.sinks {
         draws.sink(sink, &case.job.relations[sink.input]);
     }
+    // Drawn last, as what came later. In each fourth job none is delivered, in each fourth all that can be.
+    let percent = [0, 40, 40, 100][draws.0.random_range(0..4)];
+    for sink in &mut case.job.sinks {
+        let is_bare = sink.headers.is_empty() && sink.timestamp.is_none();
+        sink.is_delivered = draws.chance(percent) && is_bare && sink.written != Written::Debezium;
+    }
 }
 
 struct Draws(ChaCha8Rng);

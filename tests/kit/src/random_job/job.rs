@@ -459,6 +459,8 @@ pub struct Sink {
     pub written: Written,
     /// How its records' bytes are values.
     pub encoding: Encoding,
+    /// What is committed is brought there afterwards, where that can be.
+    pub is_delivered: bool,
 }
 
 impl Sink {

@@ -97,6 +97,7 @@ impl Draft {
                 Written::Plain
             },
             encoding: Encoding::Json,
+            is_delivered: false,
         });
     }
 

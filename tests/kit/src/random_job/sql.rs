@@ -16,6 +16,8 @@ pub struct Connector<'a> {
     pub source_options: &'a str,
     /// Further options of a sink.
     pub sink_options: &'a str,
+    /// The connector of the sinks that are delivered; without one, none is.
+    pub delivered: Option<&'a str>,
 }
 
 /// Longer than any run: what is remembered for so long is never forgotten.
@@ -59,11 +61,16 @@ impl Job {
             Written::Upsert => "upsert",
             Written::Debezium => "debezium",
         };
+        let delivered = connector.delivered.filter(|_| sink.is_delivered);
         format!(
             "CREATE SINK {} WITH (connector = '{}'{}, topic = '{}', {}{beside}, envelope = '{envelope}') AS SELECT * FROM {};\n",
             sink.name,
-            connector.name,
-            further(connector.sink_options),
+            delivered.unwrap_or(connector.name),
+            further(if delivered.is_some() {
+                ""
+            } else {
+                connector.sink_options
+            }),
             sink.topic,
             SinkCodec::new(sink, relation, &[]).options(),
             relation.name,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tidemill_checkpoints::{Journal, Record};
 
 use super::kafka::{Brokers, Header, SimConnector};
+use super::targets::Pair;
 
 /// A record that a sink wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,4 +92,32 @@ pub fn read(brokers: &Brokers, job: &str, sinks: &[String]) -> Result<Vec<Commit
         }
     }
     Ok(epochs.into_values().collect())
+}
+
+/// Adds what a sink's target was given to the epochs that it is of.
+///
+/// # Errors
+/// If it has a parcel of an epoch that the journal does not have.
+pub fn add_parcels(
+    history: &mut [Committed],
+    sink: &str,
+    parcels: BTreeMap<u64, Vec<Pair>>,
+) -> Result<(), String> {
+    for (epoch, pairs) in parcels {
+        let mut committed = history.iter_mut();
+        let committed = committed.find(|committed| committed.record.epoch.0 == epoch);
+        let committed = committed.ok_or_else(|| {
+            format!("'{sink}' was delivered epoch {epoch}, which the journal does not have")
+        })?;
+        let writes = pairs.into_iter().map(|(key, value)| Write {
+            partition: 0,
+            key,
+            value,
+            headers: Vec::new(),
+            timestamp_ms: 0,
+        });
+        let of_sink = committed.writes.entry(sink.to_owned()).or_default();
+        of_sink.extend(writes);
+    }
+    Ok(())
 }

@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::scenario::Fed;
 
+pub use committer::SimCommitter;
 pub use connector::SimConnector;
 pub use log::{Entry, Header, Partition, Record};
 pub use source::Selection;

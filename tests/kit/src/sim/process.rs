@@ -11,9 +11,12 @@ use tidemill_connectors_api::{Connector, SourceBatch};
 use tidemill_engine::committing::{Commits, Step};
 use tidemill_engine::contracts::{InPlace, Registries};
 use tidemill_engine::coordinator::{Coordinator, Next, Wanted};
+use tidemill_engine::delivering::{self, Deliveries};
 use tidemill_engine::reader::{Polled, Reader};
 use tidemill_engine::worker::Shared;
-use tidemill_engine::{Clock, Error, Event, Opened, Plugins, Settings, Snapshot, Status};
+use tidemill_engine::{
+    Clock, Error, Event, LocalJournal, Opened, Phase, Plugins, Settings, Snapshot, Status,
+};
 use tidemill_jobs::plan::JobPlan;
 use tidemill_types::Epoch;
 
@@ -35,6 +38,14 @@ pub enum Part {
     Commits,
     /// What writes checkpoints.
     Writer,
+    /// What delivers to a sink.
+    Delivery(usize),
+}
+
+/// What delivers to a sink, and when it tries again.
+struct Deliverer {
+    deliveries: Deliveries,
+    at: Duration,
 }
 
 /// A reader, and what it read.
@@ -50,6 +61,7 @@ pub struct Process {
     commits: Commits,
     /// When the committer tries again.
     commits_at: Duration,
+    deliverers: Vec<Deliverer>,
     crew: SimCrew,
     workers: Workers,
     shared: Arc<Shared>,
@@ -71,6 +83,8 @@ pub struct Start<'a> {
     pub connectors: &'a [Arc<dyn Connector>],
     /// Its registries.
     pub registries: &'a dyn Registries,
+    /// Its journal, if no sink has one.
+    pub journal: LocalJournal<'a>,
     /// Settings.
     pub settings: Settings,
     /// Its machine's clocks.
@@ -83,14 +97,7 @@ impl Process {
     /// # Errors
     /// Why it does not.
     pub fn start(start: Start<'_>) -> Result<Self, Error> {
-        let (sources, sinks) = (start.plan.sources.iter(), start.plan.sinks.iter());
-        let sources = sources.map(|source| source.topic().to_owned());
-        let sinks = sinks.map(|sink| sink.target.clone());
-        let status = Arc::new(Status::new(
-            &start.plan.name,
-            sources.collect(),
-            sinks.collect(),
-        ));
+        let status = Arc::new(Status::of(start.plan));
         let plan = Arc::clone(start.plan);
         let (settings, clock) = (&start.settings, &start.clock);
         let plugins = Plugins {
@@ -98,6 +105,7 @@ impl Process {
             formats: &tidemill_formats::all(),
             registries: start.registries,
             asker: InPlace::asker,
+            journal: start.journal,
         };
         let opened = Opened::new(plan, plugins, settings, &status, clock)?;
         let (reports, events) = unbounded();
@@ -107,11 +115,16 @@ impl Process {
             reader,
             polled: VecDeque::new(),
         };
+        let deliverer = |deliveries| Deliverer {
+            deliveries,
+            at: Duration::ZERO,
+        };
         Ok(Self {
             coordinator: opened.coordinator,
             readers: opened.readers.into_iter().map(reader).collect(),
             commits: opened.commits,
             commits_at: Duration::ZERO,
+            deliverers: opened.deliveries.into_iter().map(deliverer).collect(),
             crew,
             workers,
             shared,
@@ -158,6 +171,7 @@ impl Process {
         if !self.crew.writes.is_empty() {
             parts.push(Part::Writer);
         }
+        parts.extend((0..self.deliverers.len()).map(Part::Delivery));
         parts
     }
 
@@ -182,6 +196,7 @@ impl Process {
                 self.write();
                 Ok(())
             }
+            Part::Delivery(index) => self.deliver(index),
         }
     }
 
@@ -228,6 +243,24 @@ impl Process {
             Step::Again(wait) => self.commits_at = self.clock.now() + wait,
         }
         Ok(())
+    }
+
+    fn deliver(&mut self, index: usize) -> Result<(), Error> {
+        let deliverer = &mut self.deliverers[index];
+        if self.clock.now() >= deliverer.at
+            && let delivering::Step::Again(wait) = deliverer.deliveries.step()?
+        {
+            deliverer.at = self.clock.now() + wait;
+        }
+        Ok(())
+    }
+
+    /// True if all that it committed, and all that was committed before it, is where it is delivered.
+    #[must_use]
+    pub fn has_delivered(&self) -> bool {
+        let is_done = |deliverer: &Deliverer| deliverer.deliveries.is_done();
+        let is_live = self.shared.status.phase() == Phase::CaughtUp;
+        self.deliverers.is_empty() || is_live && self.deliverers.iter().all(is_done)
     }
 
     fn write(&mut self) {

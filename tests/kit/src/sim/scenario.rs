@@ -4,6 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::kafka::{Faults, Header};
+use super::targets::TargetFaults;
 
 /// A job and all the input that it will ever get.
 #[derive(Debug, Clone)]
@@ -53,6 +54,8 @@ impl Fed {
 pub struct Dangers {
     /// What brokers do.
     pub faults: Faults,
+    /// What the targets of deliveries do.
+    pub target_faults: TargetFaults,
     /// The process is killed and started again, with any number of workers.
     pub crash: u32,
     /// The process is killed, and what it wrote to its disk is damaged where damage must be survived.
@@ -85,6 +88,7 @@ impl Dangers {
     /// Nothing happens.
     pub const NONE: Self = Self {
         faults: Faults::NONE,
+        target_faults: TargetFaults::NONE,
         crash: 0,
         damage: 0,
         power_cut: 0,
@@ -117,6 +121,7 @@ impl Dangers {
                 starved: often(5),
                 slow: often(20),
             },
+            target_faults: TargetFaults::NONE,
             crash: often(8),
             damage: often(2),
             power_cut: 0,
@@ -134,6 +139,12 @@ impl Dangers {
         };
         // Drawn last: the seeds that were there before it keep their course.
         dangers.faults.unmarked = often(60);
+        dangers.target_faults = TargetFaults {
+            refused: often(50),
+            half: often(50),
+            answer_lost: often(50),
+            away: often(10),
+        };
         dangers
     }
 }

@@ -1,29 +1,33 @@
 //! One simulation: from a seed, a job lives through its dangers until all its input is committed.
 
-use std::collections::{BTreeMap, VecDeque};
+mod input;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rand::seq::{IndexedRandom, IteratorRandom};
+use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidemill_checkpoints::CheckpointStore;
 use tidemill_connectors_api::{Connector, PartitionMap};
-use tidemill_engine::{Clock, Error, Settings};
+use tidemill_engine::{Error, Settings};
 use tidemill_jobs::plan::{Contents, JobPlan, SinkPlan};
 use tidemill_types::{ErrorKind, TopicPartition};
 
 use super::clock::SimClock;
 use super::history::{self, Committed};
-use super::kafka::{Kafka, SimConnector};
+use super::kafka::{Kafka, SimCommitter, SimConnector};
 use super::process::{self, Part, Process};
 use super::registry::SimRegistry;
-use super::scenario::{Dangers, Fed, Job, Topic};
-use super::topics::{named_topics, topics_of, unread};
+use super::scenario::{Dangers, Job};
+use super::targets::{SimTargets, TargetFaults};
+use super::topics::{named_topics, unread};
 use super::{damage, disk, kafka};
 use crate::planned;
+use input::Feed;
 
 /// Most workers of a process.
 const WORKERS_MAX: usize = 3;
@@ -64,6 +68,7 @@ pub struct World<'a> {
     dangers: Dangers,
     rng: ChaCha8Rng,
     kafka: Kafka,
+    targets: SimTargets,
     registry: SimRegistry,
     clock: SimClock,
     plan: Arc<JobPlan>,
@@ -89,13 +94,6 @@ pub struct World<'a> {
     notes: Vec<String>,
 }
 
-/// Input of a partition that is to come.
-struct Feed {
-    topic: String,
-    partition: usize,
-    records: VecDeque<Fed>,
-}
-
 impl<'a> World<'a> {
     /// A world with nothing in it yet.
     ///
@@ -115,7 +113,9 @@ impl<'a> World<'a> {
         seed: u64,
         registry: SimRegistry,
     ) -> Result<Self, String> {
-        let plan = planned(&job.name, &job.sql, &[SimConnector::known()], &registry)?;
+        let known = [SimConnector::known(), SimTargets::known()];
+        let plan = planned(&job.name, &job.sql, &known, &registry)?;
+        let targets = SimTargets::new(seed);
         let kafka = Kafka::new(seed);
         let named = named_topics(&plan);
         for (index, stage) in job.stages.iter().enumerate() {
@@ -136,8 +136,12 @@ impl<'a> World<'a> {
             job,
             dangers,
             rng: ChaCha8Rng::seed_from_u64(seed),
-            connectors: vec![Arc::new(SimConnector(kafka.clone()))],
+            connectors: vec![
+                Arc::new(SimConnector(kafka.clone())),
+                Arc::new(targets.clone()),
+            ],
             kafka,
+            targets,
             registry,
             clock: SimClock::default(),
             plan: Arc::new(plan),
@@ -180,12 +184,14 @@ impl<'a> World<'a> {
 
     fn live(&mut self) -> Result<End, String> {
         self.kafka.lock().faults = self.dangers.faults;
+        self.targets.lock().faults = self.dangers.target_faults;
         for stage in &self.job.stages {
             self.feed_all(stage)?;
             self.settle()?;
         }
         let sinks: Vec<String> = self.upserts().into_keys().collect();
-        let history = history::read(&self.kafka.lock(), &self.job.name, &sinks)?;
+        let mut history = history::read(&self.kafka.lock(), &self.job.name, &sinks)?;
+        self.read_targets(&mut history)?;
         for committed in &history {
             committed.record.encode().hash(&mut self.trace);
             for (topic, writes) in &committed.writes {
@@ -206,35 +212,28 @@ impl<'a> World<'a> {
         })
     }
 
-    fn note(&mut self, what: impl std::fmt::Display) {
-        self.notes.push(format!("turn {}: {what}", self.turn));
-    }
-
-    /// A stage's input is written, to topics that are made now if no source asks for them by name.
-    fn feed_all(&mut self, stage: &[Topic]) -> Result<(), String> {
-        for topic in stage {
-            let mut brokers = self.kafka.lock();
-            brokers.make_topic_if_missing(&topic.name, topic.partitions.len());
+    /// Adds what was delivered to the epochs that it is of.
+    fn read_targets(&self, history: &mut [Committed]) -> Result<(), String> {
+        let targets = self.targets.lock();
+        if let Some(wrong) = targets.wrong() {
+            return Err(wrong.to_owned());
         }
-        let feeds = stage.iter().flat_map(|topic| {
-            let partitions = topic.partitions.iter().enumerate();
-            partitions.map(|(partition, records)| Feed {
-                topic: topic.name.clone(),
-                partition,
-                records: records.iter().cloned().collect(),
-            })
-        });
-        self.input = feeds.collect();
-        while !self.is_refused && self.input.iter().any(|feed| !feed.records.is_empty()) {
-            self.turn()?;
+        for sink in self.plan.sinks.iter().filter(|sink| sink.is_delivered) {
+            targets.check_whole(&sink.target)?;
+            history::add_parcels(history, &sink.target, targets.parcels(&sink.target))?;
         }
         Ok(())
+    }
+
+    fn note(&mut self, what: impl std::fmt::Display) {
+        self.notes.push(format!("turn {}: {what}", self.turn));
     }
 
     /// Everything that was written is read and committed, while nothing happens.
     fn settle(&mut self) -> Result<(), String> {
         let dangers = std::mem::replace(&mut self.dangers, Dangers::NONE);
         self.kafka.lock().faults = kafka::Faults::NONE;
+        self.targets.lock().faults = TargetFaults::NONE;
         let mut turns = 0;
         while !self.is_refused && (self.is_remade || !self.is_settled()) {
             self.turn()?;
@@ -250,12 +249,22 @@ impl<'a> World<'a> {
         }
         self.dangers = dangers;
         self.kafka.lock().faults = dangers.faults;
+        self.targets.lock().faults = dangers.target_faults;
         Ok(())
     }
 
     /// True if the journal says that everything was read.
     fn is_settled(&self) -> bool {
-        self.turn.is_multiple_of(50) && self.unread().is_none()
+        let has_delivered = |machine: &Machine| {
+            machine.state_dir == self.state_dir && machine.process.has_delivered()
+        };
+        self.turn.is_multiple_of(50)
+            && self.unread().is_none()
+            && (self.is_all_committed() || self.machines.iter().any(has_delivered))
+    }
+
+    fn is_all_committed(&self) -> bool {
+        self.plan.sinks.iter().all(|sink| !sink.is_delivered)
     }
 
     fn unread(&self) -> Option<String> {
@@ -325,6 +334,7 @@ impl<'a> World<'a> {
             plan: &self.plan,
             connectors: &self.connectors,
             registries: &self.registry,
+            journal: &|job, _| Box::new(SimCommitter::new(self.kafka.clone(), job, Vec::new())),
             settings: Settings {
                 owner: format!("run-{}", self.starts),
                 ..process::settings(&self.state_dir, workers)
@@ -499,92 +509,6 @@ impl<'a> World<'a> {
         let mut brokers = self.kafka.lock();
         for id in brokers.transactional_ids() {
             brokers.expire(&id);
-        }
-    }
-
-    /// A topic of a source gets another partition, which takes what is still to come of one that was there.
-    fn grow(&mut self) {
-        let Some(at) = (0..self.input.len()).choose(&mut self.rng) else {
-            return;
-        };
-        let topic = self.input[at].topic.clone();
-        let mut brokers = self.kafka.lock();
-        let partition = brokers.partitions(&topic);
-        brokers.add_partition(&topic);
-        drop(brokers);
-        self.note(format_args!("'{topic}' has partition {partition} now"));
-        let records = &mut self.input[at].records;
-        let records = records.split_off(records.len() / 2);
-        self.input.push(Feed {
-            topic,
-            partition,
-            records,
-        });
-    }
-
-    /// A topic of a source is deleted and made again. Before the journal knows of it, it would only be another topic.
-    fn remake(&mut self) {
-        let journal = SimConnector::journal_topic(&self.job.name);
-        let mut brokers = self.kafka.lock();
-        let entries = brokers.committed(&journal, 0);
-        let is_known = entries
-            .iter()
-            .any(|(_, entry)| entry.epoch.is_some_and(|epoch| epoch > 0));
-        let Some(source) = self.plan.sources.choose(&mut self.rng) else {
-            return;
-        };
-        if self.is_remade || !is_known {
-            return;
-        }
-        let mut topics = topics_of(source, &brokers).into_iter();
-        let Some(topic) = topics.next_back() else {
-            return;
-        };
-        self.is_remade = true;
-        let partitions = brokers.partitions(&topic);
-        brokers.make_topic(&topic, partitions);
-        drop(brokers);
-        self.note("a topic is made again");
-    }
-
-    /// Producers write all that is still to come of a topic.
-    fn backlog(&mut self) {
-        let Some(topic) = self
-            .input
-            .choose(&mut self.rng)
-            .map(|feed| feed.topic.clone())
-        else {
-            return;
-        };
-        let mut brokers = self.kafka.lock();
-        brokers.now_ms = self.clock.wall_ms();
-        for feed in self.input.iter_mut().filter(|feed| feed.topic == topic) {
-            for record in feed.records.drain(..) {
-                brokers.append(&feed.topic, feed.partition, record);
-            }
-        }
-    }
-
-    /// Producers write some of the input.
-    fn feed(&mut self) {
-        let open: Vec<usize> = (0..self.input.len())
-            .filter(|&i| !self.input[i].records.is_empty())
-            .collect();
-        let Some(&at) = open.choose(&mut self.rng) else {
-            return;
-        };
-        let mut brokers = self.kafka.lock();
-        brokers.now_ms = self.clock.wall_ms();
-        let feed = &mut self.input[at];
-        let count = self.rng.random_range(1..=4).min(feed.records.len());
-        let records: Vec<_> = feed.records.drain(..count).collect();
-        if self.dangers.aborted_input && self.rng.random_bool(0.3) {
-            brokers.append_transaction(&feed.topic, feed.partition, &records, false);
-            brokers.append_transaction(&feed.topic, feed.partition, &records, true);
-        } else {
-            for record in records {
-                brokers.append(&feed.topic, feed.partition, record);
-            }
         }
     }
 }
