@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [registry] [slate] [valgrind] [perf]
+# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [registry] [opensearch] [slate] [valgrind] [perf]
 #   (always) the C++ tools and libraries that the native crates need, and RocksDB
 #   kafka    Java, Maven and the jars of a Kafka for tests and demos
 #   registry Java, Maven and a schema registry for tests
+#   opensearch Java, Maven and the jars of an OpenSearch and an Elasticsearch for tests
 #   slate    the film titles and budgets that the generated studio can use
 #   valgrind counts instructions, for bench-check
 #   perf     samples stacks, and inferno draws them, for flamegraph
@@ -17,15 +18,16 @@ MOVIES_SHA256=e63c499759e3b07b49563e036f55290f87feb56def8703ec049ca305ab1523d3
 
 INFERNO=0.12.8
 
-want_kafka=no want_registry=no want_slate=no want_valgrind=no want_perf=no
+want_kafka=no want_registry=no want_opensearch=no want_slate=no want_valgrind=no want_perf=no
 for part in "$@"; do
   case "$part" in
     kafka) want_kafka=yes ;;
     registry) want_registry=yes ;;
+    opensearch) want_opensearch=yes ;;
     slate) want_slate=yes ;;
     valgrind) want_valgrind=yes ;;
     perf) want_perf=yes ;;
-    *) echo "setup: there is no part '$part'; the parts are 'kafka', 'registry', 'slate', 'valgrind' and 'perf'" >&2; exit 2 ;;
+    *) echo "setup: there is no part '$part'; the parts are 'kafka', 'registry', 'opensearch', 'slate', 'valgrind' and 'perf'" >&2; exit 2 ;;
   esac
 done
 
@@ -35,7 +37,7 @@ movies_are_there() { [ -f "$MOVIES" ] && echo "$MOVIES_SHA256  $MOVIES" | sha256
 # Prints the Debian packages that are needed and not there, one a line.
 missing_packages() {
   local packages=(clang libclang-dev cmake ninja-build g++ pkg-config libssl-dev libcurl4-openssl-dev liblz4-dev) package
-  if [ "$want_kafka" = yes ] || [ "$want_registry" = yes ]; then
+  if [ "$want_kafka" = yes ] || [ "$want_registry" = yes ] || [ "$want_opensearch" = yes ]; then
     # Tools that came from elsewhere than Debian's packages do as well.
     command -v mvn >/dev/null || packages+=(maven)
     command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
@@ -93,5 +95,9 @@ install_packages
 scripts/rocksdb.sh
 if [ "$want_kafka" = yes ]; then scripts/kafka.sh install; fi
 if [ "$want_registry" = yes ]; then scripts/registry.sh install; fi
+if [ "$want_opensearch" = yes ]; then
+  scripts/opensearch.sh install
+  OPENSEARCH_ENGINE=elasticsearch scripts/opensearch.sh install
+fi
 if [ "$want_slate" = yes ]; then fetch_movies; fi
 if [ "$want_perf" = yes ]; then build_inferno; fi

@@ -1,11 +1,12 @@
 //! Real brokers for tests and benches: `scripts/kafka.sh` run with free ports, and with other ones where somebody was quicker. And a real
-//! registry of schemas likewise.
+//! registry of schemas and a real OpenSearch likewise.
 //!
 //! *Promises* that a start fails only for a reason that other ports would not mend. *Does not* know Kafka's protocol, nor any connector: those
 //! that test one use it.
 
 pub mod ports;
 pub mod registry;
+pub mod search;
 
 use std::ffi::OsString;
 use std::fs;
@@ -51,6 +52,10 @@ impl Script {
     const REGISTRY: Self = Self {
         file: "registry.sh",
         owner: "REGISTRY_OWNER",
+    };
+    const OPENSEARCH: Self = Self {
+        file: "opensearch.sh",
+        owner: "OPENSEARCH_OWNER",
     };
 
     /// Runs it with variables of its environment. All that it says stands in the error.

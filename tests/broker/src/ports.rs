@@ -10,6 +10,7 @@ use std::fs;
 use std::hash::BuildHasher;
 use std::io::{Error, ErrorKind};
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 
 /// Where the kernel begins to give out ports, and where it says so.
 const GIVEN_FROM_DEFAULT: u16 = 32_768;
@@ -55,6 +56,43 @@ pub fn on_free_ports<T, E: From<Error>>(
     }
 }
 
+/// Starts something on one port of a range, for whom no others will do: on the first that nobody has, from a place in it by chance.
+///
+/// # Errors
+/// What `start` says: at once if it failed for another reason than the port, at last if all of them are taken.
+pub fn on_free_ports_of<T, E: From<Error>>(
+    range: &RangeInclusive<u16>,
+    mut start: impl FnMut(u16) -> Result<T, Start<E>>,
+) -> Result<T, E> {
+    let first = by_chance(range.len());
+    let candidates = range.clone().cycle().skip(first).take(range.len());
+    let free = candidates.filter(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    let mut last = None;
+    for port in free {
+        match start(port) {
+            Ok(started) => return Ok(started),
+            Err(Start::PortTaken(error)) => last = Some(error),
+            Err(Start::Failed(error)) => return Err(error),
+        }
+    }
+    let none = || {
+        let message = format!(
+            "there is no free port from {} to {}",
+            range.start(),
+            range.end()
+        );
+        Error::new(ErrorKind::AddrInUse, message).into()
+    };
+    Err(last.unwrap_or_else(none))
+}
+
+/// A number below `count`.
+fn by_chance(count: usize) -> usize {
+    // Each of these has keys of its own: the standard library's source of chance.
+    let chance = RandomState::new().hash_one(std::process::id());
+    usize::try_from(chance % count as u64).expect("is below a number of ports")
+}
+
 /// Ports of 127.0.0.1 that nobody listens on, all different.
 ///
 /// # Errors
@@ -64,9 +102,7 @@ pub fn free_ports(count: usize) -> Result<Vec<u16>, Error> {
     let given_from = range.split_whitespace().next();
     let given_from = given_from.and_then(|port| port.parse().ok());
     let candidates = LOWEST..given_from.unwrap_or(GIVEN_FROM_DEFAULT).max(LOWEST + 1_000);
-    // Each of these has keys of its own: the standard library's source of chance.
-    let chance = RandomState::new().hash_one(std::process::id());
-    let first = usize::try_from(chance % candidates.len() as u64).expect("is below a port");
+    let first = by_chance(candidates.len());
     // Each is held until all are chosen, so that they differ.
     let listeners: Vec<_> = candidates
         .clone()
