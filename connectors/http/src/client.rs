@@ -1,5 +1,6 @@
 //! A client, a question and its answer.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use tidemill_connectors_api::{Error, error};
 use tidemill_types::ErrorKind;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
-use ureq::http::{HeaderValue, Request, Response, StatusCode};
+use ureq::http::{HeaderValue, Method, Request, Response, StatusCode};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
@@ -34,8 +35,10 @@ pub struct Question<'a> {
     pub url: &'a str,
     /// As what the answer is wanted.
     pub accept: &'a str,
-    /// Media type and body of a POST; else it is a GET.
-    pub body: Option<(&'a str, String)>,
+    /// What is to be done there; none is a POST of a body, and without one a GET.
+    pub method: Option<Method>,
+    /// Media type and bytes of a body.
+    pub body: Option<(&'a str, Cow<'a, [u8]>)>,
     /// Who asks: see [`authorization`].
     pub authorization: Option<HeaderValue>,
     /// How long it may take.
@@ -109,17 +112,19 @@ impl Client {
         // A timeout of zero would be none.
         let within = Some(question.within.max(Duration::from_millis(1)));
         let cannot = |error: ureq::http::Error| Failure::Garbage(error.to_string());
+        let method = |usual: Method| question.method.unwrap_or(usual);
         let answered = match question.body {
             None => {
-                let request = builder.method("GET").body(()).map_err(cannot)?;
+                let request = builder.method(method(Method::GET));
+                let request = request.body(()).map_err(cannot)?;
                 let request = self.0.configure_request(request);
                 self.0.run(request.timeout_global(within).build())
             }
             Some((media_type, body)) => {
-                let request = builder.method("POST").header(CONTENT_TYPE, media_type);
-                let request = self
-                    .0
-                    .configure_request(request.body(body).map_err(cannot)?);
+                let request = builder.method(method(Method::POST));
+                let request = request.header(CONTENT_TYPE, media_type);
+                let request = request.body(&*body).map_err(cannot)?;
+                let request = self.0.configure_request(request);
                 self.0.run(request.timeout_global(within).build())
             }
         };

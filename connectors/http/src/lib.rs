@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod guard;
+pub mod options;
 
 pub use client::{Answer, Client, Failure, Question, Trust};
-pub use ureq::http::{HeaderValue, StatusCode, Uri};
+pub use ureq::http::{HeaderValue, Method, StatusCode, Uri};

@@ -113,7 +113,11 @@ impl Oidc {
         let answered = client.ask(Question {
             url: &self.url,
             accept: "application/json",
-            body: Some(("application/x-www-form-urlencoded", body)),
+            method: None,
+            body: Some((
+                "application/x-www-form-urlencoded",
+                body.into_bytes().into(),
+            )),
             authorization: authorization("Basic", &STANDARD.encode(pair)),
             within: WITHIN,
             bytes_max: ANSWER_BYTES_MAX,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemill_connectors_api::{Error, Options, Registry};
-use tidemill_connectors_http::Uri;
 use tidemill_connectors_http::guard::Policy;
+use tidemill_connectors_http::options;
 
 use crate::{Confluent, Folder, invalid};
 
@@ -37,7 +37,7 @@ const KNOWN: [&str; 8] = [
     TIMEOUT,
 ];
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+const TIMEOUT_MINUTES_MAX: u64 = 10;
 
 /// The options that there are.
 #[must_use]
@@ -205,61 +205,21 @@ fn credentials(user_info: Option<&str>, token: Option<&str>) -> Result<Credentia
 }
 
 fn identity(certificate: Option<&str>, key: Option<&str>) -> Result<Option<Identity>, Error> {
-    match (certificate, key) {
-        (None, None) => Ok(None),
-        (Some(certificate), Some(key)) => Ok(Some(Identity {
-            certificate: certificate.into(),
-            key: key.into(),
-        })),
-        _ => Err(invalid(format!(
-            "'{CERTIFICATE_LOCATION}' and '{KEY_LOCATION}' go together; add the other one"
-        ))),
-    }
+    let names = [CERTIFICATE_LOCATION, KEY_LOCATION];
+    let identity = options::identity(names, [certificate, key])?;
+    Ok(identity.map(|(certificate, key)| Identity { certificate, key }))
 }
 
 fn checked_url(url: &str) -> Result<String, Error> {
-    // Nothing of a URL that may have a password in it is shown.
-    if url.contains('@') {
-        return Err(invalid(format!(
-            "'{URL}' has a user or password in it, which would stand in plans and logs; move them to '{USER_INFO}'"
-        )));
-    }
-    let no_url = |why: &str| {
-        invalid(format!(
-            "'{URL}' is no URL of a registry: {why}; write it as 'https://host:port/path'"
-        ))
+    let login = &format!("'{USER_INFO}'");
+    let parsed = options::Url {
+        option: URL,
+        of: "a registry",
+        login,
     };
-    let uri: Uri = url.parse().map_err(|_| no_url("it cannot be read"))?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(no_url(
-            "it begins neither with 'https://' nor with 'http://'",
-        ));
-    }
-    if uri.host().is_none_or(str::is_empty) {
-        return Err(no_url("it has no host"));
-    }
-    if uri.query().is_some() || url.contains('#') {
-        return Err(no_url("it has a '?' or '#' in it"));
-    }
-    Ok(url.trim_end_matches('/').to_owned())
+    parsed.parse(url)
 }
 
 fn timeout(text: &str) -> Result<Duration, Error> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let unit_ms = match text[split..].trim() {
-        "ms" => 1,
-        "s" => 1_000,
-        "min" => 60_000,
-        _ => 0,
-    };
-    let count = text[..split].parse::<u64>().unwrap_or(0);
-    let timeout = Duration::from_millis(count.saturating_mul(unit_ms));
-    if timeout.is_zero() || timeout > TIMEOUT_MAX {
-        return Err(invalid(format!(
-            "'{TIMEOUT}' is '{text}'; give a number and a unit of 'ms', 's' or 'min', such as '10 s', up to 10 min"
-        )));
-    }
-    Ok(timeout)
+    options::timeout(TIMEOUT, text, TIMEOUT_MINUTES_MAX)
 }

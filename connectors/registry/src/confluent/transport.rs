@@ -128,7 +128,8 @@ impl Transport {
         let answered = self.client.ask(Question {
             url: &url,
             accept: &format!("{MEDIA_TYPE}, application/json"),
-            body: body.map(|body| (MEDIA_TYPE, body.to_string())),
+            method: None,
+            body: body.map(|body| (MEDIA_TYPE, body.to_string().into_bytes().into())),
             authorization: self.authorization.clone(),
             within: deadline.saturating_duration_since(Instant::now()),
             bytes_max: ANSWER_BYTES_MAX,

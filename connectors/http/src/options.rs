@@ -1,0 +1,147 @@
+//! The values of options that connectors over HTTP have in common: a URL, a time, a file of a certificate and that of its key.
+//!
+//! Messages name the option, and show nothing of a URL that may have a password in it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidemill_connectors_api::Error;
+use tidemill_types::ErrorKind;
+use ureq::http::Uri;
+
+/// What a URL is of, for messages.
+#[derive(Debug, Clone, Copy)]
+pub struct Url<'a> {
+    /// The option that it stands in.
+    pub option: &'a str,
+    /// What should answer there: `a registry`.
+    pub of: &'a str,
+    /// The options that a name and a password belong into.
+    pub login: &'a str,
+}
+
+impl Url<'_> {
+    /// Reads it: `http://…` or `https://…`, without a '/' at its end.
+    ///
+    /// # Errors
+    /// `Invalid` if it is none, or has something secret in it.
+    pub fn parse(self, text: &str) -> Result<String, Error> {
+        let Self { option, of, login } = self;
+        if text.contains('@') {
+            return Err(invalid(format!(
+                "'{option}' has a user or password in it, which would stand in plans and logs; move them to {login}"
+            )));
+        }
+        let no_url = |why: &str| {
+            invalid(format!(
+                "'{option}' is no URL of {of}: {why}; write it as 'https://host:port/path'"
+            ))
+        };
+        let uri: Uri = text.parse().map_err(|_| no_url("it cannot be read"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(no_url(
+                "it begins neither with 'https://' nor with 'http://'",
+            ));
+        }
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(no_url("it has no host"));
+        }
+        if uri.query().is_some() || text.contains('#') {
+            return Err(no_url("it has a '?' or '#' in it"));
+        }
+        Ok(text.trim_end_matches('/').to_owned())
+    }
+}
+
+/// Reads a time such as `10 s`, above zero and up to a number of minutes.
+///
+/// # Errors
+/// `Invalid` if it is none, or too long.
+pub fn timeout(option: &str, text: &str, minutes_max: u64) -> Result<Duration, Error> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let unit_ms = match text[split..].trim() {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        _ => 0,
+    };
+    let count = text[..split].parse::<u64>().unwrap_or(0);
+    let timeout = Duration::from_millis(count.saturating_mul(unit_ms));
+    if timeout.is_zero() || timeout > Duration::from_secs(60 * minutes_max) {
+        return Err(invalid(format!(
+            "'{option}' is '{text}'; give a number and a unit of 'ms', 's' or 'min', such as '10 s', up to {minutes_max} min"
+        )));
+    }
+    Ok(timeout)
+}
+
+/// The files of a client's certificates and of its key, from the options with these names: both or none.
+///
+/// # Errors
+/// `Invalid` if only one is there.
+pub fn identity(
+    names: [&str; 2],
+    files: [Option<&str>; 2],
+) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+    match files {
+        [None, None] => Ok(None),
+        [Some(certificate), Some(key)] => Ok(Some((certificate.into(), key.into()))),
+        _ => Err(invalid(format!(
+            "'{}' and '{}' go together; add the other one",
+            names[0], names[1]
+        ))),
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Url, identity, timeout};
+
+    #[test]
+    fn a_url_is_read_or_refused_without_being_shown() {
+        let url = Url {
+            option: "url",
+            of: "a server",
+            login: "'user'",
+        };
+        assert_eq!(
+            url.parse("https://host:9200/search/").unwrap(),
+            "https://host:9200/search"
+        );
+        for (wrong, why) in [
+            ("https://me:hunter2@host", "move them to 'user'"),
+            ("host:9200", "begins neither"),
+            ("ftp://host", "begins neither"),
+            ("https://host/?q=hunter2", "'?' or '#'"),
+            ("http://ho st/", "cannot be read"),
+        ] {
+            let said = url.parse(wrong).unwrap_err().message;
+            assert!(said.contains(why) && !said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_time_has_a_unit_and_a_bound() {
+        assert_eq!(timeout("timeout", "90 s", 2).unwrap().as_secs(), 90);
+        assert_eq!(timeout("timeout", "5ms", 2).unwrap().as_millis(), 5);
+        for wrong in ["", "0 s", "3 min", "10", "ten s", "99999999999999999999 s"] {
+            let said = timeout("timeout", wrong, 2).unwrap_err().message;
+            assert!(said.ends_with("up to 2 min"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key() {
+        assert_eq!(identity(["a", "b"], [None, None]).unwrap(), None);
+        let both = identity(["a", "b"], [Some("c.pem"), Some("k.pem")]).unwrap();
+        assert_eq!(both, Some(("c.pem".into(), "k.pem".into())));
+        let said = identity(["a", "b"], [Some("c.pem"), None]).unwrap_err();
+        assert_eq!(said.message, "'a' and 'b' go together; add the other one");
+    }
+}
