@@ -102,6 +102,12 @@ impl SearchNode {
         self.script("start")
     }
 
+    /// Its port of HTTP.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where it answers.
     #[must_use]
     pub fn url(&self) -> String {
