@@ -1,10 +1,13 @@
 //! One sink's records to its index.
 //!
-//! A delivery is `_bulk` requests and then the index's [`Progress`]. Before each request the owner looks whether it still is the owner, so an
-//! owner before can be late by no more than one request, which ends within the timeout; for that long an index knows the versions of what was
-//! deleted (`index.gc_deletes`), and of what was not for ever. So nothing that comes late is taken.
+//! A delivery is `_bulk` requests and then the index's [`Progress`]. Before each turn of requests the owner looks whether it still is the owner,
+//! so an owner before can be late by no more than one turn, which ends within the timeout; for that long an index knows the versions of what
+//! was deleted (`index.gc_deletes`), and of what was not for ever. So nothing that comes late is taken.
 //!
 //! Promises what the port does. Does not ask again what failed: the engine opens again, and what was done already is then there.
+
+use std::panic::resume_unwind;
+use std::thread;
 
 use tidemill_connectors_api::{Delivery, DeliverySpec, Error, Parcel, Rejected};
 use tidemill_connectors_http::StatusCode;
@@ -23,7 +26,9 @@ use crate::server::{Reply, Server};
 use crate::{invalid, retry};
 
 /// How many bytes a request has, but for one record that has more: below what small servers of the clouds take, 10 MiB.
-const BULK_BYTES_MAX: usize = 8 << 20;
+const BULK_BYTES_MAX: usize = 4 << 20;
+/// How many requests are sent at the same time: a server works on each with one thread per shard.
+const REQUESTS: usize = 2;
 
 /// Brings records to an index.
 #[derive(Debug)]
@@ -38,7 +43,8 @@ pub struct SearchDelivery {
     bulk_bytes_max: usize,
     /// The path of `_bulk` requests.
     bulk_path: String,
-    body: Body,
+    /// Of the requests that are sent at the same time.
+    bodies: [Body; REQUESTS],
     opened: Option<Opened>,
 }
 
@@ -96,7 +102,7 @@ impl SearchDelivery {
             is_keyed,
             bulk_bytes_max: BULK_BYTES_MAX,
             bulk_path,
-            body: Body::default(),
+            bodies: Default::default(),
             opened: None,
         })
     }
@@ -184,22 +190,39 @@ impl SearchDelivery {
             Ids::OfPlaces(&history)
         };
         let mut batch = Batch::new(new, ids);
-        let mut body = std::mem::take(&mut self.body);
+        let mut bodies = std::mem::take(&mut self.bodies);
         loop {
-            body.fill(&mut batch, self.bulk_bytes_max);
-            if body.records.is_empty() {
+            for body in &mut bodies {
+                body.fill(&mut batch, self.bulk_bytes_max);
+            }
+            if bodies[0].records.is_empty() {
                 break;
             }
             self.check_owner(opened)?;
-            let reply = self.server.post_lines(&self.bulk_path, &body.bytes)?;
-            self.judge(&reply, &body, &mut batch)?;
+            for (body, reply) in bodies.iter().zip(self.post(&bodies)) {
+                self.judge(&reply?, body, &mut batch)?;
+            }
         }
-        self.body = body;
+        self.bodies = bodies;
         // Where the index was deleted meanwhile, a request has made one of that name.
         self.check_index(opened)?;
         opened.progress.epoch = newest;
         self.write(opened)?;
         Ok(batch.into_rejected())
+    }
+
+    /// Sends bodies at the same time, but those without records; the answers in the bodies' order.
+    fn post(&self, bodies: &[Body]) -> Vec<Result<Reply, Error>> {
+        let full = bodies.iter().filter(|body| !body.records.is_empty());
+        thread::scope(|scope| {
+            let asked: Vec<_> = full
+                .map(|body| scope.spawn(|| self.server.post_lines(&self.bulk_path, &body.bytes)))
+                .collect();
+            let answers = asked.into_iter().map(|asked| asked.join());
+            answers
+                .map(|answer| answer.unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        })
     }
 
     /// Takes what an answer says of each record.

@@ -79,6 +79,12 @@ impl Space {
         put.send(body.to_string()).unwrap();
     }
 
+    fn uuid(&self, index: &str) -> String {
+        let settings = self.get(&format!("{index}/_settings?flat_settings=true"));
+        let uuid = &settings[index]["settings"]["index.uuid"];
+        uuid.as_str().unwrap().to_owned()
+    }
+
     /// The documents of an index, or those that a query finds.
     fn found(&self, index: &str, query: &str) -> Vec<Value> {
         self.get(&format!("{index}/_refresh"));
@@ -433,6 +439,33 @@ fn an_owner_before_is_shut_out() {
 }
 
 #[test]
+fn what_was_brought_before_a_crash_stays_when_it_comes_again() {
+    let space = Space::shared();
+    let index = space.index("crash");
+    let parcels = [
+        parcel(1, &[(1, Some(row(1, "a"))), (2, Some(row(2, "a")))]),
+        parcel(2, &[(2, None), (3, Some(row(3, "b")))]),
+        parcel(3, &[(1, Some(row(1, "c")))]),
+    ];
+    let mut delivery = space.delivery(&index);
+    delivery.open(HISTORY).unwrap();
+    assert_eq!(delivery.deliver(&parcels).unwrap(), []);
+    for through in [1, 0] {
+        // As if it had crashed before it said how far it was.
+        let path = format!("{PROGRESS_INDEX}/_doc/{}", space.uuid(&index));
+        let mut progress = space.get(&path)["_source"].clone();
+        progress["epoch"] = through.into();
+        space.put(&path, &progress);
+        let mut delivery = space.delivery(&index);
+        assert_eq!(delivery.open(HISTORY).unwrap(), Epoch(through));
+        let again = usize::try_from(through).unwrap();
+        let again = std::slice::from_ref(&parcels[again]);
+        assert_eq!(delivery.deliver(again).unwrap(), []);
+        assert_eq!(space.found(&index, ""), [row(1, "c"), row(3, "b")]);
+    }
+}
+
+#[test]
 fn a_blocked_index_goes_on_when_it_is_free_again() {
     let space = Space::shared();
     let index = space.index("blocked");
@@ -453,8 +486,7 @@ fn how_far_an_index_is_can_be_read() {
     let space = Space::shared();
     let index = space.index("progress");
     give(space.delivery(&index).as_mut(), &[(1, Some(row(1, "a")))]);
-    let settings = space.get(&format!("{index}/_settings?flat_settings=true"));
-    let uuid = settings[&index]["settings"]["index.uuid"].as_str().unwrap();
+    let uuid = space.uuid(&index);
     let progress = space.get(&format!("{PROGRESS_INDEX}/_source/{uuid}"));
     assert_eq!(
         progress,
