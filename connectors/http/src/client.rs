@@ -39,6 +39,8 @@ pub struct Question<'a> {
     pub method: Option<Method>,
     /// Media type and bytes of a body.
     pub body: Option<(&'a str, Cow<'a, [u8]>)>,
+    /// More headers, by name.
+    pub headers: &'a [(&'a str, &'a str)],
     /// Who asks: see [`authorization`].
     pub authorization: Option<HeaderValue>,
     /// How long it may take.
@@ -106,6 +108,9 @@ impl Client {
         let mut builder = Request::builder()
             .uri(question.url)
             .header(ACCEPT, question.accept);
+        for &(name, value) in question.headers {
+            builder = builder.header(name, value);
+        }
         if let Some(authorization) = question.authorization {
             builder = builder.header(AUTHORIZATION, authorization);
         }

@@ -1,13 +1,17 @@
-//! The values of options that connectors over HTTP have in common: a URL, a time, a file of a certificate and that of its key.
+//! The values of options that connectors over HTTP have in common: a URL, a time, a file of a certificate and that of its key, a login.
 //!
 //! Messages name the option, and show nothing of a URL that may have a password in it.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tidemill_connectors_api::Error;
 use tidemill_types::ErrorKind;
-use ureq::http::Uri;
+use ureq::http::{HeaderValue, Uri};
+
+use crate::client::authorization;
 
 /// What a URL is of, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +97,42 @@ pub fn identity(
             names[0], names[1]
         ))),
     }
+}
+
+/// The header of a login by name and password, from the options with these names: both or none.
+///
+/// # Errors
+/// `Invalid` if only one is there, or the name is none.
+pub fn basic(names: [&str; 2], login: [Option<&str>; 2]) -> Result<Option<HeaderValue>, Error> {
+    let [user, password] = names;
+    match login {
+        [None, None] => Ok(None),
+        [Some(name), Some(_)] if name.contains(':') => Err(invalid(format!(
+            "'{user}' has a ':' in it, which no name can have; give the password in '{password}'"
+        ))),
+        [Some(name), Some(secret)] => {
+            let pair = STANDARD.encode(format!("{name}:{secret}"));
+            Ok(authorization("Basic", &pair))
+        }
+        _ => Err(invalid(format!(
+            "'{user}' and '{password}' go together; add the other one"
+        ))),
+    }
+}
+
+/// The header of a login by a token, or whatever a scheme calls it.
+///
+/// # Errors
+/// `Invalid` if it is none.
+pub fn token(option: &str, scheme: &str, text: &str) -> Result<HeaderValue, Error> {
+    let text = text.trim();
+    let is_token = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let header = authorization(scheme, text).filter(|_| is_token);
+    header.ok_or_else(|| {
+        invalid(format!(
+            "'{option}' is empty or has blanks in it; give it alone, as it was handed out"
+        ))
+    })
 }
 
 fn invalid(message: String) -> Error {

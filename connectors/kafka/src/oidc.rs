@@ -118,6 +118,7 @@ impl Oidc {
                 "application/x-www-form-urlencoded",
                 body.into_bytes().into(),
             )),
+            headers: &[],
             authorization: authorization("Basic", &STANDARD.encode(pair)),
             within: WITHIN,
             bytes_max: ANSWER_BYTES_MAX,

@@ -4,10 +4,7 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use tidemill_connectors_api::{ConnectorOptions, DeliverySpec, Error, Options, SinkKind};
-use tidemill_connectors_http::client::authorization;
 use tidemill_connectors_http::{HeaderValue, Trust, options};
 
 use crate::invalid;
@@ -139,31 +136,13 @@ fn login(
     password: Option<&str>,
     api_key: Option<&str>,
 ) -> Result<Option<HeaderValue>, Error> {
-    match (user, password, api_key) {
-        (None, None, None) => Ok(None),
-        (Some(user), Some(_), None) if user.contains(':') => Err(invalid(format!(
-            "'{USER}' has a ':' in it, which no user can have; give the password in '{PASSWORD}'"
+    let basic = options::basic([USER, PASSWORD], [user, password])?;
+    let key = api_key.map(|key| options::token(API_KEY, "ApiKey", key));
+    match (basic, key.transpose()?) {
+        (Some(_), Some(_)) => Err(invalid(format!(
+            "there are both '{API_KEY}' and '{USER}'; leave one out"
         ))),
-        (Some(user), Some(password), None) => {
-            let pair = STANDARD.encode(format!("{user}:{password}"));
-            Ok(authorization("Basic", &pair))
-        }
-        (None, None, Some(key)) => {
-            let key = key.trim();
-            let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
-            let header = authorization("ApiKey", key).filter(|_| is_key);
-            header.map(Some).ok_or_else(|| {
-                invalid(format!(
-                    "'{API_KEY}' is no key: it is empty or has blanks in it; give the encoded key alone"
-                ))
-            })
-        }
-        (_, _, Some(_)) => Err(invalid(format!(
-            "there are both '{API_KEY}' and '{USER}' or '{PASSWORD}'; leave one out"
-        ))),
-        (_, _, None) => Err(invalid(format!(
-            "'{USER}' and '{PASSWORD}' go together; add the other one"
-        ))),
+        (basic, key) => Ok(basic.or(key)),
     }
 }
 

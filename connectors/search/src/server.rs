@@ -109,6 +109,7 @@ impl Server {
             accept: JSON,
             method: Some(method),
             body,
+            headers: &[],
             authorization: self.authorization.clone(),
             within: self.timeout,
             bytes_max: ANSWER_BYTES_MAX,

@@ -130,6 +130,7 @@ impl Transport {
             accept: &format!("{MEDIA_TYPE}, application/json"),
             method: None,
             body: body.map(|body| (MEDIA_TYPE, body.to_string().into_bytes().into())),
+            headers: &[],
             authorization: self.authorization.clone(),
             within: deadline.saturating_duration_since(Instant::now()),
             bytes_max: ANSWER_BYTES_MAX,

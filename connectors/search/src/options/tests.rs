@@ -59,8 +59,11 @@ fn wrong_options_are_refused_with_what_to_do() {
         (&[("user", "job")], "add the other one"),
         (&[("password", "hunter2")], "add the other one"),
         (&[("user", "a:b"), ("password", "hunter2")], "has a ':'"),
-        (&[("api.key", "hunter2 x")], "give the encoded key alone"),
-        (&[("api.key", "hunter2"), ("user", "job")], "leave one out"),
+        (&[("api.key", "hunter2 x")], "give it alone"),
+        (
+            &[("api.key", "x"), ("user", "job"), ("password", "hunter2")],
+            "leave one out",
+        ),
         (&[("ssl.key.location", "key.pem")], "add the other one"),
         (&[("create", "maybe")], "it is 'true' or 'false'"),
         (&[("timeout", "1 h")], "up to 5 min"),
