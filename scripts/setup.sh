@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [registry] [opensearch] [slate] [valgrind] [perf]
+# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [registry] [opensearch] [postgres] [slate] [valgrind] [perf]
 #   (always) the C++ tools and libraries that the native crates need, and RocksDB
 #   kafka    Java, Maven and the jars of a Kafka for tests and demos
 #   registry Java, Maven and a schema registry for tests
 #   opensearch Java, Maven and the jars of an OpenSearch and an Elasticsearch for tests
+#   postgres PostgreSQL for tests; no cluster is made, none is started
 #   slate    the film titles and budgets that the generated studio can use
 #   valgrind counts instructions, for bench-check
 #   perf     samples stacks, and inferno draws them, for flamegraph
@@ -18,16 +19,17 @@ MOVIES_SHA256=e63c499759e3b07b49563e036f55290f87feb56def8703ec049ca305ab1523d3
 
 INFERNO=0.12.8
 
-want_kafka=no want_registry=no want_opensearch=no want_slate=no want_valgrind=no want_perf=no
+want_kafka=no want_registry=no want_opensearch=no want_postgres=no want_slate=no want_valgrind=no want_perf=no
 for part in "$@"; do
   case "$part" in
     kafka) want_kafka=yes ;;
     registry) want_registry=yes ;;
     opensearch) want_opensearch=yes ;;
+    postgres) want_postgres=yes ;;
     slate) want_slate=yes ;;
     valgrind) want_valgrind=yes ;;
     perf) want_perf=yes ;;
-    *) echo "setup: there is no part '$part'; the parts are 'kafka', 'registry', 'opensearch', 'slate', 'valgrind' and 'perf'" >&2; exit 2 ;;
+    *) echo "setup: there is no part '$part'; the parts are 'kafka', 'registry', 'opensearch', 'postgres', 'slate', 'valgrind' and 'perf'" >&2; exit 2 ;;
   esac
 done
 
@@ -42,6 +44,7 @@ missing_packages() {
     command -v mvn >/dev/null || packages+=(maven)
     command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
   fi
+  if [ "$want_postgres" = yes ] && ! scripts/postgres.sh install 2>/dev/null; then packages+=(postgresql); fi
   if [ "$want_slate" = yes ] && ! movies_are_there && ! command -v npm >/dev/null; then packages+=(npm); fi
   if [ "$want_valgrind" = yes ] && ! command -v valgrind >/dev/null; then packages+=(valgrind); fi
   if [ "$want_perf" = yes ] && ! command -v perf >/dev/null; then packages+=(linux-perf); fi
@@ -65,6 +68,12 @@ install_packages() {
     fi
   fi
   echo "setup: installing ${missing[*]}"
+  if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+    # Debian's package would make a cluster and start it; where there is a word of the machine's owner about that, it stays.
+    # shellcheck disable=SC2016 # the shell of root expands it
+    "${as_root[@]}" sh -c 'mkdir -p /etc/postgresql-common && [ -e /etc/postgresql-common/createcluster.conf ] ||
+      echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf'
+  fi
   "${as_root[@]}" apt-get update -qq
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
 }
@@ -99,5 +108,6 @@ if [ "$want_opensearch" = yes ]; then
   scripts/opensearch.sh install
   OPENSEARCH_ENGINE=elasticsearch scripts/opensearch.sh install
 fi
+if [ "$want_postgres" = yes ]; then scripts/postgres.sh install; fi
 if [ "$want_slate" = yes ]; then fetch_movies; fi
 if [ "$want_perf" = yes ]; then build_inferno; fi

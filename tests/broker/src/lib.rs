@@ -1,11 +1,12 @@
 //! Real brokers for tests and benches: `scripts/kafka.sh` run with free ports, and with other ones where somebody was quicker. And a real
-//! registry of schemas and a real OpenSearch likewise.
+//! registry of schemas, a real OpenSearch and a real PostgreSQL likewise.
 //!
 //! *Promises* that a start fails only for a reason that other ports would not mend. *Does not* know Kafka's protocol, nor any connector: those
 //! that test one use it.
 
 pub mod door;
 pub mod ports;
+pub mod postgres;
 pub mod registry;
 pub mod search;
 
@@ -57,6 +58,10 @@ impl Script {
     const OPENSEARCH: Self = Self {
         file: "opensearch.sh",
         owner: "OPENSEARCH_OWNER",
+    };
+    const POSTGRES: Self = Self {
+        file: "postgres.sh",
+        owner: "POSTGRES_OWNER",
     };
 
     /// Runs it with variables of its environment. All that it says stands in the error.
