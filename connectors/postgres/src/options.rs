@@ -1,0 +1,236 @@
+//! The `WITH` options that this connector knows.
+//!
+//! No others come here: the planner refuses what nobody takes. Nothing of a URL that may have a password in it is shown.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkKind};
+use tidemill_types::ErrorKind;
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
+
+use crate::names::{NAME_BYTES_MAX, Table};
+
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+/// The options that there are.
+pub fn known() -> ConnectorOptions {
+    ConnectorOptions {
+        name: "postgres",
+        source: vec![],
+        sink: vec![
+            "url",
+            "user",
+            "password",
+            "table",
+            "create",
+            "tls",
+            "ca",
+            "certificate",
+            "key",
+            "timeout",
+        ],
+        target: "table",
+        sinks: SinkKind::Delivered { formats: &["json"] },
+    }
+}
+
+/// A value that nobody sees.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn value(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// Whom a connection by TLS trusts, and by what it is known: files in PEM.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The authorities to trust; without it those that browsers trust.
+    pub ca: Option<PathBuf>,
+    /// The client's certificates, its own first, and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// How a database is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    pub password: Option<Secret>,
+    /// None is no TLS.
+    pub tls: Option<Tls>,
+    /// How long a connection, and a statement, may take.
+    pub timeout: Duration,
+}
+
+/// Where a sink writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkOptions {
+    pub server: Server,
+    pub table: Table,
+    /// Whether what is missing is made.
+    pub create: bool,
+}
+
+impl SinkOptions {
+    /// Reads a sink's options.
+    pub fn parse(sink: &str, options: &Options) -> Result<Self, Error> {
+        let of = Of { sink, options };
+        let (host, port, database) = of.place()?;
+        Ok(Self {
+            server: Server {
+                tls: of.tls(&host)?,
+                user: of.required("user")?.to_owned(),
+                password: of.get("password").map(|text| Secret(text.to_owned())),
+                timeout: of.timeout()?,
+                host,
+                port,
+                database,
+            },
+            table: of.table()?,
+            create: of.one_of("create", ["true", "false"])? != Some("false"),
+        })
+    }
+}
+
+/// The options of a sink.
+struct Of<'a> {
+    sink: &'a str,
+    options: &'a Options,
+}
+
+impl<'a> Of<'a> {
+    fn invalid(&self, message: impl fmt::Display) -> Error {
+        let message = format!("sink '{}': {message}", self.sink);
+        Error::new(ErrorKind::Invalid, message)
+    }
+
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.options.get(name).map(String::as_str)
+    }
+
+    fn required(&self, name: &str) -> Result<&'a str, Error> {
+        match self.get(name) {
+            Some(value) if !value.is_empty() => Ok(value),
+            _ => Err(self.invalid(format!(
+                "the option '{name}' is missing, which connector 'postgres' needs; add {name} = '…' to its WITH"
+            ))),
+        }
+    }
+
+    fn one_of(&self, name: &str, [one, other]: [&str; 2]) -> Result<Option<&'a str>, Error> {
+        let value = self.get(name);
+        match value {
+            Some(value) if value != one && value != other => Err(self.invalid(format!(
+                "{name} = '{value}' is not known; it is '{one}' or '{other}'"
+            ))),
+            value => Ok(value),
+        }
+    }
+
+    fn place(&self) -> Result<(String, u16, String), Error> {
+        let url = self.required("url")?;
+        if url.contains('@') || url.contains('?') {
+            return Err(self.invalid(
+                "'url' has more in it than host, port and database, which would stand in plans and logs; move it to the options 'user', 'password' and their like",
+            ));
+        }
+        let no_url = || {
+            self.invalid(
+                "'url' is no place of a database; write it as 'postgresql://host:port/database'",
+            )
+        };
+        if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
+            return Err(no_url());
+        }
+        let config: Config = url.parse().map_err(|_| no_url())?;
+        let ([Host::Tcp(host)], Some(database)) = (config.get_hosts(), config.get_dbname()) else {
+            return Err(no_url());
+        };
+        if host.is_empty() || database.is_empty() || config.get_user().is_some() {
+            return Err(no_url());
+        }
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        Ok((host.clone(), port, database.to_owned()))
+    }
+
+    fn tls(&self, host: &str) -> Result<Option<Tls>, Error> {
+        let ca = self.get("ca").map(PathBuf::from);
+        let identity = match (self.get("certificate"), self.get("key")) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
+            _ => {
+                return Err(self.invalid("'certificate' and 'key' go together; add the other one"));
+            }
+        };
+        let tls = Tls { ca, identity };
+        let wanted = self.one_of("tls", ["on", "off"])?;
+        let on = match wanted {
+            Some(wanted) => wanted == "on",
+            None => tls != Tls::default() || !is_loopback(host),
+        };
+        if !on && tls != Tls::default() {
+            return Err(
+                self.invalid("there are files for TLS, but tls = 'off'; leave one of both out")
+            );
+        }
+        Ok(on.then_some(tls))
+    }
+
+    fn table(&self) -> Result<Table, Error> {
+        let text = self.required("table")?;
+        Table::parse(text).ok_or_else(|| {
+            self.invalid(format!(
+                "table = '{text}' is no name of a table; write 'name' or 'schema.name', each in double quotes where a '.' or '\"' is part of it (a '\"' twice), and at most {NAME_BYTES_MAX} bytes long"
+            ))
+        })
+    }
+
+    fn timeout(&self) -> Result<Duration, Error> {
+        let Some(text) = self.get("timeout") else {
+            return Ok(TIMEOUT_DEFAULT);
+        };
+        let digits = text.find(|c: char| !c.is_ascii_digit());
+        let (count, unit) = text.split_at(digits.unwrap_or(text.len()));
+        let unit_ms = match unit.trim() {
+            "ms" => 1,
+            "s" => 1_000,
+            "min" => 60_000,
+            _ => 0,
+        };
+        let count = count.parse::<u64>().unwrap_or(0);
+        let timeout = Duration::from_millis(count.saturating_mul(unit_ms));
+        if timeout.is_zero() || timeout > TIMEOUT_MAX {
+            return Err(self.invalid(format!(
+                "timeout = '{text}' is no length of time; give a number and a unit of 'ms', 's' or 'min', such as '30 s', up to 60 min"
+            )));
+        }
+        Ok(timeout)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}

@@ -1,0 +1,113 @@
+//! What the options of a sink come to, and what is refused; and that the page of the connector has them all.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tidemill_connectors_api::Options;
+
+use super::{SinkOptions, Tls, known};
+
+const BASE: [(&str, &str); 3] = [
+    ("url", "postgresql://127.0.0.1:5432/finance"),
+    ("user", "tidemill"),
+    ("table", "totals"),
+];
+
+fn parse(more: &[(&str, &str)]) -> Result<SinkOptions, String> {
+    let all = BASE.iter().chain(more);
+    let options: Options = all
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    SinkOptions::parse("s", &options).map_err(|error| error.message)
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let parsed = parse(&[]).unwrap();
+    assert!(parsed.create);
+    assert_eq!(parsed.server.timeout, Duration::from_secs(30));
+    assert_eq!((parsed.server.port, parsed.server.tls), (5432, None));
+    let parsed = parse(&[("url", "postgresql://db.example/finance")]).unwrap();
+    assert_eq!(parsed.server.port, 5432);
+    assert_eq!(parsed.server.database, "finance");
+}
+
+#[test]
+fn tls_is_on_but_for_this_machine() {
+    for (url, on) in [
+        ("postgresql://db.example:5432/x", true),
+        ("postgres://10.0.0.7/x", true),
+        ("postgresql://localhost/x", false),
+        ("postgresql://[::1]:5432/x", false),
+    ] {
+        let default = parse(&[("url", url)]).unwrap().server.tls;
+        assert_eq!(default.is_some(), on, "{url}");
+        let off = parse(&[("url", url), ("tls", "off")]).unwrap();
+        assert_eq!(off.server.tls, None);
+        let by_ca = parse(&[("url", url), ("ca", "ca.pem")]).unwrap();
+        let ca = Some("ca.pem".into());
+        assert_eq!(by_ca.server.tls, Some(Tls { ca, identity: None }));
+    }
+}
+
+#[test]
+fn a_wrong_option_is_told_with_what_to_do_and_without_a_secret() {
+    for (more, told) in [
+        (
+            ("url", "postgresql://me:hunter2@db/x"),
+            "'user', 'password'",
+        ),
+        (
+            ("url", "postgresql://db/x?password=hunter2"),
+            "'user', 'password'",
+        ),
+        (("url", "mysql://db/x"), "postgresql://host:port/database"),
+        (
+            ("url", "postgresql://db"),
+            "postgresql://host:port/database",
+        ),
+        (
+            ("url", "postgresql:///x"),
+            "postgresql://host:port/database",
+        ),
+        (
+            ("url", "postgresql://a,b/x"),
+            "postgresql://host:port/database",
+        ),
+        (
+            ("url", "postgresql://%2Ftmp/x"),
+            "postgresql://host:port/database",
+        ),
+        (("user", ""), "add user = '…'"),
+        (("table", "a.b.c"), "'schema.name'"),
+        (("create", "yes"), "it is 'true' or 'false'"),
+        (("tls", "prefer"), "it is 'on' or 'off'"),
+        (("timeout", "30"), "such as '30 s'"),
+        (("timeout", "0 s"), "such as '30 s'"),
+        (("timeout", "2 h"), "such as '30 s'"),
+        (("key", "key.pem"), "add the other one"),
+    ] {
+        let said = parse(&[("password", "hunter2"), more]).unwrap_err();
+        assert!(said.contains(told) && !said.contains("hunter2"), "{said}");
+    }
+    let both = parse(&[("tls", "off"), ("ca", "ca.pem")]).unwrap_err();
+    assert!(both.contains("leave one of both out"), "{both}");
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    let parsed = parse(&[("password", "hunter2")]).unwrap();
+    assert!(!format!("{parsed:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_page_of_the_connector_has_every_option_that_there_is_and_no_other() {
+    let page = include_str!("../../../../docs/connectors/postgres.md");
+    let (_, table) = page.split_once("\n## Options\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let names = rows.flat_map(|row| row.split(" | ").next().unwrap().split(", "));
+    let documented: BTreeSet<&str> = names.map(|name| name.trim_matches('`')).collect();
+    assert_eq!(documented, known().sink.into_iter().collect());
+    assert!(known().source.is_empty());
+}

@@ -1,0 +1,197 @@
+//! A connection to a database, on which every step ends within its time.
+//!
+//! The client is asynchronous; a session has a runtime of its own and waits for it, so that what hangs can be left.
+//! Promises: an address is checked by the guard before it is connected to; by TLS the server's certificate is always checked, and its name;
+//! the session's time zone is UTC, and what is committed is on the server's disk. Does not connect again by itself.
+
+use std::fs;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tidemill_connectors_http::guard::Policy;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::error::Failure;
+use crate::options::{Server, Tls};
+
+/// How much longer than the server the client waits: the server's own word says more.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// One connection.
+pub struct Session {
+    client: Client,
+    /// How long a step may take.
+    within: Duration,
+    /// Drives the connection while a step waits; it goes after the client.
+    runtime: Runtime,
+}
+
+impl Session {
+    /// Connects and sets up the session.
+    pub fn connect(server: &Server) -> Result<Self, Failure> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(Failure::Io)?;
+        let tls = server.tls.as_ref().map(tls_config).transpose()?;
+        let within = server.timeout + GRACE;
+        let connected = runtime.block_on(async {
+            let connecting = timeout(within, connect(server, tls));
+            connecting.await.unwrap_or(Err(Failure::Late(within)))
+        });
+        match connected {
+            Ok(client) => {
+                let session = Self {
+                    client,
+                    within,
+                    runtime,
+                };
+                session.batch(&settings(server.timeout))?;
+                Ok(session)
+            }
+            Err(failure) => {
+                // A name that is still being looked up is not waited for.
+                runtime.shutdown_background();
+                Err(failure)
+            }
+        }
+    }
+
+    fn wait<T>(
+        &self,
+        step: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Failure> {
+        let step = async { timeout(self.within, step).await };
+        match self.runtime.block_on(step) {
+            Ok(done) => done.map_err(Failure::Postgres),
+            Err(_) => Err(Failure::Late(self.within)),
+        }
+    }
+
+    /// Runs statements without parameters.
+    pub fn batch(&self, sql: &str) -> Result<(), Failure> {
+        self.wait(self.client.batch_execute(sql))
+    }
+
+    /// Asks something, with texts as parameters.
+    pub fn ask(&self, sql: &str, parameters: &[&str]) -> Result<Vec<Row>, Failure> {
+        let given = parameters.iter();
+        let given: Vec<_> = given
+            .map(|text| (text as &(dyn ToSql + Sync), Type::TEXT))
+            .collect();
+        self.wait(self.client.query_typed(sql, &given))
+    }
+
+    /// Prepares a statement whose one parameter is a text.
+    pub fn prepare(&self, sql: &str) -> Result<Statement, Failure> {
+        self.wait(self.client.prepare_typed(sql, &[Type::TEXT]))
+    }
+
+    /// Executes a prepared statement.
+    pub fn execute(&self, statement: &Statement, parameter: &str) -> Result<u64, Failure> {
+        self.wait(self.client.execute(statement, &[&parameter]))
+    }
+}
+
+async fn connect(server: &Server, tls: Option<ClientConfig>) -> Result<Client, Failure> {
+    let host = server.host.trim_start_matches('[').trim_end_matches(']');
+    let addresses = tokio::net::lookup_host((host, server.port)).await;
+    let addresses: Vec<SocketAddr> = addresses.map_err(Failure::Io)?.collect();
+    let mut config = Config::new();
+    for address in &addresses {
+        let refused = Policy::OWN.check(address.ip());
+        refused.map_err(|refused| Failure::Refused(format!("'url' is refused: {refused}")))?;
+        config.host(host).hostaddr(address.ip());
+    }
+    config
+        .port(server.port)
+        .dbname(&server.database)
+        .user(&server.user)
+        .application_name("tidemill")
+        .tcp_user_timeout(server.timeout);
+    if let Some(password) = &server.password {
+        config.password(password.value());
+    }
+    let Some(tls) = tls else {
+        config.ssl_mode(SslMode::Disable);
+        let (client, connection) = config.connect(NoTls).await.map_err(Failure::Postgres)?;
+        tokio::spawn(connection);
+        return Ok(client);
+    };
+    config.ssl_mode(SslMode::Require);
+    let connecting = config.connect(MakeRustlsConnect::new(tls));
+    let (client, connection) = connecting.await.map_err(Failure::Postgres)?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// What holds for the session. A transaction whose client is gone must not hold its locks for ever; and where the server would say that
+/// something is committed before it is on its disk, it is told not to.
+fn settings(statement: Duration) -> String {
+    let ms = statement.as_millis();
+    format!(
+        "SET TimeZone = 'UTC'; SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
+         SET idle_in_transaction_session_timeout = {ms}; \
+         SELECT set_config('synchronous_commit', 'on', false) \
+         WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')"
+    )
+}
+
+fn tls_config(tls: &Tls) -> Result<ClientConfig, Failure> {
+    let mut roots = RootCertStore::empty();
+    match &tls.ca {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(path) => {
+            for certificate in certificates(path, "ca")? {
+                let added = roots.add(certificate);
+                added.map_err(|error| refused_file(path, "ca", &error.to_string()))?;
+            }
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has ciphers for the versions that rustls takes for safe")
+        .with_root_certificates(roots);
+    let Some((certificate, key)) = &tls.identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = certificates(certificate, "certificate")?;
+    let pem = read(key, "key")?;
+    let private = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| refused_file(key, "key", "it has no private key in PEM"))?;
+    let with = builder.with_client_auth_cert(chain, private);
+    with.map_err(|error| refused_file(certificate, "certificate", &error.to_string()))
+}
+
+fn certificates(path: &Path, option: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let pem = read(path, option)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(refused_file(path, option, "it has no certificate in PEM")),
+    }
+}
+
+fn read(path: &Path, option: &str) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| refused_file(path, option, &error.to_string()))
+}
+
+fn refused_file(path: &Path, option: &str, why: &str) -> Failure {
+    Failure::Refused(format!(
+        "'{}' cannot be used as '{option}': {why}; name another file",
+        path.display()
+    ))
+}

@@ -1,0 +1,157 @@
+//! TLS to a real server: whom the job trusts, by what it is known, and what it says where that does not fit.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed, also in its helpers"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use common::{Database, Sink};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+use tidemill_tests_broker::postgres::{Postgres as Server, Tls};
+use tidemill_types::ErrorKind;
+
+/// Files of an authority, of a server that it vouches for by the name `localhost`, and of the role `certified`.
+struct Certificates(TempDir);
+
+impl Certificates {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "an authority");
+        let key = KeyPair::generate().unwrap();
+        write("ca.pem", params.self_signed(&key).unwrap().pem());
+        let issuer = Issuer::new(params, key);
+        for (name, hosts) in [
+            ("server", vec!["localhost".to_owned()]),
+            ("certified", vec![]),
+        ] {
+            let mut params = CertificateParams::new(hosts).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.signed_by(&key, &issuer).unwrap();
+            write(&format!("{name}.pem"), certificate.pem());
+            write(&format!("{name}.key"), key.serialize_pem());
+        }
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+fn shared() -> &'static (Certificates, Server) {
+    static SHARED: OnceLock<(Certificates, Server)> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let files = Certificates::new();
+        let server = Server::start(Some(Tls {
+            certificate: &files.path("server.pem"),
+            key: &files.path("server.key"),
+            ca: &files.path("ca.pem"),
+        }));
+        (files, server.unwrap())
+    })
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A sink that reaches the server by its certificate's name and trusts its authority.
+fn trusting(database: &Database) -> Sink {
+    let url = database.url().replace("127.0.0.1", "localhost");
+    let ca = shared().0.path("ca.pem");
+    database.sink().with("url", &url).with("ca", text(&ca))
+}
+
+#[test]
+fn a_server_that_the_authority_vouches_for_is_reached() {
+    let mut database = Database::on(&shared().1);
+    let (_open, _) = trusting(&database).open().unwrap();
+    let encrypted = database.ask(
+        "SELECT ssl::text FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'tidemill' AND datname = current_database()",
+    );
+    assert_eq!(encrypted, ["true"]);
+}
+
+#[test]
+fn a_server_that_cannot_be_trusted_is_not_given_the_password() {
+    let database = Database::on(&shared().1);
+    let by_address = trusting(&database).with("url", &database.url());
+    let mut by_the_world = trusting(&database).with("tls", "on");
+    by_the_world.options.remove("ca");
+    for (sink, told) in [
+        (by_address, "not valid for name"),
+        (by_the_world, "UnknownIssuer"),
+    ] {
+        let error = sink.refusal();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(
+            error.message.contains(told) && error.message.contains("'ca'"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_server_without_tls_is_refused_where_it_is_wanted() {
+    let sink = Database::new().sink().with("tls", "on");
+    let error = sink.refusal();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.message.contains("tls = 'off'"), "{error}");
+}
+
+#[test]
+fn a_certificate_of_the_job_is_its_login() {
+    let (files, server) = shared();
+    let mut database = Database::on(server);
+    database.run(
+        "DO $$ BEGIN CREATE ROLE certified LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$",
+    );
+    let mut sink = trusting(&database).with("user", "certified");
+    sink.options.remove("password");
+    let error = sink.refusal();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let sink = sink
+        .with("certificate", text(&files.path("certified.pem")))
+        .with("key", text(&files.path("certified.key")));
+    sink.open().unwrap();
+    let others = sink
+        .with("certificate", text(&files.path("server.pem")))
+        .with("key", text(&files.path("server.key")));
+    let error = others.refusal();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+}
+
+#[test]
+fn a_file_that_is_none_is_named() {
+    let database = Database::on(&shared().1);
+    let files = &shared().0;
+    for (option, file) in [
+        ("ca", "nothing.pem"),
+        ("ca", "server.key"),
+        ("key", "ca.pem"),
+    ] {
+        let sink = trusting(&database)
+            .with("certificate", text(&files.path("certified.pem")))
+            .with("key", text(&files.path("certified.key")))
+            .with(option, text(&files.path(file)));
+        let error = sink.refusal();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert!(
+            error.message.contains(file) && error.message.contains("name another file"),
+            "{error}"
+        );
+    }
+}
