@@ -41,6 +41,8 @@ struct Inner {
     files: VecDeque<Parcels>,
     /// Of all parcels together.
     bytes: u64,
+    /// Parcels through this epoch are not in any more.
+    gone: Epoch,
     next_number: u64,
     /// The last file takes no more.
     is_sealed: bool,
@@ -95,6 +97,8 @@ impl Outbox {
                 fs::hard_link(path_of(from, number), &path).map_err(Error::file("link", &path))?;
                 inner.take_file(&path, number, through)?;
             }
+            let oldest = inner.parcels.front();
+            inner.gone = oldest.map_or(through, |entry| Epoch(entry.epoch.0.saturating_sub(1)));
         }
         // The files are the checkpoint's, too.
         inner.is_sealed = true;
@@ -109,13 +113,16 @@ impl Outbox {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a parcel in, whose epoch is newer than those of all before.
+    /// Puts a parcel in, whose epoch is newer than those of all before; unless it is where it is brought already.
     ///
     /// # Errors
     /// If it cannot be written. It is not in then.
     pub fn put(&self, parcel: &Parcel) -> Result<(), Error> {
-        let bytes = encode(parcel);
         let mut inner = self.inner();
+        if parcel.epoch <= inner.gone {
+            return Ok(());
+        }
+        let bytes = encode(parcel);
         let is_full = inner
             .files
             .back()
@@ -178,9 +185,15 @@ impl Outbox {
         Ok(parcels)
     }
 
-    /// Everything through an epoch is where it is brought: it goes out.
+    /// The epoch through which parcels are not in any more: whoever lacks one of them does not get it here.
+    pub fn gone_through(&self) -> Epoch {
+        self.inner().gone
+    }
+
+    /// Everything through an epoch is where it is brought: it goes out, and what is put in of it does not stay.
     pub fn delivered(&self, through: Epoch) {
         let mut inner = self.inner();
+        inner.gone = inner.gone.max(through);
         while let Some(entry) = inner.parcels.pop_front_if(|entry| entry.epoch <= through) {
             inner.bytes -= entry.bytes;
         }

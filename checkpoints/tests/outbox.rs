@@ -51,6 +51,8 @@ fn parcels_come_out_in_order_until_they_are_delivered() {
     outbox.delivered(Epoch(5));
     assert_eq!(epochs(&outbox), [9]);
     outbox.delivered(Epoch(9));
+    assert_eq!(outbox.gone_through(), Epoch(9));
+    outbox.put(&parcel(8, &records)).unwrap();
     assert!(outbox.is_empty() && outbox.bytes() == 0);
     assert_eq!(
         fs::read_dir(folder.path().join("outbox")).unwrap().count(),
@@ -79,12 +81,27 @@ fn a_restored_outbox_has_what_the_checkpoint_had_through_its_epoch() {
     };
     // The file has epoch 1 as well: where it was brought says so.
     assert_eq!(epochs(&restored(3)), [1, 2, 3]);
+    assert_eq!(restored(3).gone_through(), Epoch(0));
     let outbox = restored(2);
     outbox.delivered(Epoch(1));
     assert_eq!(epochs(&outbox), [2]);
     // New ones go into a file of their own: the old one is the checkpoint's.
     outbox.put(&parcel(3, &[("k", Some("again"))])).unwrap();
     assert_eq!(epochs(&restored(3)), [1, 2, 3]);
+}
+
+#[test]
+fn what_a_checkpoint_does_not_have_was_delivered_before_it() {
+    let folder = TempDir::new().unwrap();
+    let outbox = new(folder.path());
+    assert_eq!(outbox.gone_through(), Epoch(0), "nothing came yet");
+    outbox.put(&parcel(3, &[("k", None)])).unwrap();
+    outbox.delivered(Epoch(3));
+    let checkpoint = folder.path().join("checkpoint");
+    outbox.write(&checkpoint).unwrap();
+    let from = Some((&*checkpoint, Epoch(7)));
+    let restored = Outbox::restore(&folder.path().join("outbox"), from, 1 << 20).unwrap();
+    assert_eq!(restored.gone_through(), Epoch(7));
 }
 
 #[test]

@@ -6,9 +6,18 @@ use tidemill_connectors_api::Connector;
 use tidemill_connectors_files::Files;
 pub use tidemill_connectors_files::journal;
 use tidemill_connectors_kafka::Kafka;
+use tidemill_connectors_postgres::Postgres;
+use tidemill_connectors_search::Search;
+use tidemill_connectors_webhook::Webhook;
 pub use tidemill_formats::all as formats;
 
 /// All connectors.
 pub fn connectors() -> Vec<Arc<dyn Connector>> {
-    vec![Arc::new(Kafka), Arc::new(Files)]
+    vec![
+        Arc::new(Kafka),
+        Arc::new(Files),
+        Arc::new(Postgres),
+        Arc::new(Search::default()),
+        Arc::new(Webhook::default()),
+    ]
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidemill_checkpoints::{DeadLetterFile, Outbox};
 use tidemill_connectors_api::{Delivery, Error as PortError, Rejected};
 use tidemill_types::dead_letter::Stage;
-use tidemill_types::{DeadLetter, ErrorKind, Parcel};
+use tidemill_types::{DeadLetter, Epoch, ErrorKind, Parcel};
 
 use crate::{Error, Status};
 
@@ -118,6 +118,10 @@ impl Deliveries {
         let counts = &self.run.status.sinks[self.sink].delivery;
         if !self.is_open {
             let through = self.delivery.open(&self.run.history)?;
+            let gone = self.outbox.gone_through();
+            if through < gone {
+                return Err(lacks(self.sink(), through, gone).into());
+            }
             self.outbox.delivered(through);
             counts.epoch.fetch_max(through.0, Ordering::Relaxed);
             (self.is_open, self.was_open) = (true, true);
@@ -163,4 +167,13 @@ impl Deliveries {
             }
         }
     }
+}
+
+/// That a target has lost what was delivered, and nobody has it any more.
+fn lacks(sink: &str, through: Epoch, gone: Epoch) -> PortError {
+    let message = format!(
+        "the target of sink '{sink}' says that it has what came through epoch {through}, and what came through {gone} was delivered and is kept no more: \
+         somebody took it back; restore the target, or empty it and start the job under a new name with an empty state directory"
+    );
+    PortError::new(ErrorKind::Invalid, message)
 }

@@ -505,21 +505,20 @@ const STATEMENTS: &[(&str, &str)] = &[
 
 const SINKS: &[(&str, &str)] = &[
     (
-        "CREATE SINK o WITH (connector = 'postgres', table = 't', format = 'csv') AS SELECT id FROM ticket",
-        "unknown format 'csv'",
+        "CREATE SINK o WITH (connector = 'postgres', table = 't', format = 'csv') AS SELECT id FROM orders",
+        "q:58: unknown format 'csv'; there are 'json'",
     ),
     (
-        "CREATE SINK o WITH (connector = 'postgres', table = 't', key = 'id', envelope = 'debezium') AS SELECT id FROM ticket",
-        "envelope 'debezium' tells what happened to a row, and a target has the row; use 'upsert' or 'plain'",
+        "CREATE SINK o WITH (connector = 'postgres', table = 't', key = 'id', envelope = 'debezium') AS SELECT id FROM orders",
+        "q:70: envelope 'debezium' tells what happened to a row, and a target has the row; use 'upsert' or 'plain'",
     ),
     (
-        "CREATE SINK o WITH (connector = 'postgres', table = 't', key = 'id', headers = 'label') AS SELECT id, label FROM ticket",
-        "what is delivered has no headers; leave it a column, without this option",
+        "CREATE SINK o WITH (connector = 'postgres', table = 't', key = 'id', headers = 'region') AS SELECT id, region FROM orders",
+        "q:70: what is delivered has no headers; leave it a column, without this option",
     ),
     (
-        "CREATE SINK o WITH (connector = 'postgres', table = 't', key = 'id') AS SELECT id FROM ticket;
-CREATE SINK p WITH (connector = 'postgres', table = 't', key = 'id') AS SELECT id FROM ticket",
-        "sinks 'o' and 'p' write to one place, 't'; give each its own",
+        "CREATE SINK o WITH (connector = 'postgres', table = 't', key = 'id') AS SELECT id FROM orders; CREATE SINK p WITH (connector = 'postgres', table = 't', key = 'id') AS SELECT id FROM orders",
+        "q:108: sinks 'o' and 'p' write to one place, 't'; give each its own, or UNION ALL their queries in one",
     ),
     (
         "CREATE SINK o WITH (topic = 't') AS SELECT id FROM orders",
@@ -587,7 +586,7 @@ CREATE SINK p WITH (connector = 'postgres', table = 't', key = 'id') AS SELECT i
     ),
     (
         "CREATE SINK o WITH (connector = 'files', path = 'd/', topic = 't', key = 'id') AS SELECT id FROM orders; CREATE SINK p WITH (connector = 'files', path = 'd', topic = '${TOPIC:-t}') AS SELECT id FROM order_changes",
-        "q:118: sinks 'o' and 'p' write to one topic, 't'; give each its own, or UNION ALL their queries in one",
+        "q:118: sinks 'o' and 'p' write to one place, 't'; give each its own, or UNION ALL their queries in one",
     ),
     (
         "CREATE SINK orders WITH (connector = 'files', key = 'id') AS SELECT id FROM orders",

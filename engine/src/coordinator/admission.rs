@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_full_epoch_is_due_at_once() {
         let full = Pending {
-            bytes: 2 << 20,
+            bytes: 5 << 19,
             ..ONE
         };
         assert!(admission(0).is_due(ms(0), full));
