@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test sim mutants demo demo-kafka bench-studio bench-stateless bench-stages bench-formats bench-check bench-scaling bench-peers chaos flamegraph clean-cache
+.PHONY: help setup build lint test sim mutants demo demo-kafka bench-studio bench-stateless bench-stages bench-formats bench-deliveries bench-check bench-scaling bench-peers chaos flamegraph clean-cache
 
 cargo := . scripts/env.sh && cargo
 
@@ -50,6 +50,9 @@ bench-stages: ## What each operator of that job costs per event, with one worker
 
 bench-formats: ## What decoding a record of each format costs, beside the format's library
 	@scripts/bench.sh formats
+
+bench-deliveries: ## How fast rows are delivered to a real PostgreSQL, new keys and changed ones
+	@scripts/bench.sh deliveries
 
 bench-check: ## Fails if a stage takes over 10 % more instructions than benches/baseline.json says
 	@scripts/bench.sh check

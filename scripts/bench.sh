@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a bench and runs it; benches/README.md says what it measures:  scripts/bench.sh studio|stateless|stages|formats|scaling|check|peers [option...]
+# Builds a bench and runs it; benches/README.md says what it measures:  scripts/bench.sh studio|stateless|stages|formats|deliveries|scaling|check|peers [option...]
 # EVENTS, RATE, LIVE_SECONDS and KILLS make the studio's smaller, EVENTS stateless, stages and peers; options (see --help) win. Needs an idle machine,
 # but for check, which counts instructions: UPDATE_BASELINE=1 makes what it counts the new baseline.
 set -euo pipefail
@@ -20,6 +20,7 @@ case "$bench" in
     ;;
   stateless) scripts/setup.sh kafka ;;
   stages | formats | scaling) scripts/setup.sh ;;
+  deliveries) scripts/setup.sh postgres ;;
   check)
     [ "${UPDATE_BASELINE:-0}" = 0 ] || options+=(--update)
     scripts/setup.sh valgrind
