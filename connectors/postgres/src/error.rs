@@ -46,7 +46,7 @@ pub fn meaning(code: &str) -> Meaning {
             "put the table back as it was when the sink was opened: it is looked at again and what is missing is named",
         ),
         ("28", _) => Meaning::Invalid(
-            "look at the options 'user', 'password', 'tls' and 'certificate', and at the server's pg_hba.conf",
+            "look at the options 'user', 'password', 'tls' and 'ssl.certificate.location', and at the server's pg_hba.conf",
         ),
         (_, "3D000") => Meaning::Invalid("make the database, or name another one in 'url'"),
         ("0A" | "42" | "0L" | "2B" | "3B" | "F0", _) | (_, "55000") => {
@@ -111,7 +111,7 @@ fn judged(error: &tokio_postgres::Error) -> (ErrorKind, String, &'static str) {
         return (
             ErrorKind::Invalid,
             why,
-            "name the authority of the server's certificate by 'ca', the host as the certificate does, and where the server asks for one the job's 'certificate' and 'key'",
+            "name the authority of the server's certificate by 'ssl.ca.location', the host as the certificate does, and where the server asks for one the job's 'ssl.certificate.location' and 'ssl.key.location'",
         );
     }
     match error.to_string().as_str() {

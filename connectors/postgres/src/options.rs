@@ -17,6 +17,10 @@ use tokio_postgres::config::Host;
 
 use crate::names::{NAME_BYTES_MAX, Table};
 
+/// A file of authorities to trust; a file with the job's own certificate; one with its key. `key` alone is the key of the sink's rows.
+pub const CA_LOCATION: &str = "ssl.ca.location";
+pub const CERTIFICATE_LOCATION: &str = "ssl.certificate.location";
+pub const KEY_LOCATION: &str = "ssl.key.location";
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
@@ -32,9 +36,9 @@ pub fn known() -> ConnectorOptions {
             "table",
             "create",
             "tls",
-            "ca",
-            "certificate",
-            "key",
+            CA_LOCATION,
+            CERTIFICATE_LOCATION,
+            KEY_LOCATION,
             "timeout",
         ],
         target: "table",
@@ -173,12 +177,14 @@ impl<'a> Of<'a> {
     }
 
     fn tls(&self, host: &str) -> Result<Option<Tls>, Error> {
-        let ca = self.get("ca").map(PathBuf::from);
-        let identity = match (self.get("certificate"), self.get("key")) {
+        let ca = self.get(CA_LOCATION).map(PathBuf::from);
+        let identity = match (self.get(CERTIFICATE_LOCATION), self.get(KEY_LOCATION)) {
             (None, None) => None,
             (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
             _ => {
-                return Err(self.invalid("'certificate' and 'key' go together; add the other one"));
+                return Err(self.invalid(format!(
+                    "'{CERTIFICATE_LOCATION}' and '{KEY_LOCATION}' go together; add the other one"
+                )));
             }
         };
         let tls = Tls { ca, identity };

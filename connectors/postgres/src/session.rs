@@ -23,7 +23,7 @@ use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Failure;
-use crate::options::{Server, Tls};
+use crate::options::{CA_LOCATION, CERTIFICATE_LOCATION, KEY_LOCATION, Server, Tls};
 
 /// How much longer than the server the client waits: the server's own word says more.
 const GRACE: Duration = Duration::from_secs(2);
@@ -154,9 +154,9 @@ fn tls_config(tls: &Tls) -> Result<ClientConfig, Failure> {
     match &tls.ca {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(path) => {
-            for certificate in certificates(path, "ca")? {
+            for certificate in certificates(path, CA_LOCATION)? {
                 let added = roots.add(certificate);
-                added.map_err(|error| refused_file(path, "ca", &error.to_string()))?;
+                added.map_err(|error| refused_file(path, CA_LOCATION, &error.to_string()))?;
             }
         }
     }
@@ -168,12 +168,12 @@ fn tls_config(tls: &Tls) -> Result<ClientConfig, Failure> {
     let Some((certificate, key)) = &tls.identity else {
         return Ok(builder.with_no_client_auth());
     };
-    let chain = certificates(certificate, "certificate")?;
-    let pem = read(key, "key")?;
+    let chain = certificates(certificate, CERTIFICATE_LOCATION)?;
+    let pem = read(key, KEY_LOCATION)?;
     let private = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| refused_file(key, "key", "it has no private key in PEM"))?;
+        .map_err(|_| refused_file(key, KEY_LOCATION, "it has no private key in PEM"))?;
     let with = builder.with_client_auth_cert(chain, private);
-    with.map_err(|error| refused_file(certificate, "certificate", &error.to_string()))
+    with.map_err(|error| refused_file(certificate, CERTIFICATE_LOCATION, &error.to_string()))
 }
 
 fn certificates(path: &Path, option: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {

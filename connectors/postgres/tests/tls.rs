@@ -72,7 +72,10 @@ fn text(path: &Path) -> &str {
 fn trusting(database: &Database) -> Sink {
     let url = database.url().replace("127.0.0.1", "localhost");
     let ca = shared().0.path("ca.pem");
-    database.sink().with("url", &url).with("ca", text(&ca))
+    database
+        .sink()
+        .with("url", &url)
+        .with("ssl.ca.location", text(&ca))
 }
 
 #[test]
@@ -90,7 +93,7 @@ fn a_server_that_cannot_be_trusted_is_not_given_the_password() {
     let database = Database::on(&shared().1);
     let by_address = trusting(&database).with("url", &database.url());
     let mut by_the_world = trusting(&database).with("tls", "on");
-    by_the_world.options.remove("ca");
+    by_the_world.options.remove("ssl.ca.location");
     for (sink, told) in [
         (by_address, "not valid for name"),
         (by_the_world, "UnknownIssuer"),
@@ -98,7 +101,7 @@ fn a_server_that_cannot_be_trusted_is_not_given_the_password() {
         let error = sink.refusal();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         assert!(
-            error.message.contains(told) && error.message.contains("'ca'"),
+            error.message.contains(told) && error.message.contains("'ssl.ca.location'"),
             "{error}"
         );
     }
@@ -124,12 +127,15 @@ fn a_certificate_of_the_job_is_its_login() {
     let error = sink.refusal();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     let sink = sink
-        .with("certificate", text(&files.path("certified.pem")))
-        .with("key", text(&files.path("certified.key")));
+        .with(
+            "ssl.certificate.location",
+            text(&files.path("certified.pem")),
+        )
+        .with("ssl.key.location", text(&files.path("certified.key")));
     sink.open().unwrap();
     let others = sink
-        .with("certificate", text(&files.path("server.pem")))
-        .with("key", text(&files.path("server.key")));
+        .with("ssl.certificate.location", text(&files.path("server.pem")))
+        .with("ssl.key.location", text(&files.path("server.key")));
     let error = others.refusal();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 }
@@ -139,13 +145,16 @@ fn a_file_that_is_none_is_named() {
     let database = Database::on(&shared().1);
     let files = &shared().0;
     for (option, file) in [
-        ("ca", "nothing.pem"),
-        ("ca", "server.key"),
-        ("key", "ca.pem"),
+        ("ssl.ca.location", "nothing.pem"),
+        ("ssl.ca.location", "server.key"),
+        ("ssl.key.location", "ca.pem"),
     ] {
         let sink = trusting(&database)
-            .with("certificate", text(&files.path("certified.pem")))
-            .with("key", text(&files.path("certified.key")))
+            .with(
+                "ssl.certificate.location",
+                text(&files.path("certified.pem")),
+            )
+            .with("ssl.key.location", text(&files.path("certified.key")))
             .with(option, text(&files.path(file)));
         let error = sink.refusal();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");

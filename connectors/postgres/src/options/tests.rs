@@ -44,7 +44,7 @@ fn tls_is_on_but_for_this_machine() {
         assert_eq!(default.is_some(), on, "{url}");
         let off = parse(&[("url", url), ("tls", "off")]).unwrap();
         assert_eq!(off.server.tls, None);
-        let by_ca = parse(&[("url", url), ("ca", "ca.pem")]).unwrap();
+        let by_ca = parse(&[("url", url), ("ssl.ca.location", "ca.pem")]).unwrap();
         let ca = Some("ca.pem".into());
         assert_eq!(by_ca.server.tls, Some(Tls { ca, identity: None }));
     }
@@ -85,12 +85,12 @@ fn a_wrong_option_is_told_with_what_to_do_and_without_a_secret() {
         (("timeout", "30"), "such as '30 s'"),
         (("timeout", "0 s"), "such as '30 s'"),
         (("timeout", "2 h"), "such as '30 s'"),
-        (("key", "key.pem"), "add the other one"),
+        (("ssl.key.location", "key.pem"), "add the other one"),
     ] {
         let said = parse(&[("password", "hunter2"), more]).unwrap_err();
         assert!(said.contains(told) && !said.contains("hunter2"), "{said}");
     }
-    let both = parse(&[("tls", "off"), ("ca", "ca.pem")]).unwrap_err();
+    let both = parse(&[("tls", "off"), ("ssl.ca.location", "ca.pem")]).unwrap_err();
     assert!(both.contains("leave one of both out"), "{both}");
 }
 
@@ -110,4 +110,18 @@ fn the_page_of_the_connector_has_every_option_that_there_is_and_no_other() {
     let documented: BTreeSet<&str> = names.map(|name| name.trim_matches('`')).collect();
     assert_eq!(documented, known().sink.into_iter().collect());
     assert!(known().source.is_empty());
+}
+
+#[test]
+fn no_option_has_a_name_that_every_sink_has_for_something_else() {
+    for name in [
+        "connector",
+        "format",
+        "envelope",
+        "key",
+        "headers",
+        "timestamp",
+    ] {
+        assert!(!known().sink.contains(&name), "{name}");
+    }
 }
