@@ -177,3 +177,6 @@ fn lacks(sink: &str, through: Epoch, gone: Epoch) -> PortError {
     );
     PortError::new(ErrorKind::Invalid, message)
 }
+
+#[cfg(test)]
+mod tests;

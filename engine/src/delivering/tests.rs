@@ -1,0 +1,145 @@
+//! What becomes of a target that fails, refuses, or has lost what it had.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidemill_checkpoints::{DeadLetterFile, Outbox};
+use tidemill_connectors_api::{Delivery, Error as PortError, Rejected};
+use tidemill_types::{Epoch, ErrorKind, Parcel};
+
+use super::{Deliveries, OfRun, Step};
+use crate::{Error, Status};
+
+/// Answers as it was told to: each `open` and `deliver` takes the next answer; those beyond go well.
+#[derive(Default)]
+struct Scripted {
+    opens: VecDeque<Result<u64, ErrorKind>>,
+    delivers: VecDeque<ErrorKind>,
+    rejects: Vec<Rejected>,
+}
+
+impl Delivery for Scripted {
+    fn open(&mut self, _: &str) -> Result<Epoch, PortError> {
+        let answer = self.opens.pop_front().unwrap_or(Ok(0));
+        answer
+            .map(Epoch)
+            .map_err(|kind| PortError::new(kind, "scripted"))
+    }
+
+    fn deliver(&mut self, _: &[Parcel]) -> Result<Vec<Rejected>, PortError> {
+        match self.delivers.pop_front() {
+            Some(kind) => Err(PortError::new(kind, "scripted")),
+            None => Ok(std::mem::take(&mut self.rejects)),
+        }
+    }
+}
+
+/// Deliveries of a sink that has parcels of these epochs, and had others through a checkpoint's.
+fn deliveries(folder: &TempDir, target: Scripted, checkpoint: u64, epochs: &[u64]) -> Deliveries {
+    let folder = folder.path();
+    let none = folder.join("none");
+    let outbox = Outbox::restore(
+        &folder.join("outbox"),
+        Some((&none, Epoch(checkpoint))),
+        1 << 20,
+    );
+    let outbox = Arc::new(outbox.unwrap());
+    for &epoch in epochs {
+        let mut parcel = Parcel {
+            epoch: Epoch(epoch),
+            ..Parcel::default()
+        };
+        parcel.records.push(b"k", Some(b"v"));
+        outbox.put(&parcel).unwrap();
+    }
+    let run = OfRun {
+        plan_hash: "plan".to_owned(),
+        history: "history".to_owned(),
+        status: Arc::new(Status::new("job", Vec::new(), vec!["target".to_owned()])),
+        dead_letters: Arc::new(Mutex::new(DeadLetterFile::new(folder))),
+    };
+    Deliveries::new(run, 0, Box::new(target), outbox)
+}
+
+fn kind(stepped: Result<Step, Error>) -> ErrorKind {
+    stepped.expect_err("it cannot go on").kind()
+}
+
+#[test]
+fn a_target_that_is_away_is_tried_again_after_a_growing_pause() {
+    let folder = TempDir::new().unwrap();
+    let target = Scripted {
+        opens: [Err(ErrorKind::Retry), Err(ErrorKind::Retry), Ok(0)].into(),
+        delivers: [ErrorKind::Retry].into(),
+        ..Scripted::default()
+    };
+    let mut deliveries = deliveries(&folder, target, 0, &[1]);
+    let ms = |ms| Step::Again(Duration::from_millis(ms));
+    for expected in [ms(100), ms(200), ms(400), Step::Delivered, Step::Idle] {
+        assert_eq!(deliveries.step().unwrap(), expected);
+    }
+    assert!(deliveries.is_done());
+}
+
+#[test]
+fn what_is_wrong_from_the_beginning_ends_the_run_and_what_goes_wrong_later_does_not() {
+    let folder = TempDir::new().unwrap();
+    let at_once = Scripted {
+        opens: [Err(ErrorKind::Invalid)].into(),
+        ..Scripted::default()
+    };
+    let mut wrong = deliveries(&folder, at_once, 0, &[1]);
+    assert_eq!(kind(wrong.step()), ErrorKind::Invalid);
+    let later = Scripted {
+        delivers: [ErrorKind::Invalid, ErrorKind::Fenced].into(),
+        ..Scripted::default()
+    };
+    let mut replaced = deliveries(&folder, later, 0, &[1]);
+    assert!(matches!(replaced.step().unwrap(), Step::Again(_)));
+    assert_eq!(kind(replaced.step()), ErrorKind::Fenced);
+}
+
+#[test]
+fn what_the_target_has_is_not_delivered_again() {
+    let folder = TempDir::new().unwrap();
+    let target = Scripted {
+        opens: [Ok(2)].into(),
+        ..Scripted::default()
+    };
+    let mut deliveries = deliveries(&folder, target, 0, &[1, 2]);
+    assert_eq!(deliveries.step().unwrap(), Step::Idle);
+    assert!(deliveries.is_done());
+}
+
+#[test]
+fn a_target_that_lost_what_nobody_has_any_more_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let mut deliveries = deliveries(&folder, Scripted::default(), 7, &[8]);
+    let refused = deliveries.step().unwrap_err();
+    assert!(refused.to_string().contains("through epoch 0"), "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn what_is_rejected_is_kept_beside_the_state() {
+    let folder = TempDir::new().unwrap();
+    let target = Scripted {
+        rejects: vec![Rejected {
+            epoch: Epoch(1),
+            record: 0,
+            reason: "too long".to_owned(),
+        }],
+        ..Scripted::default()
+    };
+    let mut deliveries = deliveries(&folder, target, 0, &[1]);
+    assert_eq!(deliveries.step().unwrap(), Step::Delivered);
+    let mut kept = Vec::new();
+    let letters = DeadLetterFile::new(folder.path());
+    letters.read(|letter| kept.push(letter)).unwrap();
+    assert_eq!(kept.len(), 1);
+    let letter = &kept[0].letter;
+    assert!(letter.reason.ends_with("too long"), "{}", letter.reason);
+    assert_eq!(letter.bytes.as_deref(), Some(&b"v"[..]));
+}
