@@ -15,7 +15,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidemill_types::{Epoch, OutputRecords, Parcel};
 
@@ -62,7 +62,7 @@ struct Entry {
 #[derive(Debug)]
 struct Parcels {
     number: u64,
-    file: File,
+    file: Arc<File>,
     bytes: u64,
 }
 
@@ -134,7 +134,7 @@ impl Outbox {
                 .read(true)
                 .write(true)
                 .open(&path);
-            let file = file.map_err(Error::file("create", &path))?;
+            let file = Arc::new(file.map_err(Error::file("create", &path))?);
             inner.files.push_back(Parcels {
                 number,
                 file,
@@ -164,20 +164,14 @@ impl Outbox {
     /// # Errors
     /// If they cannot be read, or are not what was put in.
     pub fn oldest(&self, bytes: u64) -> Result<Vec<Parcel>, Error> {
-        let inner = self.inner();
-        let (mut parcels, mut taken) = (Vec::new(), 0);
-        for entry in &inner.parcels {
-            if taken > 0 && taken + entry.bytes > bytes {
-                break;
-            }
-            taken += entry.bytes;
-            let mut files = inner.files.iter();
-            let file = files.find(|file| file.number == entry.file);
-            let file = file.expect("a file stays as long as a parcel in it");
-            let path = path_of(&self.folder, file.number);
+        // Read without the lock: who commits does not wait for the disk of who delivers.
+        let entries = self.inner().oldest(bytes);
+        let mut parcels = Vec::with_capacity(entries.len());
+        for (entry, file) in entries {
+            let path = path_of(&self.folder, entry.file);
             let len = usize::try_from(entry.bytes).expect("a parcel fits in memory");
             let mut bytes = vec![0; len];
-            let read = file.file.read_exact_at(&mut bytes, entry.at);
+            let read = file.read_exact_at(&mut bytes, entry.at);
             read.map_err(Error::file("read", &path))?;
             let (parcel, _) = decode(&bytes).map_err(|reason| Error::Damaged { path, reason })?;
             parcels.push(parcel);
@@ -251,11 +245,28 @@ impl Outbox {
 }
 
 impl Inner {
+    /// The oldest parcels, of about `bytes` together, each with its file.
+    fn oldest(&self, bytes: u64) -> Vec<(Entry, Arc<File>)> {
+        let mut taken = 0;
+        let oldest = self.parcels.iter().take_while(|entry| {
+            let is_taken = taken == 0 || taken + entry.bytes <= bytes;
+            taken += entry.bytes;
+            is_taken
+        });
+        let with_file = |entry: &Entry| {
+            let mut files = self.files.iter();
+            let file = files.find(|file| file.number == entry.file);
+            let file = file.expect("a file stays as long as a parcel in it");
+            (*entry, Arc::clone(&file.file))
+        };
+        oldest.map(with_file).collect()
+    }
+
     /// Takes the parcels of a file, through an epoch.
     fn take_file(&mut self, path: &Path, number: u64, through: Epoch) -> Result<(), Error> {
         let read = Error::file("read", path);
         let bytes = fs::read(path).map_err(read)?;
-        let file = File::open(path).map_err(Error::file("read", path))?;
+        let file = Arc::new(File::open(path).map_err(Error::file("read", path))?);
         let mut at = 0;
         while at < bytes.len() {
             let damaged = |reason| Error::Damaged {

@@ -12,6 +12,7 @@ use tidemill_connectors_api::{Delivery, Error as PortError, Rejected};
 use tidemill_types::dead_letter::Stage;
 use tidemill_types::{DeadLetter, Epoch, ErrorKind, Parcel};
 
+use crate::status::DeliveryStatus;
 use crate::{Error, Status};
 
 /// So much is delivered at a time, in bytes, if one epoch has no more.
@@ -75,7 +76,11 @@ impl Deliveries {
     /// Name of the sink.
     #[must_use]
     pub fn sink(&self) -> &str {
-        &self.run.status.sinks[self.sink].topic
+        self.counts().sink.as_deref().unwrap_or_default()
+    }
+
+    fn counts(&self) -> &DeliveryStatus {
+        &self.run.status.sinks[self.sink].delivery
     }
 
     /// True if the target has everything that was put into the outbox.
@@ -150,12 +155,12 @@ impl Deliveries {
             let Some(record) = record else {
                 continue;
             };
-            let sink = &self.run.status.sinks[self.sink].topic;
+            let sink = self.sink();
             let letter = DeadLetter {
                 plan: self.run.plan_hash.clone(),
                 stage: Stage::Sink,
-                source: sink.clone(),
-                topic: sink.clone(),
+                source: sink.to_owned(),
+                topic: sink.to_owned(),
                 offset: -1,
                 reason: format!("the target does not take it: {}", rejected.reason),
                 key: (!record.key.is_empty()).then(|| record.key.to_vec()),

@@ -207,13 +207,10 @@ fn deliveries(out: &mut Text, status: &Status) {
     ];
     for (name, kind, help, count) in counts {
         let mut family = out.family(name, kind, help);
-        for sink in status
-            .sinks
-            .iter()
-            .filter(|sink| sink.delivery.is_delivered)
-        {
-            let label = format!("sink=\"{}\"", escape(&sink.topic));
-            family.value(&label, count(&sink.delivery));
+        for delivery in status.sinks.iter().map(|sink| &sink.delivery) {
+            if let Some(sink) = &delivery.sink {
+                family.value(&format!("sink=\"{}\"", escape(sink)), count(delivery));
+            }
         }
     }
 }

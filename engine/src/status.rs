@@ -170,8 +170,8 @@ pub struct SinkStatus {
 /// Counts of a sink that is given what is committed afterwards.
 #[derive(Debug, Default)]
 pub struct DeliveryStatus {
-    /// True if it is such a sink.
-    pub is_delivered: bool,
+    /// Name of the sink, if it is such a one.
+    pub sink: Option<String>,
     /// The newest epoch that its target has for certain.
     pub epoch: AtomicU64,
     /// What waits in its outbox, in bytes.
@@ -282,7 +282,7 @@ impl Status {
         let sinks = plan.sinks.iter().map(|sink| sink.target.clone());
         let mut status = Self::new(&plan.name, sources.collect(), sinks.collect());
         for (sink, planned) in status.sinks.iter_mut().zip(&plan.sinks) {
-            sink.delivery.is_delivered = planned.is_delivered;
+            sink.delivery.sink = planned.is_delivered.then(|| planned.name.clone());
         }
         status
     }

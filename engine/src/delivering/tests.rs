@@ -54,10 +54,12 @@ fn deliveries(folder: &TempDir, target: Scripted, checkpoint: u64, epochs: &[u64
         parcel.records.push(b"k", Some(b"v"));
         outbox.put(&parcel).unwrap();
     }
+    let mut status = Status::new("job", Vec::new(), vec!["target".to_owned()]);
+    status.sinks[0].delivery.sink = Some("films".to_owned());
     let run = OfRun {
         plan_hash: "plan".to_owned(),
         history: "history".to_owned(),
-        status: Arc::new(Status::new("job", Vec::new(), vec!["target".to_owned()])),
+        status: Arc::new(status),
         dead_letters: Arc::new(Mutex::new(DeadLetterFile::new(folder))),
     };
     Deliveries::new(run, 0, Box::new(target), outbox)
@@ -141,5 +143,6 @@ fn what_is_rejected_is_kept_beside_the_state() {
     assert_eq!(kept.len(), 1);
     let letter = &kept[0].letter;
     assert!(letter.reason.ends_with("too long"), "{}", letter.reason);
+    assert_eq!(letter.source, "films");
     assert_eq!(letter.bytes.as_deref(), Some(&b"v"[..]));
 }
