@@ -1,8 +1,9 @@
 //! The outbox of a sink: what is committed for it, and not yet certain to be where it is brought.
 //!
 //! ```text
-//! <root>/outbox/<sink>/<number, 20 digits>.parcels                    of the run
+//! <root>/outbox/<sink>/<number, 20 digits>.parcels                      of the run
 //! <root>/checkpoints/<epoch>/outbox-<sink>/<number, 20 digits>.parcels  as of the checkpoint, or somewhat later
+//! <root>/checkpoints/<epoch>/outbox-<sink>/gone                         epoch of the newest parcel that was delivered until then
 //! ```
 //! A file has parcels back to back, their epochs ascending: `TMO1`, the epoch (8 bytes), the length of what follows (4), its CRC-32 (4), then per
 //! record the length of its key (4), that of its value and one more (4; 0 is no value), key and value. Numbers are big endian.
@@ -26,6 +27,8 @@ const HEAD_BYTES: usize = MAGIC.len() + 8 + 4 + 4;
 /// A file above this takes no more, in bytes.
 const FILE_BYTES: u64 = 16 << 20;
 const ENDING: &str = "parcels";
+/// The file of a checkpoint with the epoch of the newest parcel that was delivered, in decimal.
+const GONE: &str = "gone";
 
 /// The outbox of one sink: filled by who commits, emptied by who delivers, and put into checkpoints by who writes them.
 #[derive(Debug)]
@@ -41,8 +44,10 @@ struct Inner {
     files: VecDeque<Parcels>,
     /// Of all parcels together.
     bytes: u64,
-    /// Parcels through this epoch are not in any more.
+    /// Epoch of the newest parcel that was in and is no more.
     gone: Epoch,
+    /// Through this epoch everything is where it is brought.
+    there: Epoch,
     next_number: u64,
     /// The last file takes no more.
     is_sealed: bool,
@@ -97,8 +102,7 @@ impl Outbox {
                 fs::hard_link(path_of(from, number), &path).map_err(Error::file("link", &path))?;
                 inner.take_file(&path, number, through)?;
             }
-            let oldest = inner.parcels.front();
-            inner.gone = oldest.map_or(through, |entry| Epoch(entry.epoch.0.saturating_sub(1)));
+            inner.gone = read_gone(from)?.min(through);
         }
         // The files are the checkpoint's, too.
         inner.is_sealed = true;
@@ -119,7 +123,8 @@ impl Outbox {
     /// If it cannot be written. It is not in then.
     pub fn put(&self, parcel: &Parcel) -> Result<(), Error> {
         let mut inner = self.inner();
-        if parcel.epoch <= inner.gone {
+        if parcel.epoch <= inner.there {
+            inner.gone = inner.gone.max(parcel.epoch);
             return Ok(());
         }
         let bytes = encode(parcel);
@@ -179,7 +184,7 @@ impl Outbox {
         Ok(parcels)
     }
 
-    /// The epoch through which parcels are not in any more: whoever lacks one of them does not get it here.
+    /// Epoch of the newest parcel that was in and is no more, 0 for none: whoever lacks it does not get it here.
     pub fn gone_through(&self) -> Epoch {
         self.inner().gone
     }
@@ -187,9 +192,10 @@ impl Outbox {
     /// Everything through an epoch is where it is brought: it goes out, and what is put in of it does not stay.
     pub fn delivered(&self, through: Epoch) {
         let mut inner = self.inner();
-        inner.gone = inner.gone.max(through);
+        inner.there = inner.there.max(through);
         while let Some(entry) = inner.parcels.pop_front_if(|entry| entry.epoch <= through) {
             inner.bytes -= entry.bytes;
+            inner.gone = inner.gone.max(entry.epoch);
         }
         let needed = inner.parcels.front().map_or(u64::MAX, |entry| entry.file);
         while let Some(file) = inner.files.pop_front_if(|file| file.number < needed) {
@@ -204,9 +210,13 @@ impl Outbox {
     /// If it cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
         let mut inner = self.inner();
-        if inner.files.is_empty() {
+        if inner.files.is_empty() && inner.gone == Epoch(0) {
             return Ok(());
         }
+        fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
+        let gone = folder.join(GONE);
+        let written = fs::write(&gone, format!("{}\n", inner.gone));
+        written.map_err(Error::file("write to", &gone))?;
         if let Some(last) = inner.files.back().filter(|_| !inner.is_sealed) {
             // Beyond its end there may be half of what failed.
             let path = path_of(&self.folder, last.number);
@@ -214,7 +224,6 @@ impl Outbox {
             cut.map_err(Error::file("cut", &path))?;
         }
         inner.is_sealed = true;
-        fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         for file in &inner.files {
             let path = path_of(&self.folder, file.number);
             let linked = path_of(folder, file.number);
@@ -294,6 +303,20 @@ impl Inner {
         self.next_number = number + 1;
         Ok(())
     }
+}
+
+/// What the file of that name says; nothing is gone where there is none.
+fn read_gone(folder: &Path) -> Result<Epoch, Error> {
+    let path = folder.join(GONE);
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Epoch(0)),
+        text => text.map_err(Error::file("read", &path))?,
+    };
+    let epoch = text.trim_end().parse().map(Epoch);
+    epoch.map_err(|_| Error::Damaged {
+        path,
+        reason: format!("'{}' is no epoch", text.trim_end()),
+    })
 }
 
 fn path_of(folder: &Path, number: u64) -> PathBuf {

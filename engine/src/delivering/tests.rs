@@ -1,6 +1,7 @@
 //! What becomes of a target that fails, refuses, or has lost what it had.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,15 +37,14 @@ impl Delivery for Scripted {
     }
 }
 
-/// Deliveries of a sink that has parcels of these epochs, and had others through a checkpoint's.
+/// Deliveries of a sink that has parcels of these epochs, and had others through that of a checkpoint.
 fn deliveries(folder: &TempDir, target: Scripted, checkpoint: u64, epochs: &[u64]) -> Deliveries {
     let folder = folder.path();
-    let none = folder.join("none");
-    let outbox = Outbox::restore(
-        &folder.join("outbox"),
-        Some((&none, Epoch(checkpoint))),
-        1 << 20,
-    );
+    let kept = folder.join("kept");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("gone"), checkpoint.to_string()).unwrap();
+    let kept = Some((&*kept, Epoch(checkpoint)));
+    let outbox = Outbox::restore(&folder.join("outbox"), kept, 1 << 20);
     let outbox = Arc::new(outbox.unwrap());
     for &epoch in epochs {
         let mut parcel = Parcel {
