@@ -21,7 +21,7 @@ use tidemill_connectors_http::guard::Policy;
 use tidemill_connectors_http::{Client, Question, Trust};
 use tidemill_tests_broker::postgres::{PASSWORD, Postgres};
 use tidemill_tests_broker::search::{Engine, SearchNode};
-use tidemill_tests_e2e::binaries::tidemill;
+use tidemill_tests_e2e::binaries::{scratch, tidemill};
 use tidemill_tests_e2e::files;
 use tidemill_tests_e2e::jobs::{run, text};
 use tidemill_tests_e2e::process::{Live, call};
@@ -73,7 +73,9 @@ impl Shop {
     fn new(sinks: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let has_index = sinks.contains(&INDEX);
-        let node = || SearchNode::start(&folder.path().join("search"), Engine::OpenSearch).unwrap();
+        // The script that ends it looks for it there when this process is gone.
+        let data = scratch().join(format!("deliveries-search-{}", std::process::id()));
+        let node = || SearchNode::start(&data, Engine::OpenSearch).unwrap();
         let shop = Self {
             search: has_index.then(node),
             postgres: Postgres::start(None).unwrap(),
