@@ -12,6 +12,7 @@ pub mod error;
 pub mod partition_map;
 pub mod registry;
 pub mod replay;
+pub mod secret;
 pub mod source;
 
 pub use committer::{Committer, EpochOutput, SinkSpec, SourceOffset};
@@ -21,5 +22,6 @@ pub use error::Error;
 pub use partition_map::PartitionMap;
 pub use registry::Registry;
 pub use replay::{Replay, ReplayRecord};
+pub use secret::Secret;
 pub use source::{Described, Source, SourceBatch};
 pub use tidemill_types::{OutputRecords, Parcel};

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidemill_connectors_api::{Error, error};
-use tidemill_types::ErrorKind;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use ureq::http::{HeaderValue, Method, Request, Response, StatusCode};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
@@ -14,6 +13,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
 use crate::guard::{GuardedResolver, Policy, Refused};
+use crate::invalid;
 
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// How much of somebody else's words is shown.
@@ -224,10 +224,6 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|found| invalid(error::io_error("read", path, &found).message))
-}
-
-fn invalid(message: String) -> Error {
-    Error::new(ErrorKind::Invalid, message)
 }
 
 #[cfg(test)]

@@ -7,6 +7,14 @@
 pub mod client;
 pub mod guard;
 pub mod options;
+pub mod target;
+
+use tidemill_connectors_api::Error;
+use tidemill_types::ErrorKind;
 
 pub use client::{Answer, Client, Failure, Question, Trust};
 pub use ureq::http::{HeaderValue, Method, StatusCode, Uri};
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}

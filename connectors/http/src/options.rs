@@ -7,11 +7,18 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tidemill_connectors_api::Error;
-use tidemill_types::ErrorKind;
+use tidemill_connectors_api::{Error, Options};
 use ureq::http::{HeaderValue, Uri};
 
-use crate::client::authorization;
+use crate::client::{Trust, authorization};
+use crate::invalid;
+
+/// A file in PEM of authorities to trust.
+pub const CA_LOCATION: &str = "ssl.ca.location";
+/// A file in PEM with this client's certificates, its own first.
+pub const CERTIFICATE_LOCATION: &str = "ssl.certificate.location";
+/// A file in PEM with the key of that certificate. (`key` alone is the key of a sink's rows.)
+pub const KEY_LOCATION: &str = "ssl.key.location";
 
 /// What a URL is of, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -57,11 +64,9 @@ impl Url<'_> {
     }
 }
 
-/// Reads a time such as `10 s`, above zero and up to a number of minutes.
-///
-/// # Errors
-/// `Invalid` if it is none, or too long.
-pub fn timeout(option: &str, text: &str, minutes_max: u64) -> Result<Duration, Error> {
+/// Reads a time such as `10 s`, above zero and up to a number of minutes; none if it is no such time.
+#[must_use]
+pub fn length_of_time(text: &str, minutes_max: u64) -> Option<Duration> {
     let split = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -72,13 +77,20 @@ pub fn timeout(option: &str, text: &str, minutes_max: u64) -> Result<Duration, E
         _ => 0,
     };
     let count = text[..split].parse::<u64>().unwrap_or(0);
-    let timeout = Duration::from_millis(count.saturating_mul(unit_ms));
-    if timeout.is_zero() || timeout > Duration::from_secs(60 * minutes_max) {
-        return Err(invalid(format!(
+    let time = Duration::from_millis(count.saturating_mul(unit_ms));
+    (!time.is_zero() && time <= Duration::from_secs(60 * minutes_max)).then_some(time)
+}
+
+/// Reads a [`length_of_time`] that an option has.
+///
+/// # Errors
+/// `Invalid` if it is none, or too long.
+pub fn timeout(option: &str, text: &str, minutes_max: u64) -> Result<Duration, Error> {
+    length_of_time(text, minutes_max).ok_or_else(|| {
+        invalid(format!(
             "'{option}' is '{text}'; give a number and a unit of 'ms', 's' or 'min', such as '10 s', up to {minutes_max} min"
-        )));
-    }
-    Ok(timeout)
+        ))
+    })
 }
 
 /// The files of a client's certificates and of its key, from the options with these names: both or none.
@@ -97,6 +109,19 @@ pub fn identity(
             names[0], names[1]
         ))),
     }
+}
+
+/// Whom to trust, and by what to be known, from the options that connectors have for it: [`CA_LOCATION`] and its like.
+///
+/// # Errors
+/// As [`identity`].
+pub fn trust(options: &Options) -> Result<Trust, Error> {
+    let get = |name: &str| options.get(name).map(String::as_str);
+    let names = [CERTIFICATE_LOCATION, KEY_LOCATION];
+    Ok(Trust {
+        ca: get(CA_LOCATION).map(Into::into),
+        identity: identity(names, names.map(get))?,
+    })
 }
 
 /// The header of a login by name and password, from the options with these names: both or none.
@@ -133,10 +158,6 @@ pub fn token(option: &str, scheme: &str, text: &str) -> Result<HeaderValue, Erro
             "'{option}' is empty or has blanks in it; give it alone, as it was handed out"
         ))
     })
-}
-
-fn invalid(message: String) -> Error {
-    Error::new(ErrorKind::Invalid, message)
 }
 
 #[cfg(test)]

@@ -7,22 +7,19 @@ mod tests;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use tidemill_connectors_api::{ConnectorOptions, Error, Options, SinkKind};
+use tidemill_connectors_api::{ConnectorOptions, Error, Options, Secret, SinkKind};
+use tidemill_connectors_http::Trust;
+use tidemill_connectors_http::options::{self, CA_LOCATION, CERTIFICATE_LOCATION, KEY_LOCATION};
 use tidemill_types::ErrorKind;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use crate::names::{NAME_BYTES_MAX, Table};
 
-/// A file of authorities to trust; a file with the job's own certificate; one with its key. `key` alone is the key of the sink's rows.
-pub const CA_LOCATION: &str = "ssl.ca.location";
-pub const CERTIFICATE_LOCATION: &str = "ssl.certificate.location";
-pub const KEY_LOCATION: &str = "ssl.key.location";
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+const TIMEOUT_MINUTES_MAX: u64 = 60;
 
 /// The options that there are.
 pub fn known() -> ConnectorOptions {
@@ -46,31 +43,6 @@ pub fn known() -> ConnectorOptions {
     }
 }
 
-/// A value that nobody sees.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn value(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-/// Whom a connection by TLS trusts, and by what it is known: files in PEM.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// The authorities to trust; without it those that browsers trust.
-    pub ca: Option<PathBuf>,
-    /// The client's certificates, its own first, and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
-
 /// How a database is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -80,7 +52,7 @@ pub struct Server {
     pub user: String,
     pub password: Option<Secret>,
     /// None is no TLS.
-    pub tls: Option<Tls>,
+    pub tls: Option<Trust>,
     /// How long a connection, and a statement, may take.
     pub timeout: Duration,
 }
@@ -103,7 +75,7 @@ impl SinkOptions {
             server: Server {
                 tls: of.tls(&host)?,
                 user: of.required("user")?.to_owned(),
-                password: of.get("password").map(|text| Secret(text.to_owned())),
+                password: of.get("password").map(Secret::new),
                 timeout: of.timeout()?,
                 host,
                 port,
@@ -176,24 +148,14 @@ impl<'a> Of<'a> {
         Ok((host.clone(), port, database.to_owned()))
     }
 
-    fn tls(&self, host: &str) -> Result<Option<Tls>, Error> {
-        let ca = self.get(CA_LOCATION).map(PathBuf::from);
-        let identity = match (self.get(CERTIFICATE_LOCATION), self.get(KEY_LOCATION)) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
-            _ => {
-                return Err(self.invalid(format!(
-                    "'{CERTIFICATE_LOCATION}' and '{KEY_LOCATION}' go together; add the other one"
-                )));
-            }
-        };
-        let tls = Tls { ca, identity };
+    fn tls(&self, host: &str) -> Result<Option<Trust>, Error> {
+        let tls = options::trust(self.options).map_err(|wrong| self.invalid(wrong))?;
         let wanted = self.one_of("tls", ["on", "off"])?;
         let on = match wanted {
             Some(wanted) => wanted == "on",
-            None => tls != Tls::default() || !is_loopback(host),
+            None => tls != Trust::default() || !is_loopback(host),
         };
-        if !on && tls != Tls::default() {
+        if !on && tls != Trust::default() {
             return Err(
                 self.invalid("there are files for TLS, but tls = 'off'; leave one of both out")
             );
@@ -214,22 +176,11 @@ impl<'a> Of<'a> {
         let Some(text) = self.get("timeout") else {
             return Ok(TIMEOUT_DEFAULT);
         };
-        let digits = text.find(|c: char| !c.is_ascii_digit());
-        let (count, unit) = text.split_at(digits.unwrap_or(text.len()));
-        let unit_ms = match unit.trim() {
-            "ms" => 1,
-            "s" => 1_000,
-            "min" => 60_000,
-            _ => 0,
-        };
-        let count = count.parse::<u64>().unwrap_or(0);
-        let timeout = Duration::from_millis(count.saturating_mul(unit_ms));
-        if timeout.is_zero() || timeout > TIMEOUT_MAX {
-            return Err(self.invalid(format!(
-                "timeout = '{text}' is no length of time; give a number and a unit of 'ms', 's' or 'min', such as '30 s', up to 60 min"
-            )));
-        }
-        Ok(timeout)
+        options::length_of_time(text, TIMEOUT_MINUTES_MAX).ok_or_else(|| {
+            self.invalid(format!(
+                "timeout = '{text}' is no length of time; give a number and a unit of 'ms', 's' or 'min', such as '30 s', up to {TIMEOUT_MINUTES_MAX} min"
+            ))
+        })
     }
 }
 

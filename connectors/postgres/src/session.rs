@@ -14,7 +14,9 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tidemill_connectors_http::Trust;
 use tidemill_connectors_http::guard::Policy;
+use tidemill_connectors_http::options::{CA_LOCATION, CERTIFICATE_LOCATION, KEY_LOCATION};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
@@ -23,7 +25,7 @@ use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Failure;
-use crate::options::{CA_LOCATION, CERTIFICATE_LOCATION, KEY_LOCATION, Server, Tls};
+use crate::options::Server;
 
 /// How much longer than the server the client waits: the server's own word says more.
 const GRACE: Duration = Duration::from_secs(2);
@@ -149,7 +151,7 @@ fn settings(statement: Duration) -> String {
     )
 }
 
-fn tls_config(tls: &Tls) -> Result<ClientConfig, Failure> {
+fn tls_config(tls: &Trust) -> Result<ClientConfig, Failure> {
     let mut roots = RootCertStore::empty();
     match &tls.ca {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),

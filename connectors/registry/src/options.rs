@@ -1,11 +1,10 @@
 //! The options that say which registry a job uses, called as Confluent's clients call them behind `schema.registry.`.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidemill_connectors_api::{Error, Options, Registry};
+use tidemill_connectors_api::{Error, Options, Registry, Secret};
 use tidemill_connectors_http::guard::Policy;
 use tidemill_connectors_http::options;
 
@@ -43,27 +42,6 @@ const TIMEOUT_MINUTES_MAX: u64 = 10;
 #[must_use]
 pub const fn known() -> &'static [&'static str] {
     &KNOWN
-}
-
-/// A value that nobody sees.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a value.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    pub(crate) fn value(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
 }
 
 /// How a client says who it is.

@@ -82,18 +82,18 @@ impl SearchDelivery {
             }
         };
         let mapping = mapping(spec.schema).map_err(of_sink)?;
-        let server = Server::new(&options, policy).map_err(of_sink)?;
         let index = Index {
             make: options.create.then(|| Index::body(&mapping)),
-            timeout: options.timeout,
+            timeout: options.server.timeout,
             name: options.index,
         };
         // A server that waits for a shard gives up before the client does, so that nothing is done after it is thought to have failed.
         let bulk_path = format!(
             "/{}/_bulk?timeout={}ms&filter_path=items.*.status,items.*.error",
             index.segment(),
-            options.timeout.as_millis() / 2
+            index.timeout.as_millis() / 2
         );
+        let server = Server::new(options.server, policy).map_err(of_sink)?;
         Ok(Self {
             job: spec.job.to_owned(),
             sink: spec.name.to_owned(),

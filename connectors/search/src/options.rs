@@ -1,47 +1,30 @@
 //! The `WITH` options that this connector knows.
 //!
-//! No others come here: the planner refuses what nobody takes. Credentials are kept as the header that they become, whose `Debug` shows nothing.
-
-use std::time::Duration;
+//! No others come here: the planner refuses what nobody takes.
 
 use tidemill_connectors_api::{ConnectorOptions, DeliverySpec, Error, Options, SinkKind};
-use tidemill_connectors_http::{HeaderValue, Trust, options};
+use tidemill_connectors_http::target::{Kind, Target};
 
 use crate::invalid;
 
-const URL: &str = "url";
 const INDEX: &str = "index";
-const USER: &str = "user";
-const PASSWORD: &str = "password";
 const API_KEY: &str = "api.key";
-const CA_LOCATION: &str = "ssl.ca.location";
-const CERTIFICATE_LOCATION: &str = "ssl.certificate.location";
-const KEY_LOCATION: &str = "ssl.key.location";
 const CREATE: &str = "create";
-const TIMEOUT: &str = "timeout";
-
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-const TIMEOUT_MINUTES_MAX: u64 = 5;
+const SERVER: Kind<'_> = Kind {
+    connector: "search",
+    of: "a server of OpenSearch or Elasticsearch",
+    token: API_KEY,
+    scheme: "ApiKey",
+};
 /// How long the name of an index may be, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
 /// The options that there are.
 pub fn known() -> ConnectorOptions {
     ConnectorOptions {
-        name: "search",
+        name: SERVER.connector,
         source: vec![],
-        sink: vec![
-            URL,
-            INDEX,
-            USER,
-            PASSWORD,
-            API_KEY,
-            CA_LOCATION,
-            CERTIFICATE_LOCATION,
-            KEY_LOCATION,
-            CREATE,
-            TIMEOUT,
-        ],
+        sink: [&Target::OPTIONS[..], &[INDEX, API_KEY, CREATE]].concat(),
         target: INDEX,
         sinks: SinkKind::Delivered { formats: &["json"] },
     }
@@ -50,18 +33,12 @@ pub fn known() -> ConnectorOptions {
 /// Where a sink brings its rows.
 #[derive(Debug, Clone)]
 pub struct SearchOptions {
-    /// `http://…` or `https://…`, without a '/' at its end.
-    pub url: String,
+    /// The server.
+    pub server: Target,
     /// An index, or an alias of one.
     pub index: String,
-    /// Who asks.
-    pub authorization: Option<HeaderValue>,
-    /// Whom to trust, and by what to be known.
-    pub trust: Trust,
     /// Makes the index if it is not there.
     pub create: bool,
-    /// How long a request may take.
-    pub timeout: Duration,
 }
 
 impl SearchOptions {
@@ -72,24 +49,10 @@ impl SearchOptions {
     }
 
     fn of(options: &Options) -> Result<Self, Error> {
-        let get = |name: &str| options.get(name).map(String::as_str);
-        let url = options::Url {
-            option: URL,
-            of: "a server of OpenSearch or Elasticsearch",
-            login: "'user' and 'password'",
-        };
         Ok(Self {
-            url: url.parse(required(options, URL)?)?,
-            index: index(required(options, INDEX)?)?,
-            authorization: login(get(USER), get(PASSWORD), get(API_KEY))?,
-            trust: Trust {
-                ca: get(CA_LOCATION).map(Into::into),
-                identity: options::identity(
-                    [CERTIFICATE_LOCATION, KEY_LOCATION],
-                    [get(CERTIFICATE_LOCATION), get(KEY_LOCATION)],
-                )?,
-            },
-            create: match get(CREATE) {
+            server: Target::parse(SERVER, options)?,
+            index: index(SERVER.required(options, INDEX)?)?,
+            create: match options.get(CREATE).map(String::as_str) {
                 None | Some("true") => true,
                 Some("false") => false,
                 Some(other) => {
@@ -98,19 +61,7 @@ impl SearchOptions {
                     )));
                 }
             },
-            timeout: get(TIMEOUT).map_or(Ok(TIMEOUT_DEFAULT), |text| {
-                options::timeout(TIMEOUT, text, TIMEOUT_MINUTES_MAX)
-            })?,
         })
-    }
-}
-
-fn required<'a>(options: &'a Options, name: &str) -> Result<&'a str, Error> {
-    match options.get(name) {
-        Some(value) if !value.is_empty() => Ok(value),
-        _ => Err(invalid(format!(
-            "it lacks the option '{name}', which connector 'search' needs; add {name} = '…' to its WITH"
-        ))),
     }
 }
 
@@ -129,21 +80,6 @@ fn index(name: &str) -> Result<String, Error> {
         )));
     }
     Ok(name.to_owned())
-}
-
-fn login(
-    user: Option<&str>,
-    password: Option<&str>,
-    api_key: Option<&str>,
-) -> Result<Option<HeaderValue>, Error> {
-    let basic = options::basic([USER, PASSWORD], [user, password])?;
-    let key = api_key.map(|key| options::token(API_KEY, "ApiKey", key));
-    match (basic, key.transpose()?) {
-        (Some(_), Some(_)) => Err(invalid(format!(
-            "there are both '{API_KEY}' and '{USER}'; leave one out"
-        ))),
-        (basic, key) => Ok(basic.or(key)),
-    }
 }
 
 #[cfg(test)]

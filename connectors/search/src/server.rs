@@ -3,7 +3,6 @@
 //! Promises: a request ends within the timeout of the options; nothing is asked twice; no message has credentials in it.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,12 +10,10 @@ use serde_json::Value;
 use tidemill_connectors_api::Error;
 use tidemill_connectors_http::client::excerpt;
 use tidemill_connectors_http::guard::Policy;
-use tidemill_connectors_http::{
-    Answer, Client, Failure, HeaderValue, Method, Question, StatusCode,
-};
+use tidemill_connectors_http::target::Target;
+use tidemill_connectors_http::{Answer, Client, Failure, Method, Question, StatusCode};
 
 use crate::bulk::Cause;
-use crate::options::SearchOptions;
 use crate::{invalid, retry};
 
 /// How many bytes of an answer are read: of a bulk request's, some 30 a record and some hundred more for each that was not taken.
@@ -27,10 +24,8 @@ const LINES: &str = "application/x-ndjson";
 /// A server.
 #[derive(Debug)]
 pub struct Server {
-    url: String,
+    target: Target,
     client: Client,
-    authorization: Option<HeaderValue>,
-    timeout: Duration,
 }
 
 /// What it answered that who asked has to judge: success, or that it does not have or take what it was asked (400, 404, 409, 413).
@@ -71,18 +66,16 @@ impl Server {
     ///
     /// # Errors
     /// `Invalid` if a file of certificates cannot be read, or is none.
-    pub fn new(options: &SearchOptions, policy: Policy) -> Result<Self, Error> {
+    pub fn new(target: Target, policy: Policy) -> Result<Self, Error> {
         Ok(Self {
-            url: options.url.clone(),
-            client: Client::new(&options.trust, policy, options.timeout)?,
-            authorization: options.authorization.clone(),
-            timeout: options.timeout,
+            client: Client::new(&target.trust, policy, target.timeout)?,
+            target,
         })
     }
 
     /// Where it is.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.target.url
     }
 
     pub fn get(&self, path: &str) -> Result<Reply, Error> {
@@ -105,13 +98,13 @@ impl Server {
         body: Option<(&str, Cow<'_, [u8]>)>,
     ) -> Result<Reply, Error> {
         let answered = self.client.ask(Question {
-            url: &format!("{}{path}", self.url),
+            url: &format!("{}{path}", self.target.url),
             accept: JSON,
             method: Some(method),
             body,
             headers: &[],
-            authorization: self.authorization.clone(),
-            within: self.timeout,
+            authorization: self.target.authorization.clone(),
+            within: self.target.timeout,
             bytes_max: ANSWER_BYTES_MAX,
         });
         match answered {
@@ -127,7 +120,7 @@ impl Server {
             body,
         } = answer;
         let reply = Reply { status, body };
-        let url = &self.url;
+        let url = &self.target.url;
         match status {
             status if status.is_success() => Ok(reply),
             StatusCode::BAD_REQUEST
@@ -163,7 +156,7 @@ impl Server {
     }
 
     fn failed(&self, failure: &Failure) -> Error {
-        let url = &self.url;
+        let url = &self.target.url;
         match failure {
             Failure::Refused(why) => invalid(format!("'{url}' is refused: {why}; mend 'url'")),
             Failure::TooLarge => invalid(format!(
@@ -190,7 +183,7 @@ impl Server {
     pub fn garbage(&self, why: &str) -> Error {
         invalid(format!(
             "what answers at '{}' is no server of OpenSearch or Elasticsearch: {}; mend 'url'",
-            self.url,
+            self.target.url,
             excerpt(why)
         ))
     }

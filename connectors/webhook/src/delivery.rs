@@ -4,12 +4,11 @@
 //! at once, since a connection that was kept may have been closed; after that the engine opens again. What was posted by then stays posted: the
 //! file goes on to the last epoch of which everything was taken, so a service that fails now and then is not asked for ever for the same records.
 
-use std::time::Duration;
-
 use tidemill_connectors_api::{Delivery, DeliverySpec, Error, Parcel, Rejected};
 use tidemill_connectors_http::client::excerpt;
 use tidemill_connectors_http::guard::Policy;
-use tidemill_connectors_http::{Answer, Client, Failure, HeaderValue, Method, Question};
+use tidemill_connectors_http::target::Target;
+use tidemill_connectors_http::{Answer, Client, Failure, Method, Question};
 use tidemill_types::Epoch;
 
 use crate::message::{Of, Place, Verdict, body, idempotency_key, verdict};
@@ -26,10 +25,8 @@ const JSON: &str = "application/json";
 pub struct WebhookDelivery {
     job: String,
     sink: String,
-    url: String,
+    service: Target,
     client: Client,
-    authorization: Option<HeaderValue>,
-    timeout: Duration,
     file: ProgressFile,
     opened: Option<(String, Progress)>,
 }
@@ -41,15 +38,14 @@ impl WebhookDelivery {
     /// `Invalid` for an option that cannot be.
     pub fn new(spec: &DeliverySpec<'_>, policy: Policy) -> Result<Self, Error> {
         let options = WebhookOptions::parse(spec)?;
-        let client = Client::new(&options.trust, policy, options.timeout)
+        let service = options.service;
+        let client = Client::new(&service.trust, policy, service.timeout)
             .map_err(|wrong| Error::new(wrong.kind, format!("sink '{}': {wrong}", spec.name)))?;
         Ok(Self {
             job: spec.job.to_owned(),
             sink: spec.name.to_owned(),
-            url: options.url,
+            service,
             client,
-            authorization: options.authorization,
-            timeout: options.timeout,
             file: ProgressFile::new(options.progress),
             opened: None,
         })
@@ -58,11 +54,11 @@ impl WebhookDelivery {
     /// Asks whether anybody is there: whatever answers will do.
     fn knock(&self) -> Result<(), Error> {
         let answered = self.client.ask(Question {
-            url: &self.url,
+            url: &self.service.url,
             accept: "*/*",
             method: Some(Method::OPTIONS),
-            authorization: self.authorization.clone(),
-            within: self.timeout,
+            authorization: self.service.authorization.clone(),
+            within: self.service.timeout,
             bytes_max: ANSWER_BYTES_MAX,
             ..Question::default()
         });
@@ -88,13 +84,13 @@ impl WebhookDelivery {
         let idempotency_key = idempotency_key(of, place);
         let ask = || {
             self.client.ask(Question {
-                url: &self.url,
+                url: &self.service.url,
                 accept: JSON,
                 method: Some(Method::POST),
                 body: Some((JSON, body.as_slice().into())),
                 headers: &[("Idempotency-Key", &idempotency_key)],
-                authorization: self.authorization.clone(),
-                within: self.timeout,
+                authorization: self.service.authorization.clone(),
+                within: self.service.timeout,
                 bytes_max: ANSWER_BYTES_MAX,
             })
         };
@@ -107,7 +103,7 @@ impl WebhookDelivery {
 
     /// What it means that there is no answer.
     fn failed(&self, failure: Failure) -> Error {
-        let url = &self.url;
+        let url = &self.service.url;
         match failure {
             Failure::OnTheWay(why) => retry(format!(
                 "the service at '{url}' is away: {why}; it is posted again, look at it if this stays"
@@ -125,7 +121,7 @@ impl WebhookDelivery {
     }
 
     fn judge(&self, answered: Result<Answer, Failure>) -> Result<Option<String>, Error> {
-        let url = &self.url;
+        let url = &self.service.url;
         let answer = answered.map_err(|failure| self.failed(failure))?;
         let words = excerpt(&format!(
             "status {}: {}",

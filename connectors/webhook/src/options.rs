@@ -1,45 +1,30 @@
 //! The `WITH` options that this connector knows.
 //!
-//! No others come here: the planner refuses what nobody takes. Credentials are kept as the header that they become, whose `Debug` shows nothing.
+//! No others come here: the planner refuses what nobody takes.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use tidemill_connectors_api::{ConnectorOptions, DeliverySpec, Error, Options, SinkKind};
-use tidemill_connectors_http::{HeaderValue, Trust, options};
+use tidemill_connectors_http::target::{Kind, Target};
 
 use crate::invalid;
 
-const URL: &str = "url";
 const PROGRESS_PATH: &str = "progress.path";
-const USER: &str = "user";
-const PASSWORD: &str = "password";
 const BEARER_TOKEN: &str = "bearer.token";
-const CA_LOCATION: &str = "ssl.ca.location";
-const CERTIFICATE_LOCATION: &str = "ssl.certificate.location";
-const KEY_LOCATION: &str = "ssl.key.location";
-const TIMEOUT: &str = "timeout";
-
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
-const TIMEOUT_MINUTES_MAX: u64 = 5;
+const SERVICE: Kind<'_> = Kind {
+    connector: "webhook",
+    of: "a service",
+    token: BEARER_TOKEN,
+    scheme: "Bearer",
+};
 
 /// The options that there are.
 pub fn known() -> ConnectorOptions {
     ConnectorOptions {
-        name: "webhook",
+        name: SERVICE.connector,
         source: vec![],
-        sink: vec![
-            URL,
-            PROGRESS_PATH,
-            USER,
-            PASSWORD,
-            BEARER_TOKEN,
-            CA_LOCATION,
-            CERTIFICATE_LOCATION,
-            KEY_LOCATION,
-            TIMEOUT,
-        ],
-        target: URL,
+        sink: [&Target::OPTIONS[..], &[PROGRESS_PATH, BEARER_TOKEN]].concat(),
+        target: "url",
         sinks: SinkKind::Delivered { formats: &["json"] },
     }
 }
@@ -47,16 +32,10 @@ pub fn known() -> ConnectorOptions {
 /// Where a sink posts its records.
 #[derive(Debug, Clone)]
 pub struct WebhookOptions {
-    /// `http://…` or `https://…`.
-    pub url: String,
+    /// The service.
+    pub service: Target,
     /// The file that says how far the service has come.
     pub progress: PathBuf,
-    /// Who posts.
-    pub authorization: Option<HeaderValue>,
-    /// Whom to trust, and by what to be known.
-    pub trust: Trust,
-    /// How long a request may take.
-    pub timeout: Duration,
 }
 
 impl WebhookOptions {
@@ -67,46 +46,10 @@ impl WebhookOptions {
     }
 
     fn of(options: &Options) -> Result<Self, Error> {
-        let get = |name: &str| options.get(name).map(String::as_str);
-        let url = options::Url {
-            option: URL,
-            of: "a service",
-            login: "'user' and 'password'",
-        };
-        let basic = options::basic([USER, PASSWORD], [get(USER), get(PASSWORD)])?;
-        let bearer = get(BEARER_TOKEN).map(|token| options::token(BEARER_TOKEN, "Bearer", token));
-        let authorization = match (basic, bearer.transpose()?) {
-            (Some(_), Some(_)) => {
-                return Err(invalid(format!(
-                    "there are both '{BEARER_TOKEN}' and '{USER}'; leave one out"
-                )));
-            }
-            (basic, bearer) => basic.or(bearer),
-        };
         Ok(Self {
-            url: url.parse(required(options, URL)?)?,
-            progress: required(options, PROGRESS_PATH)?.into(),
-            authorization,
-            trust: Trust {
-                ca: get(CA_LOCATION).map(Into::into),
-                identity: options::identity(
-                    [CERTIFICATE_LOCATION, KEY_LOCATION],
-                    [get(CERTIFICATE_LOCATION), get(KEY_LOCATION)],
-                )?,
-            },
-            timeout: get(TIMEOUT).map_or(Ok(TIMEOUT_DEFAULT), |text| {
-                options::timeout(TIMEOUT, text, TIMEOUT_MINUTES_MAX)
-            })?,
+            service: Target::parse(SERVICE, options)?,
+            progress: SERVICE.required(options, PROGRESS_PATH)?.into(),
         })
-    }
-}
-
-fn required<'a>(options: &'a Options, name: &str) -> Result<&'a str, Error> {
-    match options.get(name) {
-        Some(value) if !value.is_empty() => Ok(value),
-        _ => Err(invalid(format!(
-            "it lacks the option '{name}', which connector 'webhook' needs; add {name} = '…' to its WITH"
-        ))),
     }
 }
 
@@ -136,7 +79,7 @@ mod tests {
             (&[("bearer.token", "hunter2")], "Bearer hunter2"),
         ] {
             let parsed = WebhookOptions::of(&options(login)).unwrap();
-            assert_eq!(parsed.authorization.as_ref().unwrap(), header);
+            assert_eq!(parsed.service.authorization.as_ref().unwrap(), header);
             let shown = format!("{parsed:?}");
             assert!(
                 !shown.contains("hunter2") && !shown.contains("am9i"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidemill_connectors_api::Options;
 
-use super::{SinkOptions, Tls, known};
+use super::{SinkOptions, Trust, known};
 
 const BASE: [(&str, &str); 3] = [
     ("url", "postgresql://127.0.0.1:5432/finance"),
@@ -46,7 +46,7 @@ fn tls_is_on_but_for_this_machine() {
         assert_eq!(off.server.tls, None);
         let by_ca = parse(&[("url", url), ("ssl.ca.location", "ca.pem")]).unwrap();
         let ca = Some("ca.pem".into());
-        assert_eq!(by_ca.server.tls, Some(Tls { ca, identity: None }));
+        assert_eq!(by_ca.server.tls, Some(Trust { ca, identity: None }));
     }
 }
 

@@ -22,11 +22,11 @@ fn said(more: &[(&str, &str)]) -> String {
 #[test]
 fn what_is_not_given_has_its_usual_value() {
     let options = SearchOptions::of(&options(&[])).unwrap();
-    assert_eq!(options.url, "http://localhost:9200");
+    assert_eq!(options.server.url, "http://localhost:9200");
     assert_eq!(options.index, "films");
-    assert_eq!(options.authorization, None);
+    assert_eq!(options.server.authorization, None);
     assert!(options.create);
-    assert_eq!(options.timeout.as_secs(), 30);
+    assert_eq!(options.server.timeout.as_secs(), 30);
 }
 
 #[test]
@@ -35,12 +35,13 @@ fn a_login_is_a_header_that_is_not_shown() {
     let header = by_password
         .as_ref()
         .unwrap()
+        .server
         .authorization
         .as_ref()
         .unwrap();
     assert_eq!(header.to_str().unwrap(), "Basic am9iOmh1bnRlcjI=");
     let by_key = SearchOptions::of(&options(&[("api.key", "am9iOmh1bnRlcjI=")])).unwrap();
-    let header = by_key.authorization.as_ref().unwrap();
+    let header = by_key.server.authorization.as_ref().unwrap();
     assert_eq!(header.to_str().unwrap(), "ApiKey am9iOmh1bnRlcjI=");
     for shown in [format!("{by_password:?}"), format!("{by_key:?}")] {
         assert!(
