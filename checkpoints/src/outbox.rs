@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidemill_types::{Epoch, OutputRecords, Parcel};
 
 use crate::Error;
+use crate::store::remove_folder;
 
 const MAGIC: [u8; 4] = *b"TMO1";
 const HEAD_BYTES: usize = MAGIC.len() + 8 + 4 + 4;
@@ -88,12 +89,7 @@ impl Outbox {
         checkpoint: Option<(&Path, Epoch)>,
         bytes_max: u64,
     ) -> Result<Self, Error> {
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::file("remove", folder)(error));
-            }
-            _ => {}
-        }
+        remove_folder(folder)?;
         fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         let mut inner = Inner::default();
         if let Some((from, through)) = checkpoint {
@@ -245,11 +241,6 @@ impl Outbox {
     /// True if nothing is in.
     pub fn is_empty(&self) -> bool {
         self.inner().parcels.is_empty()
-    }
-
-    /// Epoch of the oldest parcel.
-    pub fn oldest_epoch(&self) -> Option<Epoch> {
-        self.inner().parcels.front().map(|entry| entry.epoch)
     }
 }
 

@@ -390,7 +390,7 @@ pub(crate) fn sync_folder(dir: &Path) -> Result<(), Error> {
         .map_err(Error::file("sync", dir))
 }
 
-fn remove_folder(dir: &Path) -> Result<(), Error> {
+pub(crate) fn remove_folder(dir: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::file("remove", dir)(error))

@@ -22,12 +22,8 @@ pub struct Limits {
 impl Limits {
     /// The limits of the sinks as their committer tells them now, after a fence, and as the records of `replay` had them. What is delivered
     /// has none.
-    pub fn new(
-        committer: &dyn Committer,
-        (sinks, outgoing): (usize, &Outgoing),
-        replay: &VecDeque<Record>,
-    ) -> Self {
-        let mut now: OfSinks = vec![None; sinks];
+    pub fn new(committer: &dyn Committer, outgoing: &Outgoing, replay: &VecDeque<Record>) -> Self {
+        let mut now: OfSinks = vec![None; outgoing.sinks()];
         for (of_committer, sink) in outgoing.of_committer().enumerate() {
             let limit = committer.record_bytes_max(of_committer);
             now[sink] = limit.map(|limit| limit as u64);

@@ -52,6 +52,11 @@ impl Outgoing {
         sinks.map(outbox).collect::<Result<_, Error>>().map(Self)
     }
 
+    /// How many sinks there are.
+    pub const fn sinks(&self) -> usize {
+        self.0.len()
+    }
+
     /// The outboxes, by index of the sink.
     pub fn outboxes(&self) -> impl Iterator<Item = (usize, &Arc<Outbox>)> {
         let sinks = self.0.iter().enumerate();

@@ -124,11 +124,10 @@ impl Opened {
         let sources = edges.start.sources.iter();
         let partitions: Vec<_> = sources.map(|source| source.partitions.clone()).collect();
         edges.show_places(status);
-        let (sinks, replay) = (plan.sinks.len(), &edges.start.replay);
         let bytes_max = settings.outbox_bytes_max;
         let outgoing = Arc::new(Outgoing::restore(&plan, &state_dir, checkpoint, bytes_max)?);
-        let limits = Limits::new(edges.committer.as_ref(), (sinks, &outgoing), replay);
-        let limits = Arc::new(limits);
+        let (committer, replay) = (edges.committer.as_ref(), &edges.start.replay);
+        let limits = Arc::new(Limits::new(committer, &outgoing, replay));
         let shared = Shared {
             limits: Arc::clone(&limits),
             plan: Arc::clone(&plan),
@@ -405,18 +404,18 @@ fn committer(
             reason: "the job has no sink; add a CREATE SINK".to_owned(),
         });
     }
-    let mut committed = plan.sinks.iter().filter(|sink| !sink.is_delivered);
-    let Some(first) = committed.next() else {
+    let committed = plan.sinks.iter().filter(|sink| !sink.is_delivered);
+    let Some(first) = committed.clone().next() else {
         return Ok((plugins.journal)(&plan.name, &state_dir.join(JOURNAL)));
     };
-    if let Some(second) = committed.find(|sink| sink.connector != first.connector) {
+    let is_other = |sink: &&SinkPlan| sink.connector != first.connector;
+    if let Some(second) = committed.clone().find(is_other) {
         return Err(Error::MixedSinks {
             first: first.name.clone(),
             second: second.name.clone(),
         });
     }
     let connector = find(plugins.connectors, &first.name, &first.connector)?;
-    let committed = plan.sinks.iter().filter(|sink| !sink.is_delivered);
     let spec = |sink: &SinkPlan| SinkSpec {
         name: sink.name.clone(),
         options: sink.options.clone(),

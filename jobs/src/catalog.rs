@@ -1,28 +1,28 @@
 //! What a job declares, checked against each other: names resolved, types and options valid. Queries stand here as logical plans (views)
 //! or as text (sinks).
 
+mod sink;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion_expr::LogicalPlan;
 use tidemill_types::format::Envelope;
-use tidemill_types::options::SinkKind;
 
 use crate::context::Context;
 use crate::contract::{self, PartFormats};
 use crate::dialect::{
-    DeduplicateClause, Name, QueryText, SinkStatement, SourceStatement, StreamStatement,
-    TableStatement, WatermarkStatement,
+    DeduplicateClause, Name, SinkStatement, SourceStatement, StreamStatement, TableStatement,
+    WatermarkStatement,
 };
-use crate::error::{Error, Location};
+use crate::error::Error;
 use crate::event;
 use crate::keys;
-use crate::metadata::{self, Metadata};
 use crate::options::Options;
-use crate::plan::{Column, Contents, FormatPlan, RegistryPlan, WatermarkPlan};
+use crate::plan::{Column, FormatPlan, RegistryPlan, WatermarkPlan};
 use crate::with::{Direction, With};
+pub use sink::Sink;
 
 /// The change that an event of a stream is: `create`, `update` or `delete`.
 pub const CHANGE_TYPE: &str = "change_type";
@@ -41,8 +41,6 @@ const IDLE_TIMEOUT: &str = "watermark.idle-timeout";
 const LATENESS: &str = "watermark.allowed-lateness";
 /// The options of a source that are the planner's own.
 const SOURCE_OPTIONS: [&str; 4] = ["key", MAX_FUTURE, IDLE_TIMEOUT, LATENESS];
-/// The options of a sink that are the planner's own.
-const SINK_OPTIONS: [&str; 3] = ["key", metadata::HEADERS, metadata::TIME];
 
 /// The type of `TIMESTAMP`.
 pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -118,45 +116,6 @@ pub struct Stream {
     pub deduplication: Option<Deduplication>,
     /// The resequencing.
     pub resequencing: Option<Resequencing>,
-}
-
-/// A `CREATE SINK`, its options checked.
-#[derive(Debug, Clone)]
-pub struct Sink {
-    /// Its name.
-    pub name: Name,
-    /// Where the option `key` stands, or else the sink's name.
-    pub key_at: Location,
-    /// The key columns, not yet compared with the query's.
-    pub key: Vec<String>,
-    /// What stands beside its values, not yet compared with the query's columns.
-    pub metadata: Metadata,
-    /// What its records are.
-    pub contents: Contents,
-    /// The format.
-    pub format: FormatPlan,
-    /// Where it writes.
-    pub target: Target,
-    /// True if what is committed is brought there afterwards.
-    pub is_delivered: bool,
-    /// The registry of its schema.
-    pub registry: Option<RegistryPlan>,
-    /// The registry of its keys' schema.
-    pub key_registry: Option<RegistryPlan>,
-    /// The connector's options.
-    pub options: Options,
-    /// What it writes.
-    pub query: QueryText,
-}
-
-/// Where a sink writes: no two sinks of a job to the same. A path is the same however it is spelt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    connector: String,
-    path: Option<PathBuf>,
-    url: Option<String>,
-    /// Of the topic, table or index.
-    name: Option<String>,
 }
 
 /// What a name stands for; the numbers are indices in the [`Catalog`].
@@ -320,7 +279,7 @@ impl Catalog {
         statement: SinkStatement,
         context: Context<'_>,
     ) -> Result<(), Error> {
-        let sink = sink(statement, context)?;
+        let sink = Sink::new(statement, context)?;
         self.declare(&sink.name, Object::Sink)?;
         self.refuse_second_writer(&sink)?;
         self.sinks.push(sink);
@@ -328,7 +287,7 @@ impl Catalog {
     }
 
     fn refuse_second_writer(&self, sink: &Sink) -> Result<(), Error> {
-        let Some(name) = &sink.target.name else {
+        let Some(name) = sink.target_name() else {
             return Ok(());
         };
         let mut sinks = self.sinks.iter();
@@ -418,7 +377,7 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
     let name = statement.name;
     let with = With::new(Direction::Source, &name, &statement.options, context)?;
     let connector = with.connector()?;
-    let (format, envelope) = with.format(context.formats)?;
+    let (format, envelope) = with.format(connector, context.formats)?;
     let formats = PartFormats {
         value: format,
         key: with.key_format(context.formats),
@@ -495,87 +454,6 @@ fn watermark(
         idle_timeout_ms: with.milliseconds(IDLE_TIMEOUT, IDLE_TIMEOUT_MS)?,
         lateness_ms: with.milliseconds(LATENESS, LATENESS_MS)?,
     }))
-}
-
-fn sink(statement: SinkStatement, context: Context<'_>) -> Result<Sink, Error> {
-    let name = statement.name;
-    let with = With::new(Direction::Sink, &name, &statement.options, context)?;
-    let connector = with.connector()?;
-    let (format, envelope) = with.format(context.formats)?;
-    let formats = PartFormats {
-        value: format,
-        key: with.key_format(context.formats),
-    };
-    let own = [&SINK_OPTIONS[..], &contract::SINK_OPTIONS].concat();
-    let split = with.split(connector, formats, envelope, &own)?;
-    let registries = contract::of_sink(&with, &split.registry, formats)?;
-    let key = with.list("key");
-    if envelope.contents != Contents::Rows && key.is_empty() {
-        let message = format!(
-            "sink '{}' has envelope '{}' but no key; add key = 'column, …' to its WITH",
-            name.text, envelope.name
-        );
-        return Err(Error::contradiction(name.at, message));
-    }
-    let is_delivered = connector.sinks != SinkKind::Transactional;
-    if is_delivered {
-        refuse_what_no_delivery_has(&with, envelope)?;
-    }
-    Ok(Sink {
-        key_at: with.place("key"),
-        target: Target {
-            path: with.get("path").map(PathBuf::from),
-            url: with.get("url").map(str::to_owned),
-            name: with.get(connector.target).map(str::to_owned),
-            connector: connector.name.to_owned(),
-        },
-        is_delivered,
-        key,
-        metadata: Metadata::of(&with)?,
-        contents: envelope.contents,
-        format: FormatPlan {
-            name: format.name().to_owned(),
-            envelope: envelope.name.to_owned(),
-            options: split.format,
-        },
-        registry: registries.value,
-        key_registry: registries.key,
-        options: split.connector,
-        name,
-        query: statement.query,
-    })
-}
-
-/// A target has rows: nothing stands beside them, and what happened to them is not told.
-fn refuse_what_no_delivery_has(with: &With<'_>, envelope: &Envelope) -> Result<(), Error> {
-    for option in [metadata::HEADERS, metadata::TIME] {
-        if with.get(option).is_some() {
-            let message = format!(
-                "what is delivered has no {option}; leave it a column, without this option"
-            );
-            return Err(Error::contradiction(with.place(option), message));
-        }
-    }
-    if envelope.contents == Contents::Changes {
-        let message = format!(
-            "envelope '{}' tells what happened to a row, and a target has the row; use 'upsert' or 'plain'",
-            envelope.name
-        );
-        return Err(Error::contradiction(with.place("envelope"), message));
-    }
-    Ok(())
-}
-
-impl Sink {
-    /// The connector's name.
-    pub fn connector(&self) -> &str {
-        &self.target.connector
-    }
-
-    /// The name of the topic, table or index, if it has one.
-    pub fn target_name(&self) -> Option<&str> {
-        self.target.name.as_deref()
-    }
 }
 
 /// Looks a column up.

@@ -163,13 +163,17 @@ impl<'a> With<'a> {
     /// The format, and the envelope: the one that is named, else `upsert` for a sink with a key, else the format's usual one.
     pub fn format(
         &self,
+        connector: &ConnectorOptions,
         formats: &'a Formats,
     ) -> Result<(&'a dyn Format, &'static Envelope), Error> {
         let envelopes = |format: &dyn Format| match self.direction {
             Direction::Source => format.read_envelopes(),
             Direction::Sink => format.written_envelopes(),
         };
-        let taken = self.delivered_formats();
+        let taken = match (connector.sinks, self.direction) {
+            (SinkKind::Delivered { formats }, Direction::Sink) => Some(formats),
+            _ => None,
+        };
         let usual = taken.and_then(|taken| taken.first()).unwrap_or(&FORMAT);
         let name = self.get("format").unwrap_or(usual);
         let is_known = |format: &&dyn Format| {
@@ -193,14 +197,6 @@ impl<'a> With<'a> {
             Error::unknown(self.place("envelope"), "envelope", wanted, known)
         })?;
         Ok((format, envelope))
-    }
-
-    /// The formats that the connector of a sink takes, where it does not take all.
-    fn delivered_formats(&self) -> Option<&'static [&'static str]> {
-        match self.connector().ok()?.sinks {
-            SinkKind::Delivered { formats } if self.direction == Direction::Sink => Some(formats),
-            _ => None,
-        }
     }
 
     /// What is known of the connector.
