@@ -14,6 +14,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/java.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
 
 VERSION=4.4.0
 JARS="$TIDEMILL_CACHE/kafka-$VERSION"
@@ -26,8 +27,6 @@ READY_SECONDS_MAX=120
 STOP_SECONDS_MAX=30
 
 fail() { echo "kafka: $*" >&2; exit 1; }
-# A code of its own: another port mends it.
-taken() { echo "kafka: something else listens on port $1; choose another $2" >&2; exit 3; }
 
 install() {
   [ -f "$JARS/complete" ] && return
@@ -105,19 +104,10 @@ broker_pid() {
   grep -q "kafka.Kafka" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
 }
 
-answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-# Whether it is the process that listens on the port of clients: somebody else may have been quicker.
-listens() {
-  local inode
-  inode=$(awk -v port="0100007F:$(printf %04X "$PORT")$" '$2 ~ port && $4 == "0A" { print $10; exit }' /proc/net/tcp /proc/net/tcp6)
-  [ -n "$inode" ] && [ -n "$(find "/proc/$1/fd" -lname "socket:\[$inode\]" 2>/dev/null)" ]
-}
-
 start() {
   broker_pid >/dev/null && fail "a broker with data in '$DATA' is running already (process $(broker_pid))"
-  answers "$PORT" && taken "$PORT" KAFKA_PORT
-  answers "$CONTROLLER_PORT" && taken "$CONTROLLER_PORT" KAFKA_CONTROLLER_PORT
+  is_open "$PORT" && taken kafka "$PORT" KAFKA_PORT
+  is_open "$CONTROLLER_PORT" && taken kafka "$CONTROLLER_PORT" KAFKA_CONTROLLER_PORT
   install
   local java options=(-XX:+UseSerialGC -Xshare:auto -Xms64m "-Xmx${KAFKA_HEAP:-512m}" "-Dlog4j2.configurationFile=$JARS/log4j2.properties")
   java=$(find_java kafka)
@@ -133,8 +123,8 @@ start() {
   setsid "$java" "${options[@]}" -cp "$JARS/lib/*" kafka.Kafka "$DATA/server.properties" >>"$LOG" 2>&1 </dev/null &
   local pid=$! deadline=$((SECONDS + READY_SECONDS_MAX))
   echo "$pid" >"$PID_FILE"
-  if [ -n "${KAFKA_OWNER:-}" ]; then watch_owner </dev/null >/dev/null 2>&1 & fi
-  until listens "$pid"; do
+  if [ -n "${KAFKA_OWNER:-}" ]; then watch_owner "$KAFKA_OWNER" end_now </dev/null >/dev/null 2>&1 & fi
+  until listens "$pid" "$PORT"; do
     [ -d "/proc/$pid" ] || ended_early
     [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$LOG" >&2; fail "the broker did not answer within $READY_SECONDS_MAX s"; }
     sleep 0.1
@@ -143,27 +133,14 @@ start() {
 
 ended_early() {
   tail -n 20 "$LOG" >&2
-  answers "$PORT" && taken "$PORT" KAFKA_PORT
-  answers "$CONTROLLER_PORT" && taken "$CONTROLLER_PORT" KAFKA_CONTROLLER_PORT
+  is_open "$PORT" && taken kafka "$PORT" KAFKA_PORT
+  is_open "$CONTROLLER_PORT" && taken kafka "$CONTROLLER_PORT" KAFKA_CONTROLLER_PORT
   fail "the broker ended while it started"
 }
 
-# One for a folder, however often its broker is started.
-watch_owner() {
-  (set -o noclobber && echo "$KAFKA_OWNER" >"$DATA/owner") 2>/dev/null || return 0
+end_now() {
   local pid
-  while [ -d "/proc/$KAFKA_OWNER" ]; do sleep 0.5; done
   if pid=$(broker_pid); then kill -9 "$pid" 2>/dev/null || true; fi
-  rm -rf "${DATA:?}"
-}
-
-await_end() {
-  local tenths
-  for ((tenths = 0; tenths < STOP_SECONDS_MAX * 10; tenths++)); do
-    [ -d "/proc/$1" ] || return 0
-    sleep 0.1
-  done
-  return 1
 }
 
 # Whether a process is on its way out: it has no command line any more, and still its ports.

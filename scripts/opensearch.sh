@@ -14,6 +14,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/java.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
 
 ENGINE="${OPENSEARCH_ENGINE:-opensearch}"
 DATA="${OPENSEARCH_DATA:-$TIDEMILL_CACHE/run/opensearch}"
@@ -25,8 +26,6 @@ READY_SECONDS_MAX=180
 STOP_SECONDS_MAX=30
 
 fail() { echo "opensearch: $*" >&2; exit 1; }
-# A code of its own: another port mends it.
-taken() { echo "opensearch: something else listens on port $1; choose another $2" >&2; exit 3; }
 
 case "$ENGINE" in
   opensearch)
@@ -84,15 +83,6 @@ node_pid() {
   grep -q "$LAUNCHER" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
 }
 
-is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-# Whether it is the process that listens on the port of HTTP: somebody else may have been quicker, and its launcher then takes the next one.
-listens() {
-  local inode
-  inode=$(awk -v port="0100007F:$(printf %04X "$PORT")$" '$2 ~ port && $4 == "0A" { print $10; exit }' /proc/net/tcp /proc/net/tcp6)
-  [ -n "$inode" ] && [ -n "$(find "/proc/$1/fd" -lname "socket:\[$inode\]" 2>/dev/null)" ]
-}
-
 # True if its shards can be written to.
 answers() {
   local status
@@ -105,8 +95,8 @@ answers() {
 
 start() {
   node_pid >/dev/null && fail "a node with data in '$DATA' is running already (process $(node_pid))"
-  is_open "$PORT" && taken "$PORT" OPENSEARCH_PORT
-  is_open "$TRANSPORT_PORT" && taken "$TRANSPORT_PORT" OPENSEARCH_TRANSPORT_PORT
+  is_open "$PORT" && taken opensearch "$PORT" OPENSEARCH_PORT
+  is_open "$TRANSPORT_PORT" && taken opensearch "$TRANSPORT_PORT" OPENSEARCH_TRANSPORT_PORT
   install
   local java options=(-XX:+UseSerialGC -Xshare:auto -Xms128m "-Xmx${OPENSEARCH_HEAP:-512m}" "${JAVA_OPTIONS[@]}")
   java=$(find_java opensearch)
@@ -118,10 +108,11 @@ start() {
     -clusterName tests >>"$LOG" 2>&1 </dev/null &
   local pid=$! deadline=$((SECONDS + READY_SECONDS_MAX))
   echo "$pid" >"$PID_FILE"
-  if [ -n "${OPENSEARCH_OWNER:-}" ]; then watch_owner </dev/null >/dev/null 2>&1 & fi
-  until listens "$pid" && (answers) 2>/dev/null; do
+  if [ -n "${OPENSEARCH_OWNER:-}" ]; then watch_owner "$OPENSEARCH_OWNER" end_now </dev/null >/dev/null 2>&1 & fi
+  until listens "$pid" "$PORT" && (answers) 2>/dev/null; do
     [ -d "/proc/$pid" ] || ended_early
-    if is_open "$PORT" && ! listens "$pid"; then kill -9 "$pid" 2>/dev/null || true; taken "$PORT" OPENSEARCH_PORT; fi
+    # Its launcher takes the next port where somebody else has this one.
+    if is_open "$PORT" && ! listens "$pid" "$PORT"; then kill -9 "$pid" 2>/dev/null || true; taken opensearch "$PORT" OPENSEARCH_PORT; fi
     [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$LOG" >&2; fail "the node did not answer within $READY_SECONDS_MAX s"; }
     sleep 0.1
   done
@@ -129,27 +120,14 @@ start() {
 
 ended_early() {
   tail -n 20 "$LOG" >&2
-  is_open "$PORT" && taken "$PORT" OPENSEARCH_PORT
-  is_open "$TRANSPORT_PORT" && taken "$TRANSPORT_PORT" OPENSEARCH_TRANSPORT_PORT
+  is_open "$PORT" && taken opensearch "$PORT" OPENSEARCH_PORT
+  is_open "$TRANSPORT_PORT" && taken opensearch "$TRANSPORT_PORT" OPENSEARCH_TRANSPORT_PORT
   fail "the node ended while it started"
 }
 
-# One for a folder, however often its node is started.
-watch_owner() {
-  (set -o noclobber && echo "$OPENSEARCH_OWNER" >"$DATA/owner") 2>/dev/null || return 0
+end_now() {
   local pid
-  while [ -d "/proc/$OPENSEARCH_OWNER" ]; do sleep 0.5; done
   if pid=$(node_pid); then kill -9 "$pid" 2>/dev/null || true; await_end "$pid" || true; fi
-  rm -rf "${DATA:?}"
-}
-
-await_end() {
-  local tenths
-  for ((tenths = 0; tenths < STOP_SECONDS_MAX * 10; tenths++)); do
-    [ -d "/proc/$1" ] || return 0
-    sleep 0.1
-  done
-  return 1
 }
 
 stop() {

@@ -12,6 +12,7 @@
 #                      the role 'certified' logs in, by nothing else and by TLS alone
 # Only the process in the pid file, and its children, are ever ended. The cluster that Debian's package makes is never touched.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
 
 DATA="${POSTGRES_DATA:-/tmp/tidemill-postgres-$(id -u)}"
 PORT="${POSTGRES_PORT:-5432}"
@@ -20,7 +21,6 @@ PID_FILE="$DATA/postgres.pid"
 LOG="$DATA/postgres.log"
 READY_SECONDS_MAX=60
 STOP_SECONDS_MAX=30
-EXIT_PORT_TAKEN=3
 
 fail() { echo "postgres: $*" >&2; exit 1; }
 
@@ -88,29 +88,18 @@ start() {
   install
   postgres_pid >/dev/null && fail "a server of '$DATA' is running already (process $(postgres_pid))"
   mkdir -p "$DATA"
-  if (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; then
-    echo "postgres: something else listens on port $PORT; choose another POSTGRES_PORT" >&2
-    exit "$EXIT_PORT_TAKEN"
-  fi
+  is_open "$PORT" && taken postgres "$PORT" POSTGRES_PORT
   make_cluster
   configure
   setsid "${as_its_user[@]}" "$(programs)/postgres" -D "$CLUSTER" >>"$LOG" 2>&1 </dev/null &
   echo $! >"$PID_FILE"
-  if [ -n "${POSTGRES_OWNER:-}" ]; then watch_owner </dev/null >/dev/null 2>&1 & fi
+  if [ -n "${POSTGRES_OWNER:-}" ]; then watch_owner "$POSTGRES_OWNER" kill_all </dev/null >/dev/null 2>&1 & fi
   local deadline=$((SECONDS + READY_SECONDS_MAX))
   until answers; do
     [ -d "/proc/$(cat "$PID_FILE")" ] || { tail -n 20 "$LOG" >&2; fail "the server ended while it started"; }
     [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$LOG" >&2; fail "the server did not answer within $READY_SECONDS_MAX s"; }
     sleep 0.1
   done
-}
-
-# One for a folder, however often its server is started.
-watch_owner() {
-  (set -o noclobber && echo "$POSTGRES_OWNER" >"$DATA/owner") 2>/dev/null || return 0
-  while [ -d "/proc/$POSTGRES_OWNER" ]; do sleep 0.5; done
-  kill_all
-  rm -rf "${DATA:?}"
 }
 
 # Its processes end at once and all together: none has the time to notice that another is gone.
@@ -121,17 +110,8 @@ kill_all() {
   children=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null || true)
   # shellcheck disable=SC2086 # words are what is wanted
   kill -9 "$pid" $children 2>/dev/null || true
-  wait_for_end "$pid" || true
+  await_end "$pid" || true
   rm -f "$PID_FILE"
-}
-
-wait_for_end() {
-  local tenths
-  for ((tenths = 0; tenths < STOP_SECONDS_MAX * 10; tenths++)); do
-    [ -d "/proc/$1" ] || return 0
-    sleep 0.1
-  done
-  return 1
 }
 
 stop() {
@@ -139,7 +119,7 @@ stop() {
   if pid=$(postgres_pid); then
     # Its fast shutdown: sessions are ended.
     kill -INT "$pid" 2>/dev/null || true
-    wait_for_end "$pid" || kill_all
+    await_end "$pid" || kill_all
   fi
   rm -f "$PID_FILE"
 }

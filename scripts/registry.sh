@@ -11,6 +11,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/java.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
 
 VERSION=2.6.13.Final
 HOME_FOLDER="$TIDEMILL_CACHE/apicurio-$VERSION"
@@ -69,7 +70,7 @@ start() {
   mkdir -p "$DATA"
   setsid "$java" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xms64m -Xmx384m "${settings[@]}" -jar "$HOME_FOLDER/apicurio-registry-app-$VERSION-runner.jar" >>"$LOG" 2>&1 </dev/null &
   echo $! >"$PID_FILE"
-  if [ -n "${REGISTRY_OWNER:-}" ]; then watch_owner </dev/null >/dev/null 2>&1 & fi
+  if [ -n "${REGISTRY_OWNER:-}" ]; then watch_owner "$REGISTRY_OWNER" end_now </dev/null >/dev/null 2>&1 & fi
   local deadline=$((SECONDS + READY_SECONDS_MAX))
   until (answers) 2>/dev/null; do
     [ -d "/proc/$(cat "$PID_FILE")" ] || { tail -n 20 "$LOG" >&2; fail "the registry ended while it started"; }
@@ -78,24 +79,16 @@ start() {
   done
 }
 
-# One for a folder, however often its registry is started.
-watch_owner() {
-  (set -o noclobber && echo "$REGISTRY_OWNER" >"$DATA/owner") 2>/dev/null || return 0
+end_now() {
   local pid
-  while [ -d "/proc/$REGISTRY_OWNER" ]; do sleep 0.5; done
   if pid=$(registry_pid); then kill -9 "$pid" 2>/dev/null || true; fi
-  rm -rf "${DATA:?}"
 }
 
 stop() {
-  local pid tenths
+  local pid
   if pid=$(registry_pid); then
     kill "$pid" 2>/dev/null || true
-    for ((tenths = 0; tenths < STOP_SECONDS_MAX * 10; tenths++)); do
-      [ -d "/proc/$pid" ] || break
-      sleep 0.1
-    done
-    if registry_pid >/dev/null; then kill -9 "$pid" 2>/dev/null || true; fi
+    await_end "$pid" || end_now
   fi
   rm -f "$PID_FILE"
 }
