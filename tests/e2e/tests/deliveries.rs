@@ -155,15 +155,20 @@ impl Shop {
         totals
     }
 
-    fn table(&self) -> BTreeMap<i64, Order> {
+    fn client(&self) -> postgres::Client {
         let mut config = postgres::Config::new();
         config.host("127.0.0.1").port(self.postgres.port());
         config
             .user("postgres")
             .password(PASSWORD)
             .dbname("postgres");
-        let mut client = config.connect(NoTls).unwrap();
-        let rows = client.query("SELECT id, region, amount::text FROM orders", &[]);
+        config.connect(NoTls).unwrap()
+    }
+
+    fn table(&self) -> BTreeMap<i64, Order> {
+        let rows = self
+            .client()
+            .query("SELECT id, region, amount::text FROM orders", &[]);
         let rows = rows.unwrap().into_iter();
         rows.map(|row| (row.get(0), (row.get(1), row.get(2))))
             .collect()
@@ -271,13 +276,7 @@ fn what_a_table_does_not_take_is_a_dead_letter_and_a_wrong_table_is_refused_at_o
     let mut draws = draws(env!("CARGO_PKG_NAME"), "deliveries");
     let mut shop = Shop::new(&[TABLE]);
     let sql = "CREATE TABLE orders (id bigint PRIMARY KEY, region text CHECK (region <> 'region 3'), amount text)";
-    let mut config = postgres::Config::new();
-    config.host("127.0.0.1").port(shop.postgres.port());
-    config
-        .user("postgres")
-        .password(PASSWORD)
-        .dbname("postgres");
-    let mut client = config.connect(NoTls).unwrap();
+    let mut client = shop.client();
     client.batch_execute(sql).unwrap();
     shop.feed(&mut draws, 500);
     let refused = shop.start(1, &[]).ends().failed_with(2);
