@@ -295,6 +295,7 @@ impl Gate {
             records: batch.records.part(0..count),
             next_offset: batch.records.offsets[last] + 1,
             end_offset: None,
+            is_within: batch.is_within,
         });
         let rest = SourceBatch {
             records: batch.records.part(count..batch.records.len()),
@@ -421,6 +422,10 @@ impl Source for Gate {
         self.paused.clear();
         self.source.resume()?;
         self.hold()
+    }
+
+    fn confirm(&mut self, positions: &[(u32, i64)]) -> Result<(), Error> {
+        self.source.confirm(positions)
     }
 }
 

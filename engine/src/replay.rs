@@ -66,6 +66,7 @@ fn split(batch: SourceBatch, end: i64) -> (Option<SourceBatch>, SourceBatch) {
         records: records.part(range),
         next_offset,
         end_offset: None,
+        is_within: false,
     };
     let before = part(0..count, records.offsets[last] + 1);
     (Some(before), part(count..records.len(), batch.next_offset))

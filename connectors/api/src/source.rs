@@ -25,6 +25,9 @@ pub struct SourceBatch {
     /// On a batch without records that moves nothing: the offset after the partition's last readable record, asked for after everything
     /// before this batch was read. It tells a partition that has nothing from one that was not read.
     pub end_offset: Option<i64>,
+    /// True inside a transaction of the system that is read: more of it follows in the same partition, and no epoch ends before it is whole.
+    /// The next batch of the partition that says false ends it, which may have no records.
+    pub is_within: bool,
 }
 
 impl SourceBatch {
@@ -143,4 +146,13 @@ pub trait Source: Send {
     /// # Errors
     /// As [`Source::poll`].
     fn resume(&mut self) -> Result<(), Error>;
+
+    /// No restore will open these partitions before these positions any more, as `(partition, next offset)`: the system that is read may forget
+    /// what lies before them. Told now and then between polls, never waits for long; what is not heard is told again with a later position.
+    ///
+    /// # Errors
+    /// As [`Source::poll`].
+    fn confirm(&mut self, _positions: &[(u32, i64)]) -> Result<(), Error> {
+        Ok(())
+    }
 }

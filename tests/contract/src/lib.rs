@@ -10,6 +10,7 @@
     reason = "tests: what cannot go on has failed"
 )]
 
+pub mod changes;
 pub mod deliveries;
 pub mod journals;
 pub mod owners;
