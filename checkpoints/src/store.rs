@@ -187,13 +187,13 @@ impl CheckpointStore {
         Ok(self.epochs()?.into_iter().map(summary).collect())
     }
 
-    /// The epoch of the oldest checkpoint that has a good manifest: a restore may need the journal from there on, and nothing before.
+    /// The oldest checkpoint that has a good manifest: a restore may need the journal, and the sources, from there on, and nothing before.
     ///
     /// # Errors
     /// If the folder cannot be listed.
-    pub fn oldest(&self) -> Result<Option<Epoch>, Error> {
+    pub fn oldest(&self) -> Result<Option<Manifest>, Error> {
         let mut epochs = self.epochs()?.into_iter();
-        Ok(epochs.find(|&epoch| self.read_manifest(epoch).is_ok()))
+        Ok(epochs.find_map(|epoch| self.read_manifest(epoch).ok()))
     }
 
     /// The newest checkpoint at or before `max_epoch` of which every file is as it was written, and the newer ones that were passed over.

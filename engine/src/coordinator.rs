@@ -21,6 +21,7 @@ use tidemill_operators::decode::{RawBatch, Standing};
 use tidemill_types::format::Clocks;
 use tidemill_types::{Epoch, RawRecords};
 
+use crate::confirming::Confirmations;
 use crate::crew::{Crew, WorkerInput};
 use crate::data_time::{self, DataTime};
 use crate::event::Event;
@@ -98,6 +99,8 @@ pub struct Run {
     pub limits: Arc<Limits>,
     /// Where the outboxes are.
     pub outgoing: Arc<Outgoing>,
+    /// What the sources may forget.
+    pub confirmations: Arc<Confirmations>,
     /// Which history the epochs are counted in.
     pub history: String,
 }
@@ -205,7 +208,8 @@ impl Coordinator {
                     .store(epoch, Ordering::Relaxed);
                 self.run.status.checkpoint_seconds.observe(seconds, 1);
                 self.checkpointing.written(epoch);
-                crew.trim(oldest);
+                crew.trim(oldest.epoch.0);
+                self.run.confirmations.put(&oldest.positions);
             }
             Event::CheckpointFailed { epoch, error } => {
                 tracing::error!(epoch, %error, "a checkpoint could not be written; the one before stays, the next is tried at its time");

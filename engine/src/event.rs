@@ -1,6 +1,7 @@
 //! What the threads of a run tell the coordinator, and what it tells the workers.
 
 use arrow_array::RecordBatch;
+use tidemill_checkpoints::Manifest;
 use tidemill_operators::Tick;
 use tidemill_operators::decode::RawBatch;
 use tidemill_types::OutputRecords;
@@ -92,8 +93,8 @@ pub enum Event {
         epoch: u64,
         /// How long it took, in seconds.
         seconds: f64,
-        /// Epoch of the oldest one that is kept.
-        oldest: u64,
+        /// The oldest one that is kept.
+        oldest: Box<Manifest>,
     },
     /// A checkpoint could not be written; the job goes on with the one before.
     CheckpointFailed {

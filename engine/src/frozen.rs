@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidemill_checkpoints::{CheckpointStore, Manifest, Outbox};
 use tidemill_state::Frozen;
-use tidemill_types::Epoch;
 
 use crate::Error;
 use crate::outgoing::Outgoing;
@@ -32,7 +31,7 @@ impl FrozenStates {
     }
 
     /// Writes the checkpoint of `manifest` from what the workers left, the manifest last, and removes all but the `keep` newest ones.
-    /// Returns the epoch of the oldest that is kept.
+    /// Returns the oldest that is kept.
     ///
     /// # Errors
     /// If anything cannot be written; nothing of the checkpoint counts then.
@@ -41,7 +40,7 @@ impl FrozenStates {
         store: &CheckpointStore,
         manifest: Manifest,
         keep: usize,
-    ) -> Result<Epoch, Error> {
+    ) -> Result<Manifest, Error> {
         let epoch = manifest.epoch;
         // Taken in any case: what is not written is given up, and goes into the next checkpoint.
         let states = self.take();
@@ -65,7 +64,7 @@ fn write(
     outgoing: &Outgoing,
     manifest: Manifest,
     keep: usize,
-) -> Result<Epoch, Error> {
+) -> Result<Manifest, Error> {
     let dir = store.begin(manifest.epoch)?;
     for (worker, frozen) in states.into_iter().enumerate() {
         let frozen =
@@ -75,7 +74,7 @@ fn write(
     for (sink, outbox) in outgoing.outboxes() {
         outbox.write(&Outbox::in_checkpoint(&dir, sink))?;
     }
-    let epoch = store.finish(manifest)?.epoch;
+    let written = store.finish(manifest)?;
     store.retain(keep)?;
-    Ok(store.oldest()?.unwrap_or(epoch))
+    Ok(store.oldest()?.unwrap_or(written))
 }

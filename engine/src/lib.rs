@@ -10,6 +10,7 @@ mod assemble;
 mod busy;
 pub mod clock;
 pub mod committing;
+mod confirming;
 pub mod contracts;
 pub mod coordinator;
 pub mod crew;

@@ -1,4 +1,5 @@
-//! Reading: polls one source, and tells the status now and then where its partitions end.
+//! Reading: polls one source, keeps together what the system that is read committed together, and tells the status now and then where its
+//! partitions end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tidemill_connectors_api::{Source, SourceBatch};
 use tidemill_types::ErrorKind;
 
+use crate::confirming::Slot;
 use crate::{Clock, Error, Phase, Status};
 
 /// About how much a poll brings.
@@ -71,6 +73,32 @@ impl Ahead {
     }
 }
 
+/// Keeps a transaction together: what came of it waits until the rest is there, so that no epoch ends within it.
+#[derive(Debug, Default)]
+struct Whole {
+    /// By partition.
+    held: BTreeMap<u32, Vec<SourceBatch>>,
+}
+
+impl Whole {
+    /// What can go on, now that these came.
+    fn take(&mut self, polled: Vec<SourceBatch>) -> Vec<SourceBatch> {
+        let mut whole = Vec::with_capacity(polled.len());
+        for batch in polled {
+            // Where a partition ends says nothing of what was read.
+            if batch.end_offset.is_some() {
+                whole.push(batch);
+            } else if batch.is_within {
+                self.held.entry(batch.partition()).or_default().push(batch);
+            } else {
+                whole.extend(self.held.remove(&batch.partition()).unwrap_or_default());
+                whole.push(batch);
+            }
+        }
+        whole
+    }
+}
+
 /// Reads a source that is open.
 pub struct Reader {
     /// Index of the source in the plan.
@@ -82,6 +110,9 @@ pub struct Reader {
     ends_at: Option<Duration>,
     /// Present while journalled epochs are done again.
     ahead: Option<Ahead>,
+    whole: Whole,
+    /// What the source may forget.
+    confirmed: Slot,
 }
 
 impl Reader {
@@ -90,6 +121,7 @@ impl Reader {
         index: usize,
         source: Box<dyn Source>,
         replayed: Replayed,
+        confirmed: Slot,
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -100,6 +132,8 @@ impl Reader {
             clock,
             ends_at: None,
             ahead: (!replayed.ends.is_empty()).then(|| Ahead::new(replayed)),
+            whole: Whole::default(),
+            confirmed,
         }
     }
 
@@ -127,6 +161,10 @@ impl Reader {
         {
             self.source.resume()?;
         }
+        let confirmed = self.confirmed.take();
+        if !confirmed.is_empty() {
+            self.source.confirm(&confirmed)?;
+        }
         let mut batches = Vec::new();
         if self
             .ends_at
@@ -140,6 +178,8 @@ impl Reader {
             batches.extend(ends.iter().map(end));
         }
         let polled = self.source.poll(wait, POLL_BYTES, &mut batches);
+        let batches = self.whole.take(batches);
+        // Not before it is whole: the rest of a transaction would never come.
         self.hold_back(&batches)?;
         match polled {
             Ok(()) => Ok(Polled::Batches(batches)),
@@ -174,12 +214,32 @@ impl Reader {
 mod tests {
     use tidemill_types::RawRecords;
 
-    use super::{Ahead, Replayed, SourceBatch};
+    use super::{Ahead, Replayed, SourceBatch, Whole};
 
     fn batch(partition: u32, offset: i64) -> SourceBatch {
         let mut batch = SourceBatch::of(partition);
         batch.push(offset, None, Some(&[0; 10]));
         batch
+    }
+
+    #[test]
+    fn a_transaction_goes_on_when_it_is_whole_and_nobody_else_waits_for_it() {
+        let within = |partition, offset| SourceBatch {
+            is_within: true,
+            ..batch(partition, offset)
+        };
+        let mut whole = Whole::default();
+        let places = |batches: Vec<SourceBatch>| {
+            let places = batches.into_iter();
+            places
+                .map(|batch| (batch.partition(), batch.next_offset))
+                .collect::<Vec<_>>()
+        };
+        let first = whole.take(vec![within(0, 1), batch(1, 7), SourceBatch::end(0, 9)]);
+        assert_eq!(places(first), [(1, 8), (0, 0)]);
+        assert_eq!(places(whole.take(vec![within(0, 2)])), []);
+        let rest = whole.take(vec![batch(0, 3), within(0, 4)]);
+        assert_eq!(places(rest), [(0, 2), (0, 3), (0, 4)]);
     }
 
     #[test]

@@ -145,7 +145,8 @@ pub fn plan_start(
     sources: &mut [Box<dyn Source>],
     basis: &Basis<'_>,
 ) -> Result<Start, Error> {
-    let oldest = basis.store.oldest()?.unwrap_or(Epoch(0));
+    let oldest = basis.store.oldest()?;
+    let oldest = oldest.map_or(Epoch(0), |oldest| oldest.epoch);
     let mut journal = Journal::decode(&committer.read_journal(oldest)?)?;
     let mut checkpoint = usable_checkpoint(basis.store, &journal)?;
     if checkpoint.is_none() && oldest > Epoch(0) {

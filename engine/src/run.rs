@@ -15,6 +15,7 @@ use tidemill_types::format::Schemas;
 
 use crate::clock::SystemClock;
 use crate::committing::Commits;
+use crate::confirming::Confirmations;
 use crate::contracts::{CONTRACTS, Gate, Known, Named};
 use crate::coordinator::{Coordinator, Run};
 use crate::delivering::{Deliveries, OfRun};
@@ -142,7 +143,7 @@ impl Opened {
             clock: Arc::clone(clock),
             frozen: FrozenStates::new(settings.workers, Arc::clone(&outgoing)),
         };
-        let readers = edges.readers(&plan, settings, status, clock);
+        let (readers, confirmations) = edges.readers(&plan, settings, status, clock);
         let history = edges.start.history(&settings.owner);
         let dead_letters = Arc::new(Mutex::new(state_dir.dead_letters()));
         let of_run = OfRun {
@@ -162,6 +163,7 @@ impl Opened {
             ends: edges.ends,
             limits,
             outgoing: Arc::clone(&outgoing),
+            confirmations,
             history,
         };
         let commits = Commits::new(
@@ -242,14 +244,15 @@ impl Edges {
         })
     }
 
-    /// What reads the sources.
+    /// What reads the sources, and where they hear what they may forget.
     fn readers(
         &mut self,
         plan: &JobPlan,
         settings: &Settings,
         status: &Arc<Status>,
         clock: &Arc<dyn Clock>,
-    ) -> Vec<Reader> {
+    ) -> (Vec<Reader>, Arc<Confirmations>) {
+        let confirmations = Arc::new(Confirmations::default());
         let sources = std::mem::take(&mut self.sources).into_iter();
         let sources = sources.zip(&plan.sources).enumerate();
         let readers = sources.map(|(index, (source, planned))| {
@@ -258,9 +261,10 @@ impl Edges {
                 ahead_bytes_max: settings.replay_ahead_bytes_max,
             };
             let (status, clock) = (Arc::clone(status), Arc::clone(clock));
-            Reader::new(index, source, replayed, status, clock)
+            let confirmed = confirmations.slot(&planned.name);
+            Reader::new(index, source, replayed, confirmed, status, clock)
         });
-        readers.collect()
+        (readers.collect(), confirmations)
     }
 
     /// What delivers to the sinks that are delivered.

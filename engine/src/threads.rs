@@ -219,7 +219,7 @@ impl Crew for Threads {
                 Ok(oldest) => Event::Checkpointed {
                     epoch,
                     seconds: shared.clock.now().saturating_sub(began).as_secs_f64(),
-                    oldest: oldest.0,
+                    oldest: Box::new(oldest),
                 },
                 Err(error) => Event::CheckpointFailed { epoch, error },
             };

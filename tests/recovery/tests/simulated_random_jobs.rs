@@ -100,6 +100,21 @@ fn a_stopped_process_that_goes_on_repeats_nothing() {
 }
 
 #[test]
+fn a_transaction_is_never_cut_and_nothing_that_is_confirmed_is_asked_for() {
+    under(
+        "a_transaction_is_never_cut_and_nothing_that_is_confirmed_is_asked_for",
+        Dangers {
+            is_database: true,
+            backlog: 1,
+            crash: 12,
+            damage: 2,
+            zombie: 4,
+            ..Dangers::NONE
+        },
+    );
+}
+
+#[test]
 fn a_topic_that_is_made_again_is_refused() {
     under(
         "a_topic_that_is_made_again_is_refused",

@@ -112,6 +112,8 @@ pub struct Brokers {
     pub faults: Faults,
     /// The time that records get, in milliseconds since 1970.
     pub now_ms: i64,
+    /// They stand in for a database's log: readers are told where its transactions end, and what they confirm is gone.
+    pub is_database: bool,
     /// How long calls took.
     delay_ms: u64,
     rng: ChaCha8Rng,
@@ -134,6 +136,7 @@ impl Kafka {
             topics_made: 0,
             faults: Faults::NONE,
             now_ms: 0,
+            is_database: false,
             delay_ms: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
         })))
@@ -256,6 +259,14 @@ impl Brokers {
         let log = of_topic.and_then(|topic| topic.partitions.get(partition));
         log.map(|log| log.committed(log.start(), &self.transactions).collect())
             .unwrap_or_default()
+    }
+
+    /// True if a position in a topic's partition has records of one transaction on both sides.
+    #[must_use]
+    pub fn is_within(&self, topic: &str, partition: usize, position: i64) -> bool {
+        let of_topic = self.deleted.get(topic).or_else(|| self.topics.get(topic));
+        let log = of_topic.and_then(|topic| topic.partitions.get(partition));
+        log.is_some_and(|log| log.is_within(position))
     }
 
     /// As [`Brokers::committed`], with what is no longer retained; of a topic that was made again as it was at first.

@@ -272,7 +272,7 @@ impl Process {
             Ok(oldest) => Event::Checkpointed {
                 epoch,
                 seconds: 0.0,
-                oldest: oldest.0,
+                oldest: Box::new(oldest),
             },
             Err(error) => Event::CheckpointFailed { epoch, error },
         };

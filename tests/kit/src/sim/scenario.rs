@@ -82,6 +82,8 @@ pub struct Dangers {
     pub remake: u32,
     /// Input comes in transactions of which some are aborted.
     pub aborted_input: bool,
+    /// The logs that are read are a database's: transactions that no epoch may cut, and of what the job has confirmed nothing is left.
+    pub is_database: bool,
 }
 
 impl Dangers {
@@ -102,6 +104,7 @@ impl Dangers {
         grow: 0,
         remake: 0,
         aborted_input: false,
+        is_database: false,
     };
 
     /// What happens in the simulation of a seed: some of everything, each kind not at all, now and then, or often, so that no danger hides
@@ -136,6 +139,7 @@ impl Dangers {
             grow: often(2),
             // The end of everything that comes after: seldom.
             remake: u32::from(often(1) > 1),
+            is_database: false,
         };
         // Drawn last: the seeds that were there before it keep their course.
         dangers.faults.unmarked = often(60);
@@ -145,6 +149,7 @@ impl Dangers {
             answer_lost: often(50),
             away: often(10),
         };
+        dangers.is_database = often(1) > 0;
         dangers
     }
 }

@@ -119,6 +119,7 @@ impl<'a> World<'a> {
         let plan = planned(&job.name, &job.sql, &known, &registry)?;
         let targets = SimTargets::new(seed);
         let kafka = Kafka::new(seed);
+        kafka.lock().is_database = dangers.is_database;
         let named = named_topics(&plan);
         for (index, stage) in job.stages.iter().enumerate() {
             let topics = stage.iter();
@@ -194,6 +195,7 @@ impl<'a> World<'a> {
         let sinks: Vec<String> = self.upserts().into_keys().collect();
         let mut history = history::read(&self.kafka.lock(), &self.job.name, &sinks)?;
         self.read_targets(&mut history)?;
+        self.check_transactions(&history)?;
         for committed in &history {
             committed.record.encode().hash(&mut self.trace);
             for (topic, writes) in &committed.writes {
@@ -223,6 +225,28 @@ impl<'a> World<'a> {
         for sink in self.plan.sinks.iter().filter(|sink| sink.is_delivered) {
             targets.check_whole(&sink.target)?;
             history::add_parcels(history, &sink.target, targets.parcels(&sink.target))?;
+        }
+        Ok(())
+    }
+
+    /// No epoch ends within a transaction of a database.
+    fn check_transactions(&self, history: &[Committed]) -> Result<(), String> {
+        let brokers = self.kafka.lock();
+        for record in history.iter().map(|committed| &committed.record) {
+            for (source, positions) in record.positions.iter().filter(|_| brokers.is_database) {
+                let map = PartitionMap::parse(&record.incarnations[source]).unwrap_or_default();
+                for (&number, &position) in positions {
+                    let Some(place) = map.place(number) else {
+                        continue;
+                    };
+                    if brokers.is_within(&place.topic, place.partition as usize, position) {
+                        let epoch = record.epoch;
+                        return Err(format!(
+                            "epoch {epoch} cuts a transaction of {place:?} at {position}"
+                        ));
+                    }
+                }
+            }
         }
         Ok(())
     }

@@ -75,6 +75,21 @@ impl Partition {
         first.map_or(self.end_offset(), |first| first as i64)
     }
 
+    /// True if what stands before a position and what comes after it are of one transaction.
+    pub(super) fn is_within(&self, position: i64) -> bool {
+        let Ok(at) = usize::try_from(position) else {
+            return false;
+        };
+        let (before, after) = self.entries.split_at(at.min(self.entries.len()));
+        let is_record = |entry: &&(Entry, _)| matches!(entry.0, Entry::Record(_));
+        let (last, next) = (
+            before.last().filter(is_record),
+            after.first().filter(is_record),
+        );
+        let of = |entry: Option<&(Entry, Option<TransactionId>)>| entry.and_then(|entry| entry.1);
+        of(last).is_some() && of(last) == of(next)
+    }
+
     /// What a reader of committed data finds from an offset on.
     pub(super) fn committed<'a>(
         &'a self,

@@ -264,6 +264,7 @@ impl Source for SimSource {
             if batch.records.len() < count {
                 batch.next_offset = end;
             }
+            batch.is_within = brokers.is_database && log.is_within(batch.next_offset);
             if batch.next_offset > *position {
                 *position = batch.next_offset;
                 out.push(batch);
@@ -279,6 +280,17 @@ impl Source for SimSource {
 
     fn resume(&mut self) -> Result<(), Error> {
         self.paused.clear();
+        Ok(())
+    }
+
+    fn confirm(&mut self, positions: &[(u32, i64)]) -> Result<(), Error> {
+        let mut brokers = self.kafka.lock();
+        if brokers.is_database {
+            for &(number, position) in positions {
+                let TopicPartition { topic, partition } = self.place(number);
+                brokers.retain_from(&topic, partition as usize, position);
+            }
+        }
         Ok(())
     }
 }

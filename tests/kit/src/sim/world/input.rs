@@ -102,7 +102,12 @@ impl World<'_> {
         let mut brokers = self.kafka.lock();
         brokers.now_ms = self.clock.wall_ms();
         for feed in self.input.iter_mut().filter(|feed| feed.topic == topic) {
-            for record in feed.records.drain(..) {
+            let records: Vec<_> = feed.records.drain(..).collect();
+            if brokers.is_database {
+                brokers.append_transaction(&feed.topic, feed.partition, &records, true);
+                continue;
+            }
+            for record in records {
                 brokers.append(&feed.topic, feed.partition, record);
             }
         }
@@ -123,6 +128,8 @@ impl World<'_> {
         let records: Vec<_> = feed.records.drain(..count).collect();
         if self.dangers.aborted_input && self.rng.random_bool(0.3) {
             brokers.append_transaction(&feed.topic, feed.partition, &records, false);
+            brokers.append_transaction(&feed.topic, feed.partition, &records, true);
+        } else if brokers.is_database {
             brokers.append_transaction(&feed.topic, feed.partition, &records, true);
         } else {
             for record in records {
