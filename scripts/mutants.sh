@@ -13,7 +13,7 @@ export FAILURES=1 SEEDS="${SEEDS:-500}"
 # Random jobs find most, and sooner; then one danger alone, that no other hides it; then the golden jobs.
 simulate() {
   local name
-  for name in whatever_happens goes_on_repeats_nothing backlog_is_not_silence is_added; do "${recovery[@]}" --test simulated_random_jobs "$name" || return; done
+  for name in whatever_happens goes_on_repeats_nothing transaction_is_never_cut backlog_is_not_silence is_added; do "${recovery[@]}" --test simulated_random_jobs "$name" || return; done
   "${recovery[@]}" --test simulated_golden_jobs whatever_happens
 }
 
