@@ -8,7 +8,7 @@ use chrono::DateTime;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidemill_checkpoints::{CheckpointStore, Manifest, Summary};
-use tidemill_connectors_api::PartitionMap;
+use tidemill_connectors_api::seam;
 use tidemill_terminal::Failure;
 use tidemill_terminal::environment::now_ms;
 use tidemill_terminal::show::{self, BAD, GOOD, HEADING, bytes, counted, duration, grouped};
@@ -201,11 +201,9 @@ fn print_manifest(out: &mut dyn Write, manifest: &Manifest, valid: bool) -> io::
         "\n{HEADING}positions{HEADING:#}, the offset to read next by partition"
     )?;
     for (source, partitions) in positions {
-        let map = incarnations
-            .get(source)
-            .and_then(|of| PartitionMap::parse(of));
         let shown = |number: u32| {
-            let place = map.as_ref().and_then(|map| map.place(number));
+            let incarnation = incarnations.get(source);
+            let place = incarnation.and_then(|of| seam::place(of, number));
             place.map_or_else(|| number.to_string(), |place| place.to_string())
         };
         let offsets: Vec<_> = partitions

@@ -7,6 +7,7 @@
 //! Promises P-ONCE, P-ATOMIC, P-REPLAY (see `docs/` and ARCHITECTURE.md). Does not promise to run more than one process per job.
 
 mod assemble;
+pub mod backfill;
 mod busy;
 pub mod clock;
 pub mod committing;

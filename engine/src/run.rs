@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tidemill_checkpoints::{CheckpointStore, Claim, StateDir};
 use tidemill_connectors_api::{
-    Committer, Connector, Delivery, DeliverySpec, SinkSpec, Source, SourceSpec,
+    Committer, Connector, Delivery, DeliverySpec, Options, SinkSpec, Source, SourceSpec,
 };
 use tidemill_jobs::plan::{Contents, JobPlan, SinkPlan};
 use tidemill_types::ErrorKind;
 use tidemill_types::format::Schemas;
 
+use crate::backfill::Backfill;
 use crate::clock::SystemClock;
 use crate::committing::Commits;
 use crate::confirming::Confirmations;
@@ -384,14 +385,22 @@ fn sources(
     plan.sources
         .iter()
         .map(|source| {
-            let connector = find(connectors, &source.name, &source.connector)?;
-            Ok(connector.source(&SourceSpec {
-                job: &plan.name,
-                name: &source.name,
-                options: &source.options,
-                // A dead letter has them, whoever reads them besides.
-                headers: true,
-            })?)
+            let open = |connector: &str, options: &Options| {
+                let connector = find(connectors, &source.name, connector)?;
+                Ok::<_, Error>(connector.source(&SourceSpec {
+                    job: &plan.name,
+                    name: &source.name,
+                    options,
+                    // A dead letter has them, whoever reads them besides.
+                    headers: true,
+                })?)
+            };
+            let live = open(&source.connector, &source.options)?;
+            let Some(history) = &source.history else {
+                return Ok(live);
+            };
+            let history = open(&history.connector, &history.options)?;
+            Ok(Box::new(Backfill::new(history, live)))
         })
         .collect()
 }

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::event;
 use crate::keys;
 use crate::options::Options;
-use crate::plan::{Column, FormatPlan, RegistryPlan, WatermarkPlan};
+use crate::plan::{Column, FormatPlan, HistoryPlan, RegistryPlan, WatermarkPlan};
 use crate::with::{Direction, With};
 pub use sink::Sink;
 
@@ -52,6 +52,8 @@ pub struct Source {
     pub name: Name,
     /// The connector's name.
     pub connector: String,
+    /// What is read before.
+    pub history: Option<HistoryPlan>,
     /// The format.
     pub format: FormatPlan,
     /// What it is told of the envelope.
@@ -420,6 +422,7 @@ fn source(statement: SourceStatement, context: Context<'_>) -> Result<Source, Er
     Ok(Source {
         watermark: watermark(statement.watermark, &columns, &with)?,
         connector: connector.name.to_owned(),
+        history: with.history()?,
         format: FormatPlan {
             name: format.name().to_owned(),
             envelope: envelope.name.to_owned(),

@@ -66,6 +66,15 @@ pub struct JobPlan {
     pub sinks: Vec<SinkPlan>,
 }
 
+/// Where a source begins, before it goes on with its own connector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryPlan {
+    /// The connector's name.
+    pub connector: String,
+    /// Its options.
+    pub options: Options,
+}
+
 /// A `CREATE SOURCE`.
 #[derive(Debug, Clone)]
 pub struct SourcePlan {
@@ -73,6 +82,8 @@ pub struct SourcePlan {
     pub name: String,
     /// The connector's name.
     pub connector: String,
+    /// What is read before, if something is.
+    pub history: Option<HistoryPlan>,
     /// The format.
     pub format: FormatPlan,
     /// The columns that the job uses, in order of declaration, and where each comes from.

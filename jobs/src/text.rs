@@ -29,7 +29,10 @@ impl JobPlan {
         for source in &self.sources {
             source_line(out, source)?;
             if with_options {
-                option_lines(out, &source.options)?;
+                if let Some(history) = &source.history {
+                    option_lines(out, "backfill.", &history.options)?;
+                }
+                option_lines(out, "", &source.options)?;
                 registry_lines(out, source.registries())?;
             }
         }
@@ -39,7 +42,7 @@ impl JobPlan {
         for sink in &self.sinks {
             self.sink_line(out, sink)?;
             if with_options {
-                option_lines(out, &sink.options)?;
+                option_lines(out, "", &sink.options)?;
                 registry_lines(out, sink.registries())?;
             }
         }
@@ -136,13 +139,13 @@ fn format_text(format: &FormatPlan) -> String {
 }
 
 fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
-    write!(
-        out,
-        "source {}: {}, {}",
-        source.name,
-        place(&source.connector, &source.options),
-        format_text(&source.format)
-    )?;
+    write!(out, "source {}: ", source.name)?;
+    if let Some(history) = &source.history {
+        let history = place(&history.connector, &history.options);
+        write!(out, "{history} to its end, then ")?;
+    }
+    let of = place(&source.connector, &source.options);
+    write!(out, "{of}, {}", format_text(&source.format))?;
     for (of, registry) in [
         ("contract", &source.registry),
         ("keys", &source.key_registry),
@@ -184,11 +187,11 @@ fn source_line(out: &mut dyn Write, source: &SourcePlan) -> std::fmt::Result {
     writeln!(out, "; columns {}", columns.collect::<Vec<_>>().join(", "))
 }
 
-/// The options that the other lines do not show, and that are no secret.
-fn option_lines(out: &mut dyn Write, options: &Options) -> std::fmt::Result {
+/// The options that the other lines do not show, and that are no secret; in the SQL their names begin so.
+fn option_lines(out: &mut dyn Write, beginning: &str, options: &Options) -> std::fmt::Result {
     for (name, value) in options {
         if !["topic", "topic.pattern"].contains(&name.as_str()) && !is_secret(name) {
-            writeln!(out, "  with {name} = '{}'", shown(value))?;
+            writeln!(out, "  with {beginning}{name} = '{}'", shown(value))?;
         }
     }
     Ok(())
@@ -200,7 +203,7 @@ fn registry_lines<'a>(
 ) -> std::fmt::Result {
     // All that there are, are one.
     let first = registries.next();
-    first.map_or(Ok(()), |registry| option_lines(out, &registry.options))
+    first.map_or(Ok(()), |registry| option_lines(out, "", &registry.options))
 }
 
 const fn not_null(nullable: bool) -> &'static str {

@@ -11,6 +11,7 @@ use crate::contract::PartFormats;
 use crate::dialect::{Name, OptionStatement};
 use crate::error::{Error, Location};
 use crate::options::{self, Options};
+use crate::plan::HistoryPlan;
 
 /// Which way records go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Split {
     pub registry: Options,
 }
 
+/// Begins the options of the history that a source begins with.
+const HISTORY: &str = "backfill.";
 /// What chooses connector and format.
 const CHOICES: [&str; 3] = ["connector", "format", "envelope"];
 /// The format of who names none, where the connector has no usual one.
@@ -69,7 +72,9 @@ impl<'a> With<'a> {
             of_registry: context.contracts.options(),
         };
         let overrides = context.profile.overrides(direction, &name.text);
-        with.forget_connector(overrides.get("connector"));
+        for beginning in ["", HISTORY] {
+            with.forget_connector(beginning, &overrides);
+        }
         with.options.extend(overrides);
         for (option, value) in &mut with.options {
             let resolved = if options::has_secret(value) && !options::is_secret(option) {
@@ -87,9 +92,12 @@ impl<'a> With<'a> {
         Ok(with)
     }
 
-    /// Where another connector takes over, what was said to the one before, and means nothing to the new one, is forgotten.
-    fn forget_connector(&mut self, new: Option<&String>) {
-        let Some(new) = new.filter(|new| self.options.get("connector") != Some(new)) else {
+    /// Where another connector takes over, what was said to the one before, and means nothing to the new one, is forgotten. The names of both
+    /// are in options with that beginning, and so is what they are told.
+    fn forget_connector(&mut self, beginning: &str, overrides: &Options) {
+        let chosen = format!("{beginning}connector");
+        let (old, new) = (self.options.get(&chosen), overrides.get(&chosen));
+        let Some(new) = new.filter(|new| old != Some(new)) else {
             return;
         };
         let of = |connector: Option<&String>| {
@@ -97,8 +105,11 @@ impl<'a> With<'a> {
             let named = named.find(|known| Some(known.name) == connector.map(String::as_str));
             named.map_or(&[][..], |known| self.taken_by(known))
         };
-        let (before, after) = (of(self.options.get("connector")), of(Some(new)));
-        let is_past = |name: &String| is_among(name, before) && !is_among(name, after);
+        let (before, after) = (of(old), of(Some(new)));
+        let is_past = |name: &String| {
+            let name = name.strip_prefix(beginning);
+            name.is_some_and(|name| is_among(name, before) && !is_among(name, after))
+        };
         let past: Vec<_> = self
             .options
             .keys()
@@ -209,6 +220,57 @@ impl<'a> With<'a> {
         })
     }
 
+    /// What a source reads before: the connector and the options whose names begin so. A profile that names no connector does without.
+    pub fn history(&self) -> Result<Option<HistoryPlan>, Error> {
+        let named = |(name, value): (&String, &String)| {
+            let name = name.strip_prefix(HISTORY)?;
+            Some((name.to_owned(), value.clone()))
+        };
+        let mut options: Options = self.options.iter().filter_map(named).collect();
+        let Some(first) = options.keys().next() else {
+            return Ok(None);
+        };
+        let place = |option: &str| self.place(&format!("{HISTORY}{option}"));
+        if !options.contains_key("connector") {
+            let message = format!(
+                "'{HISTORY}{first}' says how to read a history, and nothing says by which connector; add {HISTORY}connector = '…'"
+            );
+            return Err(Error::contradiction(place(first), &message));
+        }
+        let connector = options.remove("connector").filter(|name| !name.is_empty());
+        let Some(connector) = connector else {
+            return Ok(None);
+        };
+        let with = |names: &[&str]| {
+            let names = names.iter().map(|name| format!("{HISTORY}{name}"));
+            names.collect::<Vec<_>>()
+        };
+        let of_sources = self
+            .connectors
+            .iter()
+            .filter(|known| !known.source.is_empty());
+        let Some(known) = of_sources.clone().find(|known| known.name == connector) else {
+            let names = of_sources.map(|known| known.name);
+            return Err(Error::unknown(
+                place("connector"),
+                "connector",
+                &connector,
+                names,
+            ));
+        };
+        if let Some(wrong) = options.keys().find(|name| !is_among(name, &known.source)) {
+            let known = with(&known.source);
+            let name = format!("{HISTORY}{wrong}");
+            return Err(Error::unknown(
+                place(wrong),
+                "option",
+                &name,
+                known.iter().map(String::as_str),
+            ));
+        }
+        Ok(Some(HistoryPlan { connector, options }))
+    }
+
     /// The format of keys, if there are some, and one is named that there is.
     pub fn key_format(&self, formats: &'a Formats) -> Option<&'a dyn Format> {
         let name = self.get(KEY_FORMAT).filter(|_| self.get("key").is_some());
@@ -240,7 +302,8 @@ impl<'a> With<'a> {
             registry: Options::new(),
         };
         for (name, value) in &self.options {
-            if CHOICES.contains(&name.as_str()) || own.contains(&name.as_str()) {
+            let is_history = self.direction == Direction::Source && name.starts_with(HISTORY);
+            if CHOICES.contains(&name.as_str()) || own.contains(&name.as_str()) || is_history {
                 continue;
             }
             let taker = if is_among(name, &of_format) {

@@ -454,6 +454,18 @@ const STATEMENTS: &[(&str, &str)] = &[
         "1:76: unknown option 'watermark.idle-timout'; did you mean 'watermark.idle-timeout'?",
     ),
     (
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', topic = 't', backfill.topic = 'u')",
+        "1:64: 'backfill.topic' says how to read a history, and nothing says by which connector; add backfill.connector = '…'",
+    ),
+    (
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', topic = 't', backfill.connector = 'postgres')",
+        "1:64: unknown connector 'postgres'; there are 'kafka', 'files', 'x'",
+    ),
+    (
+        "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', topic = 't', backfill.connector = 'files', backfill.pth = 'u')",
+        "1:94: unknown option 'backfill.pth'; did you mean 'backfill.path'?",
+    ),
+    (
         "CREATE SOURCE s (a BIGINT) WITH (connector = 'x', watermark.x = '1 s', envelope = 'crud')",
         "1:51: unknown option 'watermark.x'",
     ),

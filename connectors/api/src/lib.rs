@@ -12,6 +12,7 @@ pub mod error;
 pub mod partition_map;
 pub mod registry;
 pub mod replay;
+pub mod seam;
 pub mod secret;
 pub mod source;
 

@@ -283,6 +283,7 @@ fn source(catalog: &Catalog, index: usize, used: &BTreeSet<String>, kept: Kept) 
     SourcePlan {
         name: source.name.text.clone(),
         connector: source.connector.clone(),
+        history: source.history.clone(),
         format: source.format.clone(),
         columns,
         kept,

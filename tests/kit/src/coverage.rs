@@ -140,6 +140,7 @@ pub fn epochs(case: &Case, count: usize) -> Vec<EpochInput> {
             PartitionEpoch {
                 records: records.collect(),
                 idle: false,
+                place: None,
             }
         };
         let sources = case.input.iter();

@@ -16,6 +16,8 @@ mod written;
 
 use std::collections::BTreeMap;
 
+use tidemill_types::TopicPartition;
+
 use crate::random_job::job::{Encoding, Job, Sink};
 use crate::sim::kafka::Header;
 use crate::value::{Row, Rows, Value, key_text, row_text};
@@ -40,6 +42,8 @@ pub struct PartitionEpoch {
     /// True if it had nothing more to read when everything before the epoch was read, and so does not hold the
     /// watermark back.
     pub idle: bool,
+    /// The topic and partition that it is known by; without, its source's topic, and its number among the source's.
+    pub place: Option<TopicPartition>,
 }
 
 /// A record with its place.

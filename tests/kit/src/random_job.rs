@@ -15,12 +15,15 @@ mod sources;
 mod sql;
 pub mod stages;
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub use input::{InputRecord, SourceInput};
 pub use job::Job;
 pub use sql::Connector;
+
+/// Sets the draws of histories apart from all others.
+const HISTORIES: u64 = 0x6869_7374;
 
 /// Shapes that can be left out while something stands against them.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +100,10 @@ pub fn draw_of(seed: u64, shapes: Shapes) -> Case {
     };
     if shapes.encodings {
         encodings::draw(&mut case, seed);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ HISTORIES);
+    for source in &mut case.job.sources {
+        source.has_history = rng.random_range(0..4) == 0;
     }
     case
 }

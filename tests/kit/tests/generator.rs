@@ -16,6 +16,7 @@ const FILES: Connector<'_> = Connector {
     source_options: "path = '/data'",
     sink_options: "path = '/data'",
     delivered: None,
+    histories: false,
 };
 
 #[test]

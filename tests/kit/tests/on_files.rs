@@ -89,6 +89,7 @@ fn run(seed: u64) -> Result<(), String> {
         source_options: &path,
         sink_options: &path,
         delivered: None,
+        histories: false,
     });
     let mut draws = ChaCha8Rng::seed_from_u64(seed);
     let mut workers = draws.random_range(1..=2);
@@ -264,7 +265,11 @@ fn input(
             *from = to;
             let idle = record["time"]["idle"][&source.name].as_array();
             let idle = idle.is_some_and(|idle| idle.contains(&Value::from(partition)));
-            PartitionEpoch { records, idle }
+            PartitionEpoch {
+                records,
+                idle,
+                place: None,
+            }
         });
         partitions.collect()
     });

@@ -39,6 +39,7 @@ pub fn job(seed: u64, events: u64) -> Result<Job, String> {
     Ok(Job {
         name: "studio_finance".to_owned(),
         sql: SQL.replace(KAFKA, "connector = 'sim'"),
+        histories: Vec::new(),
         stages: vec![
             topics
                 .map(|(name, partitions)| Topic { name, partitions })

@@ -57,6 +57,7 @@ pub fn load(name: &str) -> Golden {
         job: Job {
             name: name.to_owned(),
             sql,
+            histories: Vec::new(),
             stages: stages.collect(),
         },
         expected: expected(&folder.join("expected")),

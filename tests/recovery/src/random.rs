@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use tidemill_checkpoints::Record as Journalled;
+use tidemill_connectors_api::seam;
 use tidemill_tests_kit::oracle::{
     Beside, EpochInput, Oracle, PartitionEpoch, Record, Written, difference,
 };
 use tidemill_tests_kit::planned;
-use tidemill_tests_kit::random_job::{Case, Connector};
+use tidemill_tests_kit::random_job::job::HISTORY;
+use tidemill_tests_kit::random_job::{Case, Connector, InputRecord};
 use tidemill_tests_kit::sim::kafka::{Kafka, SimConnector};
 use tidemill_tests_kit::sim::scenario::{Dangers, Fed, Job, Topic};
 use tidemill_tests_kit::sim::targets::SimTargets;
 use tidemill_tests_kit::sim::world::{End, World};
+use tidemill_types::TopicPartition;
 use tidemill_types::format::NoContracts;
 
 const SIM: Connector<'_> = Connector {
@@ -19,29 +22,49 @@ const SIM: Connector<'_> = Connector {
     source_options: "watermark.idle-timeout = '200 ms'",
     sink_options: "",
     delivered: Some("simtarget"),
+    histories: true,
 };
 
 /// A case as a job of a simulated world.
 #[must_use]
 pub fn job(case: &Case) -> Job {
     let sources = case.job.sources.iter().zip(&case.input);
-    let topics = sources.map(|(source, input)| Topic {
-        name: source.topic.clone(),
-        partitions: (input.partitions.iter())
-            .map(|records| {
-                let fed = records.iter().map(|record| Fed {
-                    key: record.key.clone(),
-                    value: record.value.clone(),
-                    headers: record.headers.clone(),
-                });
-                fed.collect()
-            })
-            .collect(),
-    });
+    let (mut histories, mut topics) = (Vec::new(), Vec::new());
+    for (source, input) in sources {
+        let parts = input.partitions.iter().map(|records| {
+            let past = if source.has_history {
+                records.len() / 2
+            } else {
+                0
+            };
+            records.split_at(past)
+        });
+        let (past, live): (Vec<_>, Vec<_>) = parts.unzip();
+        if source.has_history {
+            histories.push(topic(format!("{HISTORY}{}", source.topic), &past));
+        }
+        topics.push(topic(source.topic.clone(), &live));
+    }
     Job {
         name: "random".to_owned(),
         sql: case.job.sql(&SIM),
-        stages: vec![topics.collect()],
+        histories,
+        stages: vec![topics],
+    }
+}
+
+fn topic(name: String, partitions: &[&[InputRecord]]) -> Topic {
+    let fed = |record: &InputRecord| Fed {
+        key: record.key.clone(),
+        value: record.value.clone(),
+        headers: record.headers.clone(),
+    };
+    let partitions = partitions.iter();
+    Topic {
+        name,
+        partitions: partitions
+            .map(|records| records.iter().map(fed).collect())
+            .collect(),
     }
 }
 
@@ -120,28 +143,37 @@ fn check_idle(
     let brokers = kafka.lock();
     for (index, source) in case.job.sources.iter().enumerate() {
         let read = from.range((index, 0)..(index + 1, 0));
-        let newest = read.filter_map(|(&(_, partition), &from)| {
-            let all = brokers.ever_committed(&source.topic, partition as usize);
+        let place = |number| place(record, &source.name, number);
+        let newest = read.filter_map(|(&(_, number), &from)| {
+            let TopicPartition { topic, partition } = place(number)?;
+            let all = brokers.ever_committed(&topic, partition as usize);
             let read = all.iter().rev().find(|(offset, _)| *offset < from);
             read.map(|(_, record)| record.timestamp_ms)
         });
         let newest = newest.max().unwrap_or(i64::MIN);
-        for &partition in record.time.idle.get(&source.name).into_iter().flatten() {
-            let from = from.get(&(index, partition)).copied().unwrap_or(0);
-            let all = brokers.ever_committed(&source.topic, partition as usize);
+        for &number in record.time.idle.get(&source.name).into_iter().flatten() {
+            let from = from.get(&(index, number)).copied().unwrap_or(0);
+            let Some(TopicPartition { topic, partition }) = place(number) else {
+                continue;
+            };
+            let all = brokers.ever_committed(&topic, partition as usize);
             let waits = all.into_iter().find(|(offset, _)| *offset >= from);
             if let Some((offset, waits)) = waits
                 && waits.timestamp_ms < newest
             {
                 let before = newest - waits.timestamp_ms;
                 return Err(format!(
-                    "partition {partition} of '{}' is called idle, and offset {offset} waits there, written {before} ms before what was read",
-                    source.topic
+                    "partition {partition} of '{topic}' is called idle, and offset {offset} waits there, written {before} ms before what was read"
                 ));
             }
         }
     }
     Ok(())
+}
+
+/// The place of a number of a source's partition.
+fn place(record: &Journalled, source: &str, number: u32) -> Option<TopicPartition> {
+    seam::place(record.incarnations.get(source)?, number)
 }
 
 /// What an epoch read, by its journal record.
@@ -155,15 +187,13 @@ fn input(
     let sources = case.job.sources.iter().enumerate().map(|(index, source)| {
         let positions = record.positions.get(&source.name);
         // A partition that was added is there from the epoch on that knows of it.
-        let count = positions.map_or(0, BTreeMap::len);
-        let partitions = (0..).take(count).map(|partition| {
-            let from = from.entry((index, partition)).or_default();
-            let to = positions
-                .and_then(|positions| positions.get(&partition))
-                .copied()
-                .unwrap_or(*from);
+        let positions = positions.into_iter().flatten();
+        let partitions = positions.map(|(&number, &to)| {
+            let from = from.entry((index, number)).or_default();
+            let place = place(record, &source.name, number);
+            let place = place.expect("the incarnation tells of all that has a position");
             let all = brokers
-                .ever_committed(&source.topic, partition as usize)
+                .ever_committed(&place.topic, place.partition as usize)
                 .into_iter();
             let read = all.filter(|(offset, _)| (*from..to).contains(offset));
             // A record counts as written neither after its epoch's clock nor before the one that stands in front of it.
@@ -184,7 +214,8 @@ fn input(
             let idle = record.time.idle.get(&source.name);
             PartitionEpoch {
                 records,
-                idle: idle.is_some_and(|idle| idle.contains(&partition)),
+                idle: idle.is_some_and(|idle| idle.contains(&number)),
+                place: Some(place),
             }
         });
         partitions.collect()

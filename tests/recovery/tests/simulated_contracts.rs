@@ -150,6 +150,7 @@ fn job(language: &Language, part: Part) -> Job {
     Job {
         name: "contracts".to_owned(),
         sql: SQL.replace("FORMATS", &part.formats(language.format)),
+        histories: Vec::new(),
         stages: vec![vec![Topic {
             name: "orders".to_owned(),
             partitions: (0..3).map(partition).collect(),

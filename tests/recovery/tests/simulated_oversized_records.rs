@@ -49,6 +49,7 @@ fn job() -> Job {
     Job {
         name: "oversized".to_owned(),
         sql: SQL.to_owned(),
+        histories: Vec::new(),
         stages: vec![
             topic(vec![partition(0), partition(1)]),
             topic(vec![vec![], vec![event(1, &large)]]),

@@ -58,6 +58,7 @@ fn job() -> Job {
     Job {
         name: "topics".to_owned(),
         sql: SQL.to_owned(),
+        histories: Vec::new(),
         stages,
     }
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Change, Outcome, read};
 use super::{Letter, Oracle, PartitionEpoch};
+use tidemill_types::TopicPartition;
+
 use crate::random_job::job::{Op, Source, Watermark};
 use crate::value::{Row, Rows, Value};
 
@@ -30,6 +32,8 @@ pub(super) struct SourceState {
     pub(super) watermark_ms: Option<i64>,
     /// The ids of events that a deduplication has seen.
     seen: BTreeSet<Value>,
+    /// What its partitions are known by.
+    places: Vec<TopicPartition>,
 }
 
 /// What a table or stream holds.
@@ -56,6 +60,7 @@ impl SourceState {
             before_ms: None,
             watermark_ms: None,
             seen: BTreeSet::new(),
+            places: Vec::new(),
         }
     }
 
@@ -96,6 +101,11 @@ impl Oracle<'_> {
     pub(super) fn read(&mut self, source: usize, partitions: &[PartitionEpoch]) -> Vec<Event> {
         let spec = &self.job.sources[source];
         let mut events = Vec::new();
+        let place = |(number, partition): (u32, &PartitionEpoch)| {
+            let usual = || TopicPartition::new(&spec.topic, number);
+            partition.place.clone().unwrap_or_else(usual)
+        };
+        let places: Vec<_> = (0u32..).zip(partitions).map(place).collect();
         for (partition, epoch) in (0u32..).zip(partitions) {
             for record in &epoch.records {
                 let bytes = record.value.clone().unwrap_or_default();
@@ -103,8 +113,8 @@ impl Oracle<'_> {
                     Outcome::Nothing => {}
                     Outcome::Dead => self.dead.push(Letter {
                         stage: "decode",
-                        origin: spec.topic.clone(),
-                        partition,
+                        origin: places[partition as usize].topic.to_string(),
+                        partition: places[partition as usize].partition,
                         offset: record.offset,
                         reason: String::new(),
                         key: record.key.clone(),
@@ -129,6 +139,7 @@ impl Oracle<'_> {
             })
             .collect();
         self.sources[source].advance(partitions, &times);
+        self.sources[source].places = places;
         events
     }
 
@@ -241,10 +252,11 @@ impl Oracle<'_> {
                 }
                 _ => format!("no '{by}' to order by"),
             };
+            let place = &self.sources[source].places[event.partition as usize];
             self.late.push(Letter {
                 stage: "late",
-                origin: spec.topic.clone(),
-                partition: event.partition,
+                origin: place.topic.to_string(),
+                partition: place.partition,
                 offset: event.offset,
                 reason,
                 key: None,

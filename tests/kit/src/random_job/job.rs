@@ -39,7 +39,12 @@ pub struct Source {
     pub watermark: Option<Watermark>,
     /// True if all events of a key are in one partition.
     pub keys_stay: bool,
+    /// True if it begins with a history, in a topic of its own.
+    pub has_history: bool,
 }
+
+/// Begins the name of the topic of a history.
+pub const HISTORY: &str = "past-";
 
 /// How bytes are values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

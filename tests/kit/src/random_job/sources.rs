@@ -121,6 +121,7 @@ impl Draft {
             columns,
             watermark,
             keys_stay: false,
+            has_history: false,
         }
     }
 

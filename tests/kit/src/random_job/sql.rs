@@ -1,8 +1,8 @@
 //! Writes a job as SQL: every relation a statement of its own, views over views.
 
 use super::job::{
-    Aggregate, Calculation, Comparison, Envelope, Expr, Function, Job, JoinKind, Op, Origin,
-    Relation, Sink, Source, Written,
+    Aggregate, Calculation, Comparison, Envelope, Expr, Function, HISTORY, Job, JoinKind, Op,
+    Origin, Relation, Sink, Source, Written,
 };
 use crate::codec::{SinkCodec, source_options};
 use crate::value::{Nested, Type, Value, time_text};
@@ -18,6 +18,8 @@ pub struct Connector<'a> {
     pub sink_options: &'a str,
     /// The connector of the sinks that are delivered; without one, none is.
     pub delivered: Option<&'a str>,
+    /// Sources that have a history begin with it; else it is in their topic like all the rest.
+    pub histories: bool,
 }
 
 /// Longer than any run: what is remembered for so long is never forgotten.
@@ -303,6 +305,10 @@ fn create_source(source: &Source, connector: &Connector<'_>) -> String {
         Envelope::Plain => "plain".to_owned(),
         Envelope::CloudEvents => "cloudevents".to_owned(),
     };
+    if source.has_history && connector.histories {
+        let (name, topic) = (connector.name, &source.topic);
+        options += &format!(", backfill.connector = '{name}', backfill.topic = '{HISTORY}{topic}'");
+    }
     format!(
         "CREATE SOURCE {} ({}) WITH (connector = '{}'{}, topic = '{}', {}, envelope = '{envelope}'{options});\n",
         source.name,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidemill_checkpoints::{Journal, Record};
+use tidemill_connectors_api::seam::{LIVE, Seam};
 
 use super::kafka::{Brokers, Header, SimConnector};
 use super::targets::Pair;
@@ -92,6 +93,39 @@ pub fn read(brokers: &Brokers, job: &str, sinks: &[String]) -> Result<Vec<Commit
         }
     }
     Ok(epochs.into_values().collect())
+}
+
+/// Nothing live is read before the history is read to its end.
+///
+/// # Errors
+/// If an epoch did.
+pub fn check_seams(history: &[Committed]) -> Result<(), String> {
+    let mut started = BTreeMap::new();
+    for record in history.iter().map(|committed| &committed.record) {
+        for (source, positions) in &record.started {
+            let positions = positions.iter();
+            started.extend(positions.map(|(&number, &at)| ((source, number), at)));
+        }
+        for (source, positions) in &record.positions {
+            let Some(seam) = Seam::parse(&record.incarnations[source]) else {
+                continue;
+            };
+            let is_over = seam
+                .ends
+                .iter()
+                .all(|(number, end)| positions[number] >= *end);
+            let mut live = positions.range(LIVE..);
+            let has_moved =
+                |(&number, at): (&u32, &i64)| started.get(&(source, number)) != Some(at);
+            if !is_over && live.any(has_moved) {
+                let epoch = record.epoch;
+                return Err(format!(
+                    "epoch {epoch} reads '{source}' live before its history is over"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Adds what a sink's target was given to the epochs that it is of.

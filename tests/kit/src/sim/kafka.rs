@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::scenario::Fed;
+use super::scenario::{self, Fed};
 
 pub use committer::SimCommitter;
 pub use connector::SimConnector;
@@ -220,6 +220,16 @@ impl Brokers {
         };
         self.partition(topic, partition)
             .append(Entry::Record(record), None);
+    }
+
+    /// Makes a topic with all its records.
+    pub fn append_all(&mut self, topic: &scenario::Topic) {
+        self.make_topic_if_missing(&topic.name, topic.partitions.len());
+        for (partition, records) in topic.partitions.iter().enumerate() {
+            for record in records {
+                self.append(&topic.name, partition, record.clone());
+            }
+        }
     }
 
     /// Appends records within a transaction that is then committed or aborted, as producers with transactions do.

@@ -13,6 +13,8 @@ pub struct Job {
     pub name: String,
     /// Its statements; sources and sinks have `connector = 'sim'`.
     pub sql: String,
+    /// What is there before it begins, and nobody adds to.
+    pub histories: Vec<Topic>,
     /// What its sources read. A stage is written once everything of the stage before it is committed.
     pub stages: Vec<Vec<Topic>>,
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidemill_checkpoints::Journal;
-use tidemill_connectors_api::PartitionMap;
+use tidemill_connectors_api::{Options, seam};
 use tidemill_jobs::plan::{JobPlan, SourcePlan};
 use tidemill_types::TopicPartition;
 
@@ -11,8 +11,8 @@ use super::kafka::{Brokers, Selection, SimConnector};
 
 /// Topics that a source asks for by name.
 pub fn named_topics(plan: &JobPlan) -> BTreeSet<String> {
-    let selections = plan.sources.iter();
-    let selections = selections.filter_map(|source| Selection::of(&source.options).ok());
+    let options = plan.sources.iter().flat_map(options_of);
+    let selections = options.filter_map(|options| Selection::of(options).ok());
     let named = selections.flat_map(|selection| match selection {
         Selection::Named(names) => names,
         Selection::Beginning(_) => Vec::new(),
@@ -20,11 +20,17 @@ pub fn named_topics(plan: &JobPlan) -> BTreeSet<String> {
     named.collect()
 }
 
-/// The topics that a source reads, as far as they are there.
+/// The options of a source's history, if it has one, and its own.
+fn options_of(source: &SourcePlan) -> impl Iterator<Item = &Options> {
+    let history = source.history.iter().map(|history| &history.options);
+    history.chain([&source.options])
+}
+
+/// The topics that a source reads, as far as they are there; those of its history first.
 pub fn topics_of(source: &SourcePlan, brokers: &Brokers) -> Vec<String> {
-    let selection = Selection::of(&source.options);
-    let found = selection.map_or_else(|_| Vec::new(), |selection| selection.found(brokers));
-    found.into_iter().map(|topic| topic.name).collect()
+    let selections = options_of(source).filter_map(|options| Selection::of(options).ok());
+    let found = selections.flat_map(|selection| selection.found(brokers));
+    found.map(|topic| topic.name).collect()
 }
 
 /// A partition that a job's journal does not say to be read to its end.
@@ -55,8 +61,8 @@ pub fn unread(job: &str, plan: &JobPlan, brokers: &Brokers) -> Option<String> {
 /// Where a source stands by the newest record.
 fn read(source: &SourcePlan, journal: &Journal) -> Option<BTreeMap<TopicPartition, i64>> {
     let record = journal.last()?;
-    let map = PartitionMap::parse(record.incarnations.get(&source.name)?)?;
+    let incarnation = record.incarnations.get(&source.name)?;
     let positions = record.positions.get(&source.name)?.iter();
-    let at = positions.filter_map(|(&number, &at)| Some((map.place(number)?, at)));
+    let at = positions.filter_map(|(&number, &at)| Some((seam::place(incarnation, number)?, at)));
     Some(at.collect())
 }

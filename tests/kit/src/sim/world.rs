@@ -12,8 +12,8 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidemill_checkpoints::CheckpointStore;
-use tidemill_connectors_api::{Connector, PartitionMap};
-use tidemill_engine::{Error, Settings};
+use tidemill_connectors_api::{Connector, seam};
+use tidemill_engine::{Clock, Error, Settings};
 use tidemill_jobs::plan::{Contents, JobPlan, SinkPlan};
 use tidemill_types::{ErrorKind, TopicPartition};
 
@@ -128,6 +128,11 @@ impl<'a> World<'a> {
                 brokers.make_topic_if_missing(&topic.name, topic.partitions.len());
             }
         }
+        let clock = SimClock::default();
+        kafka.lock().now_ms = clock.wall_ms();
+        for history in &job.histories {
+            kafka.lock().append_all(history);
+        }
         let in_memory = Path::new("/dev/shm");
         let root = if in_memory.is_dir() {
             tempfile::tempdir_in(in_memory)
@@ -146,7 +151,7 @@ impl<'a> World<'a> {
             kafka,
             targets,
             registry,
-            clock: SimClock::default(),
+            clock,
             plan: Arc::new(plan),
             input: Vec::new(),
             home: root.path().join("0"),
@@ -196,6 +201,7 @@ impl<'a> World<'a> {
         let mut history = history::read(&self.kafka.lock(), &self.job.name, &sinks)?;
         self.read_targets(&mut history)?;
         self.check_transactions(&history)?;
+        history::check_seams(&history)?;
         for committed in &history {
             committed.record.encode().hash(&mut self.trace);
             for (topic, writes) in &committed.writes {
@@ -234,9 +240,8 @@ impl<'a> World<'a> {
         let brokers = self.kafka.lock();
         for record in history.iter().map(|committed| &committed.record) {
             for (source, positions) in record.positions.iter().filter(|_| brokers.is_database) {
-                let map = PartitionMap::parse(&record.incarnations[source]).unwrap_or_default();
                 for (&number, &position) in positions {
-                    let Some(place) = map.place(number) else {
+                    let Some(place) = seam::place(&record.incarnations[source], number) else {
                         continue;
                     };
                     if brokers.is_within(&place.topic, place.partition as usize, position) {
@@ -526,9 +531,9 @@ impl<'a> World<'a> {
             return;
         };
         for (source, positions) in oldest.positions {
-            let map = PartitionMap::parse(&oldest.incarnations[&source]).unwrap_or_default();
+            let place = |number| seam::place(&oldest.incarnations[&source], number);
             for (number, offset) in positions {
-                if let Some(TopicPartition { topic, partition }) = map.place(number) {
+                if let Some(TopicPartition { topic, partition }) = place(number) {
                     brokers.retain_from(&topic, partition as usize, offset);
                 }
             }
