@@ -13,7 +13,7 @@ fn every_fault_can_still_be_brought_back() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    assert_eq!(patches.len(), 17);
+    assert_eq!(patches.len(), 18);
     for patch in patches {
         let check = Command::new("git")
             .arg("-C")
