@@ -20,8 +20,8 @@ lint: setup ## rustfmt and clippy; a warning is an error
 	@scripts/timed.sh "rustfmt" bash -c '$(cargo) fmt --check'
 	@scripts/timed.sh "clippy" bash -c '$(cargo) clippy --release --workspace --all-targets -- -D warnings'
 
-test: ## Everything that must hold before a change lands: setup with Kafka, a schema registry, OpenSearch, PostgreSQL and slate, lint, all tests
-	@scripts/timed.sh "setup" scripts/setup.sh kafka registry opensearch postgres slate
+test: ## Everything that must hold before a change lands: setup with Kafka, a schema registry, OpenSearch, PostgreSQL, Redis and slate, lint, all tests
+	@scripts/timed.sh "setup" scripts/setup.sh kafka registry opensearch postgres redis slate
 	@$(MAKE) --no-print-directory lint
 	@scripts/timed.sh "build of the tests" bash -c '$(cargo) test --release --workspace --no-run'
 	@scripts/test.sh

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [registry] [opensearch] [postgres] [slate] [valgrind] [perf]
+# Brings a Debian machine that has Rust to where Tidemill builds:  scripts/setup.sh [kafka] [registry] [opensearch] [postgres] [redis] [slate] [valgrind] [perf]
 #   (always) the C++ tools and libraries that the native crates need, and RocksDB
 #   kafka    Java, Maven and the jars of a Kafka for tests and demos
 #   registry Java, Maven and a schema registry for tests
 #   opensearch Java, Maven and the jars of an OpenSearch and an Elasticsearch for tests
 #   postgres PostgreSQL for tests; no cluster is made, none is started
+#   redis    Redis for tests; nothing of it starts by itself
 #   slate    the film titles and budgets that the generated studio can use
 #   valgrind counts instructions, for bench-check
 #   perf     samples stacks, and inferno draws them, for flamegraph
@@ -19,17 +20,18 @@ MOVIES_SHA256=e63c499759e3b07b49563e036f55290f87feb56def8703ec049ca305ab1523d3
 
 INFERNO=0.12.8
 
-want_kafka=no want_registry=no want_opensearch=no want_postgres=no want_slate=no want_valgrind=no want_perf=no
+want_kafka=no want_registry=no want_opensearch=no want_postgres=no want_redis=no want_slate=no want_valgrind=no want_perf=no
 for part in "$@"; do
   case "$part" in
     kafka) want_kafka=yes ;;
     registry) want_registry=yes ;;
     opensearch) want_opensearch=yes ;;
     postgres) want_postgres=yes ;;
+    redis) want_redis=yes ;;
     slate) want_slate=yes ;;
     valgrind) want_valgrind=yes ;;
     perf) want_perf=yes ;;
-    *) echo "setup: there is no part '$part'; the parts are 'kafka', 'registry', 'opensearch', 'postgres', 'slate', 'valgrind' and 'perf'" >&2; exit 2 ;;
+    *) echo "setup: there is no part '$part'; the parts are 'kafka', 'registry', 'opensearch', 'postgres', 'redis', 'slate', 'valgrind' and 'perf'" >&2; exit 2 ;;
   esac
 done
 
@@ -45,6 +47,8 @@ missing_packages() {
     command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
   fi
   if [ "$want_postgres" = yes ] && ! scripts/postgres.sh install 2>/dev/null; then packages+=(postgresql); fi
+  # Not redis-server, which would start one: the program is in both.
+  if [ "$want_redis" = yes ] && ! scripts/redis.sh install 2>/dev/null; then packages+=(redis-tools); fi
   if [ "$want_slate" = yes ] && ! movies_are_there && ! command -v npm >/dev/null; then packages+=(npm); fi
   if [ "$want_valgrind" = yes ] && ! command -v valgrind >/dev/null; then packages+=(valgrind); fi
   if [ "$want_perf" = yes ] && ! command -v perf >/dev/null; then packages+=(linux-perf); fi
@@ -109,5 +113,6 @@ if [ "$want_opensearch" = yes ]; then
   OPENSEARCH_ENGINE=elasticsearch scripts/opensearch.sh install
 fi
 if [ "$want_postgres" = yes ]; then scripts/postgres.sh install; fi
+if [ "$want_redis" = yes ]; then scripts/redis.sh install; fi
 if [ "$want_slate" = yes ]; then fetch_movies; fi
 if [ "$want_perf" = yes ]; then build_inferno; fi

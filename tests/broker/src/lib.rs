@@ -1,5 +1,5 @@
 //! Real brokers for tests and benches: `scripts/kafka.sh` run with free ports, and with other ones where somebody was quicker. And a real
-//! registry of schemas, a real OpenSearch and a real PostgreSQL likewise.
+//! registry of schemas, a real OpenSearch, a real PostgreSQL and a real Redis likewise.
 //!
 //! *Promises* that a start fails only for a reason that other ports would not mend. *Does not* know Kafka's protocol, nor any connector: those
 //! that test one use it.
@@ -7,6 +7,7 @@
 pub mod door;
 pub mod ports;
 pub mod postgres;
+pub mod redis;
 pub mod registry;
 pub mod search;
 
@@ -62,6 +63,10 @@ impl Script {
     const POSTGRES: Self = Self {
         file: "postgres.sh",
         owner: "POSTGRES_OWNER",
+    };
+    const REDIS: Self = Self {
+        file: "redis.sh",
+        owner: "REDIS_OWNER",
     };
 
     /// Runs it with variables of its environment. All that it says stands in the error.
