@@ -8,6 +8,7 @@ pub mod client;
 pub mod guard;
 pub mod options;
 pub mod target;
+pub mod tls;
 
 use tidemill_connectors_api::Error;
 use tidemill_types::ErrorKind;

@@ -4,19 +4,13 @@
 //! Promises: an address is checked by the guard before it is connected to; by TLS the server's certificate is always checked, and its name;
 //! the session's time zone is UTC, and what is committed is on the server's disk. Does not connect again by itself.
 
-use std::fs;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
-use tidemill_connectors_http::Trust;
+use rustls::ClientConfig;
 use tidemill_connectors_http::guard::Policy;
-use tidemill_connectors_http::options::{CA_LOCATION, CERTIFICATE_LOCATION, KEY_LOCATION};
+use tidemill_connectors_http::tls::client_config;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
@@ -47,7 +41,8 @@ impl Session {
             .enable_time()
             .build()
             .map_err(Failure::Io)?;
-        let tls = server.tls.as_ref().map(tls_config).transpose()?;
+        let tls = server.tls.as_ref().map(client_config).transpose();
+        let tls = tls.map_err(|wrong| Failure::Refused(wrong.message))?;
         let within = server.timeout + GRACE;
         let connected = runtime.block_on(async {
             let connecting = timeout(within, connect(server, tls));
@@ -149,51 +144,4 @@ fn settings(statement: Duration) -> String {
          SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')"
     )
-}
-
-fn tls_config(tls: &Trust) -> Result<ClientConfig, Failure> {
-    let mut roots = RootCertStore::empty();
-    match &tls.ca {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(path) => {
-            for certificate in certificates(path, CA_LOCATION)? {
-                let added = roots.add(certificate);
-                added.map_err(|error| refused_file(path, CA_LOCATION, &error.to_string()))?;
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has ciphers for the versions that rustls takes for safe")
-        .with_root_certificates(roots);
-    let Some((certificate, key)) = &tls.identity else {
-        return Ok(builder.with_no_client_auth());
-    };
-    let chain = certificates(certificate, CERTIFICATE_LOCATION)?;
-    let pem = read(key, KEY_LOCATION)?;
-    let private = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| refused_file(key, KEY_LOCATION, "it has no private key in PEM"))?;
-    let with = builder.with_client_auth_cert(chain, private);
-    with.map_err(|error| refused_file(certificate, CERTIFICATE_LOCATION, &error.to_string()))
-}
-
-fn certificates(path: &Path, option: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = read(path, option)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(refused_file(path, option, "it has no certificate in PEM")),
-    }
-}
-
-fn read(path: &Path, option: &str) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| refused_file(path, option, &error.to_string()))
-}
-
-fn refused_file(path: &Path, option: &str, why: &str) -> Failure {
-    Failure::Refused(format!(
-        "'{}' cannot be used as '{option}': {why}; name another file",
-        path.display()
-    ))
 }
