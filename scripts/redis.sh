@@ -56,14 +56,15 @@ CONFIGURATION
   [ -z "${REDIS_SETTINGS:-}" ] || echo "$REDIS_SETTINGS"
 }
 
-# True if it has loaded what it has. Whoever needs a login is told so, which is an answer, too.
+# True if it has loaded what it has.
 answers() {
-  local word
+  local word login=
+  [ -z "${REDIS_PASSWORD:-}" ] || login="AUTH \"$REDIS_PASSWORD\""
   exec 3<>"/dev/tcp/127.0.0.1/$PORT" || return 1
-  printf 'PING\r\n' >&3
-  read -r -t 5 word <&3 || word=
+  printf '%s\r\nPING\r\nQUIT\r\n' "$login" >&3
+  word=$(timeout 5 cat <&3 | tr '\r\n' '  ') || word=
   exec 3>&-
-  [[ "$word" == +PONG* || "$word" == -NOAUTH* ]]
+  [[ "$word" == *+PONG* ]]
 }
 
 start() {
