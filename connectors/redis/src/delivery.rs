@@ -1,0 +1,231 @@
+//! The delivery: records in steps, each with how far the sink came.
+
+use redis::Value;
+use tidemill_connectors_api::{Delivery, DeliverySpec, Error, Parcel, Rejected};
+use tidemill_connectors_http::guard::Policy;
+use tidemill_types::{Epoch, ErrorKind};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::error::Failure;
+use crate::options::SinkOptions;
+use crate::progress::{Place, Progress, Standing, write_rejected};
+use crate::records::{Change, Record, fit, records};
+use crate::script::{Outcome, Step};
+use crate::session::Session;
+
+/// Brings the records of one sink to a server.
+pub struct RedisDelivery {
+    progress: Progress,
+    options: SinkOptions,
+    policy: Policy,
+    /// The server's settings were looked at.
+    warned: bool,
+    /// What is open; nothing before `open`, and after an error.
+    open: Option<Open>,
+}
+
+/// What a delivery has between `open` and the next error.
+struct Open {
+    session: Session,
+    owner: String,
+    standing: Standing,
+}
+
+impl RedisDelivery {
+    /// Reads the options of a sink. Does not connect yet.
+    pub fn new(spec: &DeliverySpec<'_>, policy: Policy) -> Result<Self, Error> {
+        let options = SinkOptions::parse(spec)?;
+        Ok(Self {
+            progress: Progress {
+                job: spec.job.to_owned(),
+                sink: spec.name.to_owned(),
+                prefix: options.prefix.clone(),
+            },
+            options,
+            policy,
+            warned: false,
+            open: None,
+        })
+    }
+
+    fn sink(&self) -> &str {
+        &self.progress.sink
+    }
+
+    fn failed(&self, failure: Failure, action: &str) -> Error {
+        failure.into_error(self.sink(), action)
+    }
+
+    /// Refuses a server that cannot be written to, and warns of one that forgets.
+    fn look_at(&mut self, session: &mut Session) -> Result<(), Error> {
+        let info = match session.ask(&redis::cmd("INFO")) {
+            // A user who may not ask that may deliver all the same.
+            Err(failure) if failure.is_forbidden() => return Ok(()),
+            info => info.map_err(|failure| self.failed(failure, "look at the server"))?,
+        };
+        let info = match &info {
+            Value::BulkString(bytes) => String::from_utf8_lossy(bytes),
+            _ => return Ok(()),
+        };
+        let says = |line: &str| info.lines().any(|said| said.trim_end() == line);
+        let invalid = |why: &str| {
+            let (sink, server) = (self.sink(), &self.options.server);
+            let message = format!("sink '{sink}': {server} is {why}");
+            Err(Error::new(ErrorKind::Invalid, message))
+        };
+        if says("redis_mode:cluster") {
+            return invalid(
+                "a node of a cluster, where keys that change together lie on different nodes; name a server in 'url' that is none",
+            );
+        }
+        if says("role:slave") {
+            return invalid("a replica; name the primary in 'url'");
+        }
+        if !self.warned {
+            let sink = self.sink();
+            if says("aof_enabled:0") {
+                warn!(
+                    sink,
+                    "the Redis has no append-only file: what it took since its last snapshot it loses with a crash, and then the sink cannot go on; set 'appendonly yes' there"
+                );
+            }
+            if info.lines().any(evicts) {
+                warn!(
+                    sink,
+                    "the Redis takes keys away where memory is short, also the sink's; set 'maxmemory-policy noeviction' there if they are to stay"
+                );
+            }
+        }
+        self.warned = true;
+        Ok(())
+    }
+
+    fn opened(&mut self, history: &str) -> Result<Open, Error> {
+        let action = format!("connect to {}", self.options.server);
+        let session = Session::connect(&self.options.server, self.policy);
+        let mut session = session.map_err(|failure| self.failed(failure, &action))?;
+        self.look_at(&mut session)?;
+        let owner = Uuid::new_v4().to_string();
+        let claimed = session.ask(&self.progress.claim(history, &owner));
+        let claimed = claimed.map_err(|failure| self.failed(failure, "take its keys over"))?;
+        Ok(Open {
+            standing: self.progress.claimed(history, claimed)?,
+            session,
+            owner,
+        })
+    }
+
+    /// Delivers what is newer than what is there; what was not taken.
+    fn delivered(&self, open: &mut Open, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+        let known = parcels.partition_point(|parcel| parcel.epoch <= open.standing.through);
+        let newer = &parcels[known..];
+        let Some(last) = newer.last() else {
+            return Ok(Vec::new());
+        };
+        let kept_as = self.options.kept_as;
+        let all = records(newer);
+        let there = all.partition_point(|record| record.place < open.standing.at);
+        let (there, mut rest) = all.split_at(there);
+        let unfit = |record: &Record<'_>| {
+            let reason = record.change(kept_as).err();
+            reason.map(|reason| record.rejected(reason))
+        };
+        let mut rejected: Vec<Rejected> = there.iter().filter_map(unfit).collect();
+        loop {
+            let (batch, behind) = rest.split_at(fit(rest));
+            rest = behind;
+            let mut changes = Vec::with_capacity(batch.len());
+            for record in batch {
+                match record.change(kept_as) {
+                    Ok(change) => changes.push((record, change)),
+                    Err(reason) => rejected.push(record.rejected(reason)),
+                }
+            }
+            let through = rest.is_empty().then_some(last.epoch);
+            self.step(open, changes, rest.first(), through)?;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let standing = &mut open.standing;
+        let told = standing.rejected.drain(..);
+        let (told, later) = told.partition(|rejected| rejected.epoch <= last.epoch);
+        standing.rejected = later;
+        rejected.extend::<Vec<Rejected>>(told);
+        rejected.sort_by_key(|rejected| (rejected.epoch, rejected.record));
+        Ok(rejected)
+    }
+
+    /// Does one step, and notes where the sink is then.
+    fn step<'a>(
+        &self,
+        open: &mut Open,
+        records: Vec<(&Record<'a>, Change<'a>)>,
+        next: Option<&Record<'a>>,
+        through: Option<Epoch>,
+    ) -> Result<(), Error> {
+        let standing = &mut open.standing;
+        let to = match (next, through) {
+            (Some(next), _) => next.place,
+            (None, Some(Epoch(last))) => standing.at.max(Place {
+                epoch: last + 1,
+                record: 0,
+            }),
+            (None, None) => standing.at,
+        };
+        let later = |through: Epoch| {
+            let later = standing.rejected.iter();
+            let later = later.filter(|rejected| rejected.epoch > through);
+            (
+                through.0,
+                write_rejected(&later.cloned().collect::<Vec<_>>()),
+            )
+        };
+        let step = Step {
+            owner: &open.owner,
+            from: standing.at,
+            to,
+            through: through.map(later),
+            records,
+        };
+        let outcome = step.run(&mut open.session, &self.progress, &self.options);
+        let outcome = outcome.map_err(|failure| self.failed(failure, "write its keys"))?;
+        match outcome {
+            Outcome::Fenced => Err(self.progress.fenced()),
+            Outcome::Lost => Err(self.progress.lost()),
+            Outcome::Done(told) => {
+                standing.at = to;
+                standing.through = through.unwrap_or(standing.through);
+                standing.rejected.extend(told);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// True of a line of `INFO` that says that keys are taken away.
+fn evicts(line: &str) -> bool {
+    let policy = line.strip_prefix("maxmemory_policy:");
+    policy.is_some_and(|policy| policy.trim_end() != "noeviction")
+}
+
+impl Delivery for RedisDelivery {
+    fn open(&mut self, history: &str) -> Result<Epoch, Error> {
+        self.open = None;
+        let open = self.opened(history)?;
+        let through = open.standing.through;
+        self.open = Some(open);
+        Ok(through)
+    }
+
+    fn deliver(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+        let Some(mut open) = self.open.take() else {
+            let message = format!("sink '{}' was not opened; report this", self.sink());
+            return Err(Error::new(ErrorKind::Bug, message));
+        };
+        let rejected = self.delivered(&mut open, parcels)?;
+        self.open = Some(open);
+        Ok(rejected)
+    }
+}
