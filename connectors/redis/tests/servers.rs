@@ -65,7 +65,11 @@ fn who_speaks_otherwise_is_no_redis() {
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let sink = Database::new().sink().without("password").with("url", &url);
+        let sink = Database::new()
+            .sink()
+            .without("password")
+            .with("timeout", "1 s")
+            .with("url", &url);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let (mut stream, _) = listener.accept().unwrap();
