@@ -10,6 +10,7 @@
 #   POSTGRES_OWNER     process id: when that process is gone, the server is killed and POSTGRES_DATA deleted
 #   POSTGRES_CERTIFICATE  with POSTGRES_KEY: files in PEM; the server then has TLS. POSTGRES_CA: a file of authorities, by whose certificates
 #                      the role 'certified' logs in, by nothing else and by TLS alone
+#   POSTGRES_WAL_LEVEL  what its log tells (logical)
 # Only the process in the pid file, and its children, are ever ended. The cluster that Debian's package makes is never touched.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
@@ -66,6 +67,10 @@ settings() {
   echo "unix_socket_directories = '$CLUSTER'"
   echo "shared_buffers = 128MB"
   echo "max_connections = 100"
+  # Its log can be read, too; POSTGRES_WAL_LEVEL is for who wants to see what is said where it cannot.
+  echo "wal_level = ${POSTGRES_WAL_LEVEL:-logical}"
+  echo "max_wal_senders = 40"
+  echo "max_replication_slots = 40"
   [ -z "${POSTGRES_CERTIFICATE:-}" ] || echo "ssl = on"
   [ -z "${POSTGRES_CA:-}" ] || echo "ssl_ca_file = 'authorities.crt'"
 }

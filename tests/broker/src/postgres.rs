@@ -28,6 +28,7 @@ pub struct Tls<'a> {
 pub struct Postgres {
     data: PathBuf,
     port: u16,
+    wal_level: &'static str,
 }
 
 impl Postgres {
@@ -36,10 +37,19 @@ impl Postgres {
     /// # Errors
     /// If it does not start.
     pub fn start(tls: Option<Tls<'_>>) -> Result<Self, Error> {
+        Self::start_with(tls, "logical")
+    }
+
+    /// The same, whose log tells so much: its `wal_level`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_with(tls: Option<Tls<'_>>, wal_level: &'static str) -> Result<Self, Error> {
         on_free_ports(1, |ports| {
             let postgres = Self {
                 data: folder(),
                 port: ports[0],
+                wal_level,
             };
             let mut variables = postgres.variables();
             if let Some(tls) = tls {
@@ -59,6 +69,7 @@ impl Postgres {
             ("POSTGRES_DATA", self.data.clone().into()),
             ("POSTGRES_PORT", self.port.to_string().into()),
             ("POSTGRES_PASSWORD", PASSWORD.into()),
+            ("POSTGRES_WAL_LEVEL", self.wal_level.into()),
         ]
     }
 
