@@ -79,7 +79,7 @@ impl PostgresDelivery {
     }
 
     fn failed(&self, failure: Failure, action: &str) -> Error {
-        failure.into_error(&self.sink, action)
+        failure.into_error(&format!("sink '{}'", self.sink), action)
     }
 
     fn invalid(&self, why: &str) -> Error {

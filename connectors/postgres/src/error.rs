@@ -9,19 +9,30 @@ use std::time::Duration;
 use tidemill_connectors_api::Error;
 use tidemill_connectors_http::client::excerpt;
 use tidemill_types::ErrorKind;
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, SqlState};
 
 /// What happened to a step.
 #[derive(Debug)]
 pub enum Failure {
     /// The client says it, or the server through it.
     Postgres(tokio_postgres::Error),
+    /// The server says it where its log is read.
+    Server(ServerError),
     /// It took too long.
     Late(Duration),
     /// No socket, no address.
     Io(io::Error),
     /// What was asked for must not be, or cannot: in words that end in what to do.
     Refused(String),
+}
+
+/// What a server says, as its protocol has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerError {
+    /// The SQLSTATE.
+    pub code: String,
+    /// Its words, with the detail if there is one.
+    pub words: String,
 }
 
 /// What a code of PostgreSQL means.
@@ -49,9 +60,7 @@ pub fn meaning(code: &str) -> Meaning {
             "look at the options 'user', 'password', 'tls' and 'ssl.certificate.location', and at the server's pg_hba.conf",
         ),
         (_, "3D000") => Meaning::Invalid("make the database, or name another one in 'url'"),
-        ("0A" | "42" | "0L" | "2B" | "3B" | "F0", _) | (_, "55000") => {
-            Meaning::Invalid("mend it at the server; the sink goes on by itself")
-        }
+        ("0A" | "42" | "0L" | "2B" | "3B" | "F0", _) | (_, "55000") => Meaning::Invalid(MENDED),
         _ => Meaning::Retry,
     }
 }
@@ -68,42 +77,50 @@ impl Failure {
         }
     }
 
-    /// The error of the port: what could not be done at which sink, why, and what to do.
-    pub fn into_error(self, sink: &str, action: &str) -> Error {
+    /// The code that the server gave it.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(error) => error.code().map(SqlState::code),
+            Self::Server(error) => Some(&error.code),
+            Self::Late(_) | Self::Io(_) | Self::Refused(_) => None,
+        }
+    }
+
+    /// The error of the port: what could not be done, for which sink or source, why, and what to do.
+    pub fn into_error(self, whose: &str, action: &str) -> Error {
         let (kind, why, advice) = match &self {
             Self::Postgres(error) => judged(error),
+            Self::Server(error) => judged_code(&error.code, &excerpt(&error.words)),
             Self::Late(within) => {
                 let why = format!("there was no answer within {} s", within.as_secs_f64());
                 (ErrorKind::Retry, why, RETRIED)
             }
             Self::Io(error) => (ErrorKind::Retry, error.to_string(), RETRIED),
             Self::Refused(why) => {
-                let message = format!("sink '{sink}': {why}");
+                let message = format!("{whose}: {why}");
                 return Error::new(ErrorKind::Invalid, message);
             }
         };
-        Error::new(
-            kind,
-            format!("sink '{sink}' cannot {action}: {why}; {advice}"),
-        )
+        Error::new(kind, format!("{whose} cannot {action}: {why}; {advice}"))
     }
 }
 
+const MENDED: &str = "mend it at the server; it goes on by itself";
 const RETRIED: &str = "it is tried again; look at the server and the way to it if this stays";
+
+fn judged_code(code: &str, words: &str) -> (ErrorKind, String, &'static str) {
+    let why = format!("{words} (SQLSTATE {code})");
+    match meaning(code) {
+        Meaning::Retry => (ErrorKind::Retry, why, RETRIED),
+        Meaning::Invalid(advice) => (ErrorKind::Invalid, why, advice),
+        // Said of a statement that brings no record.
+        Meaning::Record => (ErrorKind::Invalid, why, MENDED),
+    }
+}
 
 fn judged(error: &tokio_postgres::Error) -> (ErrorKind, String, &'static str) {
     if let Some(error) = error.as_db_error() {
-        let why = format!("{} (SQLSTATE {})", words(error), error.code().code());
-        return match meaning(error.code().code()) {
-            Meaning::Retry => (ErrorKind::Retry, why, RETRIED),
-            Meaning::Invalid(advice) => (ErrorKind::Invalid, why, advice),
-            // Said of a statement that brings no record.
-            Meaning::Record => (
-                ErrorKind::Invalid,
-                why,
-                "mend it at the server; the sink goes on by itself",
-            ),
-        };
+        return judged_code(error.code().code(), &words(error));
     }
     let why = chain(error);
     if let Some(tls) = within::<rustls::Error>(error) {

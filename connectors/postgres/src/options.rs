@@ -25,7 +25,19 @@ const TIMEOUT_MINUTES_MAX: u64 = 60;
 pub fn known() -> ConnectorOptions {
     ConnectorOptions {
         name: "postgres",
-        source: vec![],
+        source: vec![
+            "url",
+            "user",
+            "password",
+            "table",
+            "slot",
+            "snapshot",
+            "tls",
+            CA_LOCATION,
+            CERTIFICATE_LOCATION,
+            KEY_LOCATION,
+            "timeout",
+        ],
         sink: vec![
             "url",
             "user",
@@ -69,33 +81,60 @@ pub struct SinkOptions {
 impl SinkOptions {
     /// Reads a sink's options.
     pub fn parse(sink: &str, options: &Options) -> Result<Self, Error> {
-        let of = Of { sink, options };
-        let (host, port, database) = of.place()?;
+        let of = Of {
+            whose: format!("sink '{sink}'"),
+            options,
+        };
         Ok(Self {
-            server: Server {
-                tls: of.tls(&host)?,
-                user: of.required("user")?.to_owned(),
-                password: of.get("password").map(Secret::new),
-                timeout: of.timeout()?,
-                host,
-                port,
-                database,
-            },
+            server: of.server()?,
             table: of.table()?,
             create: of.one_of("create", ["true", "false"])? != Some("false"),
         })
     }
 }
 
-/// The options of a sink.
+/// What a source reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceOptions {
+    pub server: Server,
+    pub table: Table,
+    /// The replication slot, and the publication of the same name.
+    pub slot: String,
+    /// Whether what the table has comes before its changes.
+    pub snapshot: bool,
+}
+
+impl SourceOptions {
+    /// Reads the options of a source of a job.
+    pub fn parse(job: &str, source: &str, options: &Options) -> Result<Self, Error> {
+        let of = Of {
+            whose: format!("source '{source}'"),
+            options,
+        };
+        Ok(Self {
+            server: of.server()?,
+            table: of.table()?,
+            slot: of.slot(job, source)?,
+            snapshot: of.one_of("snapshot", ["initial", "never"])? != Some("never"),
+        })
+    }
+}
+
+/// True if PostgreSQL takes a name for a slot.
+fn is_slot(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(plain)
+}
+
+/// The options of a sink or a source.
 struct Of<'a> {
-    sink: &'a str,
+    whose: String,
     options: &'a Options,
 }
 
 impl<'a> Of<'a> {
     fn invalid(&self, message: impl fmt::Display) -> Error {
-        let message = format!("sink '{}': {message}", self.sink);
+        let message = format!("{}: {message}", self.whose);
         Error::new(ErrorKind::Invalid, message)
     }
 
@@ -120,6 +159,35 @@ impl<'a> Of<'a> {
             ))),
             value => Ok(value),
         }
+    }
+
+    fn server(&self) -> Result<Server, Error> {
+        let (host, port, database) = self.place()?;
+        Ok(Server {
+            tls: self.tls(&host)?,
+            user: self.required("user")?.to_owned(),
+            password: self.get("password").map(Secret::new),
+            timeout: self.timeout()?,
+            host,
+            port,
+            database,
+        })
+    }
+
+    /// The slot; where none is named, one by the names of job and source, as far as PostgreSQL takes their characters.
+    fn slot(&self, job: &str, source: &str) -> Result<String, Error> {
+        let named = self.get("slot").map(ToOwned::to_owned);
+        let slot = named.unwrap_or_else(|| {
+            let name = format!("tidemill_{job}_{source}").to_lowercase();
+            let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+            name.chars().map(safe).collect()
+        });
+        if is_slot(&slot) {
+            return Ok(slot);
+        }
+        Err(self.invalid(format!(
+            "slot = '{slot}' is no name of a replication slot; name one by 'slot' with lower case letters, digits and '_', at most {NAME_BYTES_MAX} of them"
+        )))
     }
 
     fn place(&self) -> Result<(String, u16, String), Error> {

@@ -22,7 +22,7 @@ use crate::error::Failure;
 use crate::options::Server;
 
 /// How much longer than the server the client waits: the server's own word says more.
-const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 
 /// One connection.
 pub struct Session {
@@ -102,15 +102,26 @@ impl Session {
     }
 }
 
-async fn connect(server: &Server, tls: Option<ClientConfig>) -> Result<Client, Failure> {
-    let host = server.host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = tokio::net::lookup_host((host, server.port)).await;
+/// The server's host, without the brackets of an address.
+pub fn host(server: &Server) -> &str {
+    server.host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Where the server is, every address checked by the guard.
+pub async fn addresses(server: &Server) -> Result<Vec<SocketAddr>, Failure> {
+    let addresses = tokio::net::lookup_host((host(server), server.port)).await;
     let addresses: Vec<SocketAddr> = addresses.map_err(Failure::Io)?.collect();
-    let mut config = Config::new();
     for address in &addresses {
         let refused = Policy::OWN.check(address.ip());
         refused.map_err(|refused| Failure::Refused(format!("'url' is refused: {refused}")))?;
-        config.host(host).hostaddr(address.ip());
+    }
+    Ok(addresses)
+}
+
+async fn connect(server: &Server, tls: Option<ClientConfig>) -> Result<Client, Failure> {
+    let mut config = Config::new();
+    for address in addresses(server).await? {
+        config.host(host(server)).hostaddr(address.ip());
     }
     config
         .port(server.port)

@@ -10,10 +10,12 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use common::{Database, Sink};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
+use tidemill_connectors_api::SourceBatch;
 use tidemill_tests_broker::postgres::{Postgres as Server, Tls};
 use tidemill_types::ErrorKind;
 
@@ -84,6 +86,34 @@ fn a_server_that_the_authority_vouches_for_is_reached() {
     let (_open, _) = trusting(&database).open().unwrap();
     let encrypted = database.ask(
         "SELECT ssl::text FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'tidemill' AND datname = current_database()",
+    );
+    assert_eq!(encrypted, ["true"]);
+}
+
+#[test]
+fn the_log_is_read_by_tls_from_who_can_be_trusted_alone() {
+    let mut database = Database::on(&shared().1);
+    database.run(
+        "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE t REPLICA IDENTITY FULL; INSERT INTO t VALUES (1)",
+    );
+    let url = database.url().replace("127.0.0.1", "localhost");
+    let reader = database.reader("t").with("url", &url);
+    let error = reader.clone().with("tls", "on").refusal();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.message.contains("'ssl.ca.location'"), "{error}");
+    let ca = shared().0.path("ca.pem");
+    let reader = reader.with("ssl.ca.location", text(&ca));
+    let mut source = reader.open(None).unwrap();
+    let mut batches = Vec::new();
+    while batches
+        .iter()
+        .all(|batch: &SourceBatch| batch.records.is_empty())
+    {
+        let wait = Duration::from_millis(50);
+        source.poll(wait, 1 << 20, &mut batches).unwrap();
+    }
+    let encrypted = database.ask(
+        "SELECT DISTINCT ssl::text FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'tidemill' AND datname = current_database()",
     );
     assert_eq!(encrypted, ["true"]);
 }

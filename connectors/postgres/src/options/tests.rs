@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidemill_connectors_api::Options;
 
-use super::{SinkOptions, Trust, known};
+use super::{SinkOptions, SourceOptions, Trust, known};
 
 const BASE: [(&str, &str); 3] = [
     ("url", "postgresql://127.0.0.1:5432/finance"),
@@ -103,13 +103,17 @@ fn a_password_is_not_shown() {
 #[test]
 fn the_page_of_the_connector_has_every_option_that_there_is_and_no_other() {
     let page = include_str!("../../../../docs/connectors/postgres.md");
-    let (_, table) = page.split_once("\n## Options\n").unwrap();
-    let table = table.split("\n## ").next().unwrap();
-    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
-    let names = rows.flat_map(|row| row.split(" | ").next().unwrap().split(", "));
-    let documented: BTreeSet<&str> = names.map(|name| name.trim_matches('`')).collect();
-    assert_eq!(documented, known().sink.into_iter().collect());
-    assert!(known().source.is_empty());
+    for (heading, known) in [
+        ("\n## Options\n", known().sink),
+        ("\n## Options of a source\n", known().source),
+    ] {
+        let (_, table) = page.split_once(heading).unwrap();
+        let table = table.split("\n## ").next().unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        let names = rows.flat_map(|row| row.split(" | ").next().unwrap().split(", "));
+        let documented: BTreeSet<&str> = names.map(|name| name.trim_matches('`')).collect();
+        assert_eq!(documented, known.into_iter().collect(), "{heading}");
+    }
 }
 
 #[test]
@@ -123,5 +127,29 @@ fn no_option_has_a_name_that_every_sink_has_for_something_else() {
         "timestamp",
     ] {
         assert!(!known().sink.contains(&name), "{name}");
+        assert!(!known().source.contains(&name), "{name}");
     }
+}
+
+#[test]
+fn a_slot_has_the_names_of_job_and_source_unless_it_is_named() {
+    let parse = |job: &str, more: &[(&str, &str)]| {
+        let all = BASE.iter().chain(more);
+        let options: Options = all
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        SourceOptions::parse(job, "Pay-ment", &options).map_err(|error| error.message)
+    };
+    let parsed = parse("my job", &[]).unwrap();
+    assert_eq!(parsed.slot, "tidemill_my_job_pay_ment");
+    assert!(parsed.snapshot);
+    let parsed = parse("j", &[("slot", "s_1"), ("snapshot", "never")]).unwrap();
+    assert_eq!((parsed.slot.as_str(), parsed.snapshot), ("s_1", false));
+    let long = "x".repeat(60);
+    for (job, more) in [("j", ("slot", "A-b")), (&long, ("tls", "off"))] {
+        let said = parse(job, &[more]).unwrap_err();
+        assert!(said.contains("name one by 'slot'"), "{said}");
+    }
+    let said = parse("j", &[("snapshot", "always")]).unwrap_err();
+    assert!(said.contains("it is 'initial' or 'never'"), "{said}");
 }

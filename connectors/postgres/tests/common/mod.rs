@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_schema::{DataType, Field, Schema};
 use postgres::{Client, Config, NoTls};
-use tidemill_connectors_api::{Connector, Delivery, DeliverySpec, Error, Options, Parcel};
+use tidemill_connectors_api::{
+    Connector, Delivery, DeliverySpec, Error, Options, Parcel, Source, SourceSpec,
+};
 use tidemill_connectors_postgres::Postgres;
 use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server};
 use tidemill_types::Epoch;
@@ -71,6 +73,17 @@ impl Database {
         format!("postgresql://127.0.0.1:{}/{}", self.port, self.name)
     }
 
+    /// A source of a table of this database, with a slot of its own.
+    pub fn reader(&self, table: &str) -> Reader {
+        let slot = format!("{}_{table}", self.name);
+        Reader(Options::new())
+            .with("url", &self.url())
+            .with("user", "postgres")
+            .with("password", PASSWORD)
+            .with("table", table)
+            .with("slot", &slot)
+    }
+
     /// A sink of this database: `id BIGINT NOT NULL, label VARCHAR`, with `id` as its key.
     pub fn sink(&self) -> Sink {
         let schema = Schema::new(vec![
@@ -97,6 +110,39 @@ fn connect(port: u16, database: &str) -> Client {
     config.host("127.0.0.1").port(port).dbname(database);
     config.user("postgres").password(PASSWORD);
     config.connect(NoTls).unwrap()
+}
+
+/// The options of a source.
+#[derive(Clone)]
+pub struct Reader(pub Options);
+
+impl Reader {
+    pub fn with(mut self, option: &str, value: &str) -> Self {
+        self.0.insert(option.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn source(&self) -> Box<dyn Source> {
+        let spec = SourceSpec::new("job", "source", &self.0);
+        Postgres.source(&spec).unwrap()
+    }
+
+    /// A source that is open, from the first or from a position.
+    pub fn open(&self, position: Option<i64>) -> Result<Box<dyn Source>, Error> {
+        let mut source = self.source();
+        source.describe("")?;
+        source.open(&[(0, position)])?;
+        Ok(source)
+    }
+
+    /// Why it cannot be opened.
+    pub fn refusal(&self) -> Error {
+        let Err(error) = self.open(None) else {
+            panic!("it was opened");
+        };
+        assert!(!error.message.contains(PASSWORD), "{error}");
+        error
+    }
 }
 
 /// What a delivery is made of.
