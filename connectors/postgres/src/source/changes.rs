@@ -377,9 +377,9 @@ impl Changes {
         }
         writer.write(op, states, origin, &mut self.value);
         let key = of_key.map(|_| self.key.as_slice());
+        // Without a time of its own: which of two changes is the newer one, their positions say. Commits take their times before their places.
         let records = &mut self.batch.records;
         records.push(position, key, Some(&self.value));
-        records.timestamps.push(origin.time_ms);
     }
 }
 
