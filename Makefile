@@ -51,7 +51,7 @@ bench-stages: ## What each operator of that job costs per event, with one worker
 bench-formats: ## What decoding a record of each format costs, beside the format's library
 	@scripts/bench.sh formats
 
-bench-deliveries: ## How fast rows are delivered to a real PostgreSQL, new keys and changed ones
+bench-deliveries: ## How fast rows are delivered to a real PostgreSQL, and read from one: a table, and its changes
 	@scripts/bench.sh deliveries
 
 bench-check: ## Fails if a stage takes over 10 % more instructions than benches/baseline.json says

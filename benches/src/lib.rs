@@ -10,6 +10,7 @@
 mod broker;
 pub mod budget;
 mod catch_up;
+pub mod changes;
 pub mod deliveries;
 pub mod formats;
 mod job;
