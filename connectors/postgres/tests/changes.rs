@@ -335,3 +335,78 @@ fn columns_may_come_and_go_and_a_key_that_changes_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert!(error.message.contains("the primary key of"), "{error}");
 }
+
+#[test]
+fn whoever_runs_the_sql_of_each_message_ends_up_with_a_user_who_can_read() {
+    let mut database = Database::new();
+    make_table(&mut database, 2);
+    let role = format!("{}_plain", database.name);
+    database.run(&format!(
+        "ALTER TABLE t REPLICA IDENTITY DEFAULT; CREATE ROLE {role} LOGIN PASSWORD 'x'"
+    ));
+    let reader = database.reader("public.t").with("user", &role);
+    let reader = reader
+        .with("password", "x")
+        .with("slot", &format!("{role}_slot"));
+    let mut cures = 0;
+    let mut source = loop {
+        match reader.open(None) {
+            Ok(source) => break source,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+                let (_, sql) = error.message.split_once("run: ").unwrap();
+                database.run(sql);
+                cures += 1;
+                assert!(cures < 9, "{error}");
+            }
+        }
+    };
+    assert_eq!(cures, 5);
+    let mut heard = Heard::default();
+    heard.until(source.as_mut(), |heard| heard.records.len() == 2);
+    database.run("UPDATE t SET label = 'x' WHERE id = 1");
+    heard.until(source.as_mut(), |heard| heard.records.len() == 3);
+}
+
+#[test]
+fn who_was_not_polled_for_long_goes_on_where_it_stopped() {
+    let mut database = Database::new();
+    make_table(&mut database, 3);
+    let name = database.name.clone();
+    database.run(&format!(
+        "ALTER DATABASE {name} SET wal_sender_timeout = '200ms'"
+    ));
+    let mut source = database.reader("t").open(None).unwrap();
+    let mut heard = Heard::default();
+    heard.until(source.as_mut(), |heard| heard.records.len() == 3);
+    let gone = "SELECT pid::text FROM pg_stat_replication JOIN pg_stat_activity USING (pid) WHERE datname = current_database()";
+    let deadline = Instant::now() + PATIENCE;
+    while !database.ask(gone).is_empty() {
+        assert!(Instant::now() < deadline);
+    }
+    database.run("UPDATE t SET label = 'x'");
+    while heard.records.len() < 6 {
+        assert!(Instant::now() < deadline);
+        heard.poll(source.as_mut()).unwrap();
+    }
+}
+
+#[test]
+fn a_table_that_is_read_to_its_end_is_known_to_be() {
+    let mut database = Database::new();
+    make_table(&mut database, 3);
+    let mut source = database.reader("t").open(None).unwrap();
+    let mut heard = Heard::default();
+    heard.until(source.as_mut(), |heard| heard.records.len() == 3);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < deadline);
+        heard.poll(source.as_mut()).unwrap();
+        let next = heard.cuts.last().copied().unwrap();
+        match source.known_ends()[..] {
+            [(0, end)] if end <= next => break,
+            _ => {}
+        }
+    }
+    assert_eq!(heard.records.len(), 3);
+}
