@@ -84,17 +84,8 @@ impl RedisDelivery {
         }
         if !self.warned {
             let sink = self.sink();
-            if says("aof_enabled:0") {
-                warn!(
-                    sink,
-                    "the Redis has no append-only file: what it took since its last snapshot it loses with a crash, and then the sink cannot go on; set 'appendonly yes' there"
-                );
-            }
-            if info.lines().any(evicts) {
-                warn!(
-                    sink,
-                    "the Redis takes keys away where memory is short, also the sink's; set 'maxmemory-policy noeviction' there if they are to stay"
-                );
+            for warning in warnings(&info) {
+                warn!(sink, "{warning}");
             }
         }
         self.warned = true;
@@ -204,10 +195,20 @@ impl RedisDelivery {
     }
 }
 
-/// True of a line of `INFO` that says that keys are taken away.
-fn evicts(line: &str) -> bool {
-    let policy = line.strip_prefix("maxmemory_policy:");
-    policy.is_some_and(|policy| policy.trim_end() != "noeviction")
+/// What a server may lose, by its `INFO`.
+fn warnings(info: &str) -> Vec<&'static str> {
+    let setting = |name: &str| {
+        let mut lines = info.lines();
+        lines.find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+    };
+    let mut warnings = Vec::new();
+    if setting("aof_enabled") == Some("0") {
+        warnings.push("the Redis has no append-only file: what it took since its last snapshot it loses with a crash, and then the sink cannot go on; set 'appendonly yes' there");
+    }
+    if setting("maxmemory_policy").is_some_and(|policy| policy != "noeviction") {
+        warnings.push("the Redis takes keys away where memory is short, also the sink's; set 'maxmemory-policy noeviction' there if they are to stay");
+    }
+    warnings
 }
 
 impl Delivery for RedisDelivery {
@@ -227,5 +228,23 @@ impl Delivery for RedisDelivery {
         let rejected = self.delivered(&mut open, parcels)?;
         self.open = Some(open);
         Ok(rejected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::warnings;
+
+    #[test]
+    fn a_server_that_forgets_is_warned_of() {
+        let info = |aof: &str, policy: &str| {
+            format!("# Persistence\r\naof_enabled:{aof}\r\nmaxmemory_policy:{policy}\r\n")
+        };
+        assert!(warnings(&info("1", "noeviction")).is_empty());
+        assert!(warnings("# Server\r\n").is_empty());
+        let without_file = warnings(&info("0", "noeviction"));
+        assert!(without_file[0].contains("'appendonly yes'"));
+        let evicting = warnings(&info("1", "allkeys-lru"));
+        assert!(evicting[0].contains("noeviction") && evicting.len() == 1);
     }
 }
