@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test sim mutants demo demo-kafka bench-studio bench-stateless bench-stages bench-formats bench-deliveries bench-check bench-scaling bench-peers chaos flamegraph clean-cache
+.PHONY: help setup build lint test sim mutants demo demo-kafka demo-search bench-studio bench-stateless bench-stages bench-formats bench-deliveries bench-check bench-scaling bench-peers chaos flamegraph clean-cache
 
 cargo := . scripts/env.sh && cargo
 
@@ -38,6 +38,10 @@ demo: build ## 300,000 events of a studio through files, kill -9 half-way, recov
 demo-kafka: build ## The same through a real Kafka, with real film titles
 	@scripts/setup.sh kafka slate
 	@scripts/demo.sh kafka
+
+demo-search: build ## Films, talent and deals in a real PostgreSQL, read from its log into a real OpenSearch: an actor is renamed, and found
+	@scripts/setup.sh postgres opensearch
+	@scripts/demo-search.sh
 
 bench-studio: ## The studio's finance job on a real Kafka: events a second, freshness, recovery from a kill -9
 	@scripts/bench.sh studio

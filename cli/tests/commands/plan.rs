@@ -38,6 +38,24 @@ fn a_profile_moves_the_flagship_to_files() {
 }
 
 #[test]
+fn the_movie_search_reads_a_database_and_keeps_its_password() {
+    let job = flagship().with_file_name("movie_search.sql");
+    let mut command = tidemill(&["plan", text(&job), "--profile", "search-demo"]);
+    command.env("MOVIES_URL", "postgresql://127.0.0.1:5432/movies");
+    command.env("MOVIES_PASSWORD", "hunter2");
+    command.env("SEARCH_URL", "http://127.0.0.1:9200");
+    let plan = Outcome::of(command).good();
+    for part in [
+        "source deal_changes: postgres, debezium json",
+        "sink credit_index: search 'credit', upsert json by id",
+        "sink large_deals: files 'movies.large-deals'",
+    ] {
+        assert!(plan.contains(part), "'{part}' is not in:\n{plan}");
+    }
+    assert!(!plan.contains("hunter2"), "{plan}");
+}
+
+#[test]
 fn wrong_sql_ends_with_two_and_its_line_and_column() {
     let folder = TempDir::new().unwrap();
     let job = folder.path().join("wrong.sql");
