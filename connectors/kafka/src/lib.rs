@@ -8,6 +8,7 @@
 //! outcome is unknown: the journal tells.
 //! All `unsafe` lies in `native`: librdkafka's batch calls, which its Rust binding doesn't offer.
 
+pub mod append;
 mod committer;
 mod context;
 mod error;

@@ -27,29 +27,7 @@ impl Limits {
     /// Asks for the limits of the topics of all sinks and of the journal. What the brokers don't tell (it takes a right of its own) is not limited
     /// but by the client.
     pub fn ask(options: &CommitterOptions) -> Result<Self, Error> {
-        let action = "ask for the limits of the job's topics";
-        let admin = admin_client(&options.admin).map_err(|e| failed(action, &e))?;
-        let names = options.topics();
-        let topics: Vec<_> = names
-            .iter()
-            .map(|name| ResourceSpecifier::Topic(name))
-            .collect();
-        let patience = AdminOptions::new().request_timeout(Some(ANSWER_WAIT_MAX));
-        let answers = pollster::block_on(admin.describe_configs(&topics, &patience))
-            .map_err(|e| failed(action, &e))?;
-        let mut of_topics = Vec::with_capacity(names.len());
-        for (name, answer) in names.iter().zip(answers) {
-            let value = match &answer {
-                Ok(config) => config
-                    .get("max.message.bytes")
-                    .and_then(|entry| entry.value.as_ref()),
-                Err(code) => {
-                    tracing::info!(topic = name, %code, "the largest record that the topic takes is not known");
-                    None
-                }
-            };
-            of_topics.push(value.and_then(|value| value.parse::<usize>().ok()));
-        }
+        let of_topics = of_topics(&options.admin, &options.topics())?;
         Ok(Self::of(client_max(&options.producer), &of_topics))
     }
 
@@ -74,6 +52,59 @@ impl Limits {
         config.set("batch.size", batch.to_string());
         config
     }
+}
+
+/// The largest batch that each of these topics takes, where the brokers tell.
+fn of_topics(admin: &ClientConfig, names: &[&str]) -> Result<Vec<Option<usize>>, Error> {
+    let action = "ask for the limits of topics";
+    let client = admin_client(admin).map_err(|e| failed(action, &e))?;
+    let topics: Vec<_> = names
+        .iter()
+        .map(|name| ResourceSpecifier::Topic(name))
+        .collect();
+    let patience = AdminOptions::new().request_timeout(Some(ANSWER_WAIT_MAX));
+    let answers = pollster::block_on(client.describe_configs(&topics, &patience))
+        .map_err(|e| failed(action, &e))?;
+    let mut of_topics = Vec::with_capacity(names.len());
+    for (name, answer) in names.iter().zip(answers) {
+        let value = match &answer {
+            Ok(config) => config
+                .get("max.message.bytes")
+                .and_then(|entry| entry.value.as_ref()),
+            Err(code) => {
+                tracing::info!(topic = name, %code, "the largest record that the topic takes is not known");
+                None
+            }
+        };
+        of_topics.push(value.and_then(|value| value.parse::<usize>().ok()));
+    }
+    Ok(of_topics)
+}
+
+/// The largest record, key and value together, that a producer with these settings can write to each of these topics; and the settings, with
+/// batches that every topic takes.
+pub fn of_records(
+    admin: &ClientConfig,
+    producer: &ClientConfig,
+    names: &[&str],
+) -> Result<(Vec<usize>, ClientConfig), Error> {
+    let client = client_max(producer);
+    let of_topics = of_topics(admin, names)?;
+    let limits = Limits {
+        record_bytes_max: Vec::new(),
+        batch_bytes_max: of_topics
+            .iter()
+            .flatten()
+            .copied()
+            .min()
+            .unwrap_or(usize::MAX),
+    };
+    let record = |topic: &Option<usize>| {
+        let limit = topic.map_or(client, |topic| topic.min(client));
+        limit.saturating_sub(FRAME_BYTES)
+    };
+    let records = of_topics.iter().map(record).collect();
+    Ok((records, limits.apply(producer)))
 }
 
 /// The largest record that the client takes.

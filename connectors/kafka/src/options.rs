@@ -122,6 +122,19 @@ const PRODUCER: [&str; 17] = [
     "transactional.id",
 ];
 
+/// librdkafka's options for appending: those for writing without what belongs to transactions, and without times, of which there is one.
+const APPENDER: [&str; 9] = [
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "linger.ms",
+    "message.max.bytes",
+    "queue.buffering.max.kbytes",
+    "request.timeout.ms",
+];
+
 /// The options that there are.
 pub fn known() -> ConnectorOptions {
     ConnectorOptions {
@@ -294,6 +307,75 @@ impl CommitterOptions {
             journal_topic,
             transaction_timeout,
             sinks,
+            admin,
+            reader,
+            producer,
+        })
+    }
+}
+
+/// How records are appended for who has no job.
+pub struct AppenderOptions {
+    /// Where the brokers are, for messages.
+    pub bootstrap: String,
+    /// Settings of clients that neither read nor write.
+    pub admin: ClientConfig,
+    /// Settings for looking at topics.
+    pub reader: ClientConfig,
+    /// Settings of the producer.
+    pub producer: ClientConfig,
+}
+
+impl AppenderOptions {
+    /// Reads options. A record that is not acknowledged within `patience` is given up.
+    pub fn parse(options: &Options, patience: Duration) -> Result<Self, Error> {
+        let what = "the table [kafka]";
+        let known = [
+            &["bootstrap.servers"][..],
+            &LOGIN,
+            &oidc::OPTIONS,
+            &CONNECTION,
+            &APPENDER,
+        ]
+        .concat();
+        if let Some(name) = options.keys().find(|name| !known.contains(&name.as_str())) {
+            let near = known
+                .iter()
+                .map(|known| (strsim::damerau_levenshtein(known, name), known));
+            let near = near.min().filter(|(distance, _)| *distance <= 3);
+            let hint = near.map_or_else(
+                || "see docs/connectors/kafka.md".to_owned(),
+                |(_, known)| format!("did you mean '{known}'?"),
+            );
+            return Err(invalid(format!(
+                "{what} has '{name}', which is no option of it; {hint}"
+            )));
+        }
+        let bootstrap = options
+            .get("bootstrap.servers")
+            .filter(|set| !set.is_empty());
+        let Some(bootstrap) = bootstrap else {
+            return Err(invalid(format!("{what} lacks 'bootstrap.servers'; add it")));
+        };
+        let mut admin = client_config(bootstrap);
+        let mut reader = consumer_config(bootstrap);
+        let mut producer = producer_config(bootstrap);
+        reader.set("group.id", "tidemill-collect");
+        producer
+            .set("delivery.report.only.error", "false")
+            .set("linger.ms", "5")
+            .set("retry.backoff.ms", "100")
+            // Who appends bounds what is under way.
+            .set("queue.buffering.max.kbytes", "1048576")
+            .set("message.timeout.ms", patience.as_millis().to_string());
+        for config in [&mut admin, &mut reader, &mut producer] {
+            config.set("client.id", "tidemill-collect");
+            copy(options, &[&CONNECTION], config);
+            login::configure(what, options, config)?;
+        }
+        copy(options, &[&APPENDER], &mut producer);
+        Ok(Self {
+            bootstrap: bootstrap.clone(),
             admin,
             reader,
             producer,

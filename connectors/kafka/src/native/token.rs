@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::ClientContext;
 use rdkafka::bindings as ffi;
 use rdkafka::bindings::{rd_kafka_resp_err_t, rd_kafka_t};
 use rdkafka::client::Client;
@@ -47,7 +48,10 @@ pub struct Keeper {
 
 impl Keeper {
     /// Gives a client the token that its settings have or lead to, if it logs in with one.
-    pub fn start(client: &Client<Context>, config: &ClientConfig) -> KafkaResult<Option<Self>> {
+    pub fn start<C>(client: &Client<C>, config: &ClientConfig) -> KafkaResult<Option<Self>>
+    where
+        C: ClientContext + AsRef<Context> + 'static,
+    {
         if login::mechanism(config) != login::OAUTHBEARER {
             return Ok(None);
         }
@@ -60,7 +64,7 @@ impl Keeper {
         let handle = Arc::clone(&client.0);
         let (stop, stopped) = channel();
         let named = thread::Builder::new().name("token".to_owned());
-        let spawned = named.spawn(move || keep(&client.0, &client.1, &oidc, &stopped));
+        let spawned = named.spawn(move || keep(&client.0, (*client.1).as_ref(), &oidc, &stopped));
         spawned.map_err(|error| unusable(&format!("cannot start a thread: {error}")))?;
         Ok(Some(Self {
             client: handle,
