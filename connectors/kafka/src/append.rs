@@ -6,7 +6,7 @@
 //! Does not: write several records together or not at all, nor keep an order between calls that overlap; a caller that repeats a call may write
 //! a record twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -74,7 +74,10 @@ impl Appender {
         let bootstrap = options.bootstrap.clone();
         let action = format!("append to topics in kafka at '{bootstrap}'");
         let reader = Fetcher::new(&options.reader).map_err(|e| failed(&action, &e))?;
-        for topic in topics {
+        // Asked for twice, a topic's limits would not be told at all.
+        let topics: BTreeSet<&str> = topics.iter().copied().collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        for topic in &topics {
             if topics::partitions(&reader, topic)?.is_none() {
                 return Err(invalid(format!(
                     "topic '{topic}' does not exist in kafka at '{bootstrap}'; create it (kafka-topics.sh --bootstrap-server … --create \
@@ -82,8 +85,8 @@ impl Appender {
                 )));
             }
         }
-        let (limits, config) = limits::of_records(&options.admin, &options.producer, topics)?;
-        let topics = topics.iter().map(|&topic| topic.to_owned());
+        let (limits, config) = limits::of_records(&options.admin, &options.producer, &topics)?;
+        let topics = topics.into_iter().map(str::to_owned);
         let producer = producer(&config).map_err(|e| failed(&action, &e))?;
         let keeper = Keeper::start(producer.client(), &config);
         Ok(Self {

@@ -143,7 +143,8 @@ fn a_topic_that_is_not_there_and_an_option_that_is_none_are_told() {
 fn the_largest_record_of_a_topic_is_known() {
     let broker = shared();
     broker.create_topic("append-small", 1, &[("max.message.bytes", "2000")]);
-    let appender = connect(broker, "append-small", PATIENCE);
+    let twice = ["append-small", "append-small"];
+    let appender = Appender::connect(&options(broker, &[]), &twice, PATIENCE).unwrap();
     let max = appender.record_bytes_max("append-small").unwrap();
     assert!((1_000..2_000).contains(&max), "{max}");
     let value = vec![b'x'; max];
