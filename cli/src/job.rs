@@ -168,7 +168,7 @@ impl JobArguments {
 }
 
 /// A variable of the environment, or what a file holds that is named from the folder of the job on.
-fn answer(job: &Path, name: &str) -> Option<String> {
+pub fn answer(job: &Path, name: &str) -> Option<String> {
     let path = |name: &str| job.with_file_name("").join(name);
     if let Some(name) = name.strip_prefix(options::FILE) {
         return std::fs::read_to_string(path(name)).ok();

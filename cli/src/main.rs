@@ -5,6 +5,7 @@
 
 mod attempt;
 mod checkpoints;
+mod collect;
 mod config;
 mod contracts;
 mod dead_letters;
@@ -16,6 +17,7 @@ mod plugins;
 mod registries;
 mod run;
 mod secrets;
+mod signals;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -57,6 +59,7 @@ enum Command {
     Checkpoints(checkpoints::Arguments),
     DeadLetters(dead_letters::Arguments),
     Contracts(contracts::Arguments),
+    Collect(collect::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Checkpoints(arguments) => arguments.execute(),
         Command::DeadLetters(arguments) => arguments.execute(),
         Command::Contracts(arguments) => arguments.execute(),
+        Command::Collect(arguments) => arguments.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,6 +89,9 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
         return Some(error.kind());
     }
     if let Some(error) = error.downcast_ref::<tidemill_checkpoints::Error>() {
+        return Some(error.kind());
+    }
+    if let Some(error) = error.downcast_ref::<tidemill_collect::Error>() {
         return Some(error.kind());
     }
     let error = error.downcast_ref::<tidemill_connectors_api::Error>();

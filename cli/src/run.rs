@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use anyhow::Context;
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use tidemill_engine::{Plugins, Settings, Status, ask_in_thread};
 use tidemill_terminal::Failure;
 
@@ -21,11 +19,9 @@ use crate::memory;
 use crate::parse;
 use crate::plugins;
 use crate::registries::{self, OwnRegistries};
+use crate::signals::stop_on_signals;
 use display::Display;
 use endpoint::Endpoint;
-
-/// Exit code when a second signal ends the process at once, as a shell reports an interrupt.
-const INTERRUPTED: i32 = 130;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -197,16 +193,4 @@ fn choose<T>(
         (None, Some(text)) => parse(text).map(Some).map_err(wrong),
         (option, _) => Ok(option),
     }
-}
-
-/// A flag that SIGTERM and SIGINT raise; a second one ends the process at once.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        // In this order: the first signal finds the flag down, and raises it.
-        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .context("cannot listen to signals")?;
-    }
-    Ok(stop)
 }

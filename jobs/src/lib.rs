@@ -28,7 +28,7 @@ mod with;
 pub use context::Context;
 pub use error::{Error, Location};
 pub use plan::JobPlan;
-pub use profile::Profile;
+pub use profile::{Profile, options_of as profile_options};
 
 use catalog::{Catalog, LATE, Sink};
 use datafusion_expr::LogicalPlan;

@@ -93,6 +93,16 @@ impl Profile {
     }
 }
 
+/// The options that a table of TOML has, where a dotted name is a table in it.
+///
+/// # Errors
+/// If a value is no text, whole number or truth.
+pub fn options_of(table: &toml::Table) -> Result<Options, String> {
+    let mut options = Options::new();
+    flatten("", table, &mut options)?;
+    Ok(options)
+}
+
 /// A dotted option name is a nested table in TOML.
 fn flatten(prefix: &str, table: &toml::Table, options: &mut Options) -> Result<(), String> {
     for (name, value) in table {

@@ -5,14 +5,14 @@ use crate::call;
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = call(&["--help"]).good();
-    for word in ["run", "plan", "checkpoints", "fenced", "TIDEMILL_LOG"] {
+    for word in ["run", "plan", "checkpoints", "collect", "fenced", "TIDEMILL_LOG"] {
         assert!(help.contains(word), "'{word}' is not in:\n{help}");
     }
 }
 
 #[test]
 fn help_of_a_command_has_examples() {
-    for command in [&["run"][..], &["plan"], &["checkpoints"]] {
+    for command in [&["run"][..], &["plan"], &["checkpoints"], &["collect"]] {
         let help = call(&[command, &["--help"]].concat()).good();
         assert!(
             help.contains("Examples:\n  tidemill "),

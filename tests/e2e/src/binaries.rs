@@ -26,6 +26,7 @@ const TIDEMILL: Binary = Binary {
         "jobs",
         "operators",
         "engine",
+        "collect",
         "terminal",
         "cli",
     ],
