@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test sim mutants demo demo-kafka demo-search bench-studio bench-stateless bench-stages bench-formats bench-deliveries bench-check bench-scaling bench-peers chaos flamegraph clean-cache
+.PHONY: help setup build lint test sim mutants demo demo-kafka demo-search bench-studio bench-stateless bench-stages bench-formats bench-deliveries bench-collect bench-check bench-scaling bench-peers chaos flamegraph clean-cache
 
 cargo := . scripts/env.sh && cargo
 
@@ -57,6 +57,9 @@ bench-formats: ## What decoding a record of each format costs, beside the format
 
 bench-deliveries: ## How fast rows are delivered to a real PostgreSQL, and read from one: a table, and its changes
 	@scripts/bench.sh deliveries
+
+bench-collect: ## How many events are taken over HTTP and put into a real Kafka before they are answered
+	@scripts/bench.sh collect
 
 bench-check: ## Fails if a stage takes over 10 % more instructions than benches/baseline.json says
 	@scripts/bench.sh check

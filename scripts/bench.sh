@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds a bench and runs it; benches/README.md says what it measures:  scripts/bench.sh studio|stateless|stages|formats|deliveries|scaling|check|peers [option...]
-# EVENTS, RATE, LIVE_SECONDS and KILLS make the studio's smaller, EVENTS stateless, stages and peers; options (see --help) win. Needs an idle machine,
+# Builds a bench and runs it; benches/README.md says what it measures:  scripts/bench.sh studio|stateless|stages|formats|deliveries|collect|scaling|check|peers [option...]
+# EVENTS, RATE, LIVE_SECONDS and KILLS make the studio's smaller, EVENTS stateless, stages, collect and peers; options (see --help) win. Needs an idle machine,
 # but for check, which counts instructions: UPDATE_BASELINE=1 makes what it counts the new baseline.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 bench=${1:-}
 [ $# -eq 0 ] || shift
 options=()
-case "$bench" in studio | stateless | stages | peers) [ -z "${EVENTS:-}" ] || options+=(--events "$EVENTS") ;; esac
+case "$bench" in studio | stateless | stages | collect | peers) [ -z "${EVENTS:-}" ] || options+=(--events "$EVENTS") ;; esac
 case "$bench" in
   studio)
     [ -z "${RATE:-}" ] || options+=(--rate "$RATE")
@@ -18,7 +18,7 @@ case "$bench" in
     [ -z "${IDLE_PARTITIONS:-}" ] || options+=(--idle-partitions "$IDLE_PARTITIONS")
     scripts/setup.sh kafka
     ;;
-  stateless) scripts/setup.sh kafka ;;
+  stateless | collect) scripts/setup.sh kafka ;;
   stages | formats | scaling) scripts/setup.sh ;;
   deliveries) scripts/setup.sh postgres ;;
   check)
