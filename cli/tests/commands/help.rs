@@ -5,7 +5,14 @@ use crate::call;
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = call(&["--help"]).good();
-    for word in ["run", "plan", "checkpoints", "collect", "fenced", "TIDEMILL_LOG"] {
+    for word in [
+        "run",
+        "plan",
+        "checkpoints",
+        "collect",
+        "fenced",
+        "TIDEMILL_LOG",
+    ] {
         assert!(help.contains(word), "'{word}' is not in:\n{help}");
     }
 }
