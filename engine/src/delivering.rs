@@ -3,6 +3,7 @@
 //! No other sink waits for it. A target that is away, or refuses, is tried again, with a growing pause; meanwhile its outbox fills. What is
 //! wrong from the beginning (no such table, another history) ends the run at its start, as every other wrong setting does.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,6 +57,8 @@ pub struct Deliveries {
     /// It was open once.
     was_open: bool,
     wait: Duration,
+    /// What was rejected, and is kept, of what is in the outbox.
+    kept: BTreeSet<(Epoch, usize)>,
 }
 
 impl Deliveries {
@@ -70,6 +73,7 @@ impl Deliveries {
             is_open: false,
             was_open: false,
             wait: RETRY_WAIT.0,
+            kept: BTreeSet::new(),
         }
     }
 
@@ -135,16 +139,21 @@ impl Deliveries {
         let Some(newest) = parcels.last() else {
             return Ok(Step::Idle);
         };
-        let rejected = self.delivery.deliver(&parcels)?;
+        let mut rejected = self.delivery.bring(&parcels)?;
+        // What is brought again is rejected again.
+        rejected.retain(|rejected| self.kept.insert((rejected.epoch, rejected.record)));
         self.keep(&parcels, &rejected);
-        self.outbox.delivered(newest.epoch);
-        counts.epoch.fetch_max(newest.epoch.0, Ordering::Relaxed);
+        let counts = &self.run.status.sinks[self.sink].delivery;
         counts.rejected.add(rejected.len() as u64);
+        self.delivery.settle()?;
+        self.outbox.delivered(newest.epoch);
+        self.kept.clear();
+        counts.epoch.fetch_max(newest.epoch.0, Ordering::Relaxed);
         self.wait = RETRY_WAIT.0;
         Ok(Step::Delivered)
     }
 
-    /// Keeps what the target did not take. Should the process die before the target's next word is known, it may stand there twice.
+    /// Keeps what the target did not take, before it counts there. Should the process die in between, it may stand there twice.
     fn keep(&self, parcels: &[Parcel], rejected: &[Rejected]) {
         let mut file = self.run.dead_letters.lock();
         let file = file.as_mut().unwrap_or_else(PoisonError::get_mut);

@@ -35,8 +35,8 @@ pub struct Rejected {
 
 /// Brings one sink's records to its target. One value per run of a job; used from one thread.
 ///
-/// The order: [`open`](Delivery::open), then [`deliver`](Delivery::deliver) of what is newer than its answer, as often as there is something;
-/// after any error `open` again, and again what is newer than its answer. So a target needs no transaction with the journal; it has to remember
+/// The order: [`open`](Delivery::open), then [`bring`](Delivery::bring) of what is newer than its answer and [`settle`](Delivery::settle), as often
+/// as there is something; after any error `open` again, and again what is newer than its answer. So a target needs no transaction with the journal; it has to remember
 /// how far it came. Whoever opens later is the owner, and an owner before brings nothing there any more that a reader could tell from what the
 /// newer one brings: all of them give the same records for the same epoch.
 pub trait Delivery: Send {
@@ -51,10 +51,27 @@ pub trait Delivery: Send {
     /// do. `Fenced` if a newer owner is there.
     fn open(&mut self, history: &str) -> Result<Epoch, Error>;
 
-    /// Applies parcels of ascending epochs, newer than all before. When it returns, they are there for certain, but for the records that are
-    /// answered: those the target does not take, and all others are there although they are not.
+    /// Brings parcels of ascending epochs, newer than all before, but for the records that are answered: those the target does not take, and all
+    /// others are brought although they are not. `open` does not answer their epochs yet: who asked keeps what was rejected first, so that
+    /// nobody who dies in between takes it along.
     ///
     /// # Errors
     /// As [`Delivery::open`]; some of the parcels may be there then, whole or in part.
-    fn deliver(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error>;
+    fn bring(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error>;
+
+    /// Makes what was brought count. When it returns, all of it is there for certain.
+    ///
+    /// # Errors
+    /// As [`Delivery::bring`].
+    fn settle(&mut self) -> Result<(), Error>;
+
+    /// Both, for who keeps nothing.
+    ///
+    /// # Errors
+    /// As [`Delivery::bring`].
+    fn deliver(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+        let rejected = self.bring(parcels)?;
+        self.settle()?;
+        Ok(rejected)
+    }
 }

@@ -226,7 +226,8 @@ impl PostgresDelivery {
         Ok((open, epoch))
     }
 
-    fn delivered(&self, open: &mut Open, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+    /// Begins a transaction with everything in it.
+    fn brought(&self, open: &mut Open, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
         let failed = |failure| self.failed(failure, &format!("write {}", self.options.table.name));
         // A constraint that waits for the commit could not say which record it is about.
         let begin = "BEGIN; SET CONSTRAINTS ALL IMMEDIATE";
@@ -245,8 +246,14 @@ impl PostgresDelivery {
             let advanced = open.progress.advance(&open.session, last.epoch);
             advanced.map_err(failed)?;
         }
-        open.session.batch("COMMIT").map_err(failed)?;
         Ok(rejected)
+    }
+
+    fn taken(&mut self) -> Result<Open, Error> {
+        self.open.take().ok_or_else(|| {
+            let message = format!("sink '{}' was not opened; report this", self.sink);
+            Error::new(ErrorKind::Bug, message)
+        })
     }
 }
 
@@ -258,15 +265,22 @@ impl Delivery for PostgresDelivery {
         Ok(epoch)
     }
 
-    fn deliver(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
-        let Some(mut open) = self.open.take() else {
-            let message = format!("sink '{}' was not opened; report this", self.sink);
-            return Err(Error::new(ErrorKind::Bug, message));
-        };
-        let rejected = self.delivered(&mut open, parcels)?;
+    fn bring(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+        let mut open = self.taken()?;
+        let rejected = self.brought(&mut open, parcels)?;
         // After an error the connection ends, and with it what the server has not committed.
         self.open = Some(open);
         Ok(rejected)
+    }
+
+    fn settle(&mut self) -> Result<(), Error> {
+        let open = self.taken()?;
+        let committed = open.session.batch("COMMIT");
+        committed.map_err(|failure| {
+            self.failed(failure, &format!("write {}", self.options.table.name))
+        })?;
+        self.open = Some(open);
+        Ok(())
     }
 }
 

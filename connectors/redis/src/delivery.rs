@@ -30,6 +30,8 @@ struct Open {
     session: Session,
     owner: String,
     standing: Standing,
+    /// The newest epoch that was brought, if that does not count yet.
+    brought: Option<Epoch>,
 }
 
 impl RedisDelivery {
@@ -104,11 +106,19 @@ impl RedisDelivery {
             standing: self.progress.claimed(history, claimed)?,
             session,
             owner,
+            brought: None,
         })
     }
 
-    /// Delivers what is newer than what is there; what was not taken.
-    fn delivered(&self, open: &mut Open, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+    fn taken(&mut self) -> Result<Open, Error> {
+        self.open.take().ok_or_else(|| {
+            let message = format!("sink '{}' was not opened; report this", self.sink());
+            Error::new(ErrorKind::Bug, message)
+        })
+    }
+
+    /// Brings what is newer than what is there; what was not taken.
+    fn bring_newer(&self, open: &mut Open, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
         let known = parcels.partition_point(|parcel| parcel.epoch <= open.standing.through);
         let newer = &parcels[known..];
         let Some(last) = newer.last() else {
@@ -123,7 +133,11 @@ impl RedisDelivery {
             reason.map(|reason| record.rejected(reason))
         };
         let mut rejected: Vec<Rejected> = there.iter().filter_map(unfit).collect();
-        loop {
+        let behind_all = Place {
+            epoch: last.epoch.0 + 1,
+            record: 0,
+        };
+        while !rest.is_empty() {
             let (batch, behind) = rest.split_at(fit(rest));
             rest = behind;
             let mut changes = Vec::with_capacity(batch.len());
@@ -133,38 +147,46 @@ impl RedisDelivery {
                     Err(reason) => rejected.push(record.rejected(reason)),
                 }
             }
-            let through = rest.is_empty().then_some(last.epoch);
-            self.step(open, changes, rest.first(), through)?;
-            if rest.is_empty() {
-                break;
-            }
+            let to = rest.first().map_or(behind_all, |next| next.place);
+            self.step(open, changes, open.standing.at.max(to), None)?;
         }
-        let standing = &mut open.standing;
-        let told = standing.rejected.drain(..);
-        let (told, later) = told.partition(|rejected| rejected.epoch <= last.epoch);
-        standing.rejected = later;
-        rejected.extend::<Vec<Rejected>>(told);
+        open.brought = Some(last.epoch);
+        let told = open.standing.rejected.iter();
+        let told = told.filter(|rejected| rejected.epoch <= last.epoch);
+        rejected.extend(told.cloned());
         rejected.sort_by_key(|rejected| (rejected.epoch, rejected.record));
         Ok(rejected)
     }
 
-    /// Does one step, and notes where the sink is then.
+    /// Makes what was brought count.
+    fn note(&self, open: &mut Open) -> Result<(), Error> {
+        let Some(last) = open.brought.take() else {
+            return Ok(());
+        };
+        let behind_all = Place {
+            epoch: last.0 + 1,
+            record: 0,
+        };
+        self.step(
+            open,
+            Vec::new(),
+            open.standing.at.max(behind_all),
+            Some(last),
+        )?;
+        let standing = &mut open.standing;
+        standing.rejected.retain(|rejected| rejected.epoch > last);
+        Ok(())
+    }
+
+    /// Does one step up to a place, and notes that the sink is there then; with an epoch, that everything through it counts.
     fn step<'a>(
         &self,
         open: &mut Open,
         records: Vec<(&Record<'a>, Change<'a>)>,
-        next: Option<&Record<'a>>,
+        to: Place,
         through: Option<Epoch>,
     ) -> Result<(), Error> {
         let standing = &mut open.standing;
-        let to = match (next, through) {
-            (Some(next), _) => next.place,
-            (None, Some(Epoch(last))) => standing.at.max(Place {
-                epoch: last + 1,
-                record: 0,
-            }),
-            (None, None) => standing.at,
-        };
         let later = |through: Epoch| {
             let later = standing.rejected.iter();
             let later = later.filter(|rejected| rejected.epoch > through);
@@ -220,14 +242,18 @@ impl Delivery for RedisDelivery {
         Ok(through)
     }
 
-    fn deliver(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
-        let Some(mut open) = self.open.take() else {
-            let message = format!("sink '{}' was not opened; report this", self.sink());
-            return Err(Error::new(ErrorKind::Bug, message));
-        };
-        let rejected = self.delivered(&mut open, parcels)?;
+    fn bring(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+        let mut open = self.taken()?;
+        let rejected = self.bring_newer(&mut open, parcels)?;
         self.open = Some(open);
         Ok(rejected)
+    }
+
+    fn settle(&mut self) -> Result<(), Error> {
+        let mut open = self.taken()?;
+        self.note(&mut open)?;
+        self.open = Some(open);
+        Ok(())
     }
 }
 

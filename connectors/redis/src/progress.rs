@@ -5,8 +5,8 @@
 //! through one after the other, each once: an owner that was replaced finds that it was, however late its step arrives; and a step whose answer
 //! got lost is found done, or not, by who reads the place.
 //!
-//! An epoch that needs several steps has a place within it. The epoch that counts as delivered goes on with the last step of what was handed over
-//! together, so that what Redis did not take of the steps before, which is noted in `rejected`, can be told then even by another run.
+//! An epoch that needs several steps has a place within it. The epoch that counts as delivered goes on with a step of its own, without records,
+//! so that what Redis did not take of the steps before, which is noted in `rejected`, can be told then even by another run.
 
 use redis::{Cmd, Value};
 use tidemill_connectors_api::{Error, Rejected};

@@ -54,6 +54,8 @@ struct Opened {
     found: Found,
     progress: Progress,
     seen: Seen,
+    /// The newest epoch that was brought, if that is not noted yet.
+    brought: Option<u64>,
 }
 
 impl SearchDelivery {
@@ -204,11 +206,28 @@ impl SearchDelivery {
             }
         }
         self.bodies = bodies;
+        opened.brought = Some(newest);
+        Ok(batch.into_rejected())
+    }
+
+    /// Notes what was brought.
+    fn note(&self, opened: &mut Opened) -> Result<(), Error> {
+        let Some(newest) = opened.brought.take() else {
+            return Ok(());
+        };
         // Where the index was deleted meanwhile, a request has made one of that name.
         self.check_index(opened)?;
         opened.progress.epoch = newest;
-        self.write(opened)?;
-        Ok(batch.into_rejected())
+        self.write(opened)
+    }
+
+    fn taken(&mut self) -> Result<Opened, Error> {
+        self.opened.take().ok_or_else(|| {
+            retry(format!(
+                "index '{}' is not open; open it first",
+                self.index.name
+            ))
+        })
     }
 
     /// Sends bodies at the same time, but those without records; the answers in the bodies' order.
@@ -299,19 +318,22 @@ impl Delivery for SearchDelivery {
             found,
             progress,
             seen,
+            brought: None,
         });
         Ok(epoch)
     }
 
-    fn deliver(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
-        let mut opened = self.opened.take().ok_or_else(|| {
-            retry(format!(
-                "index '{}' is not open; open it first",
-                self.index.name
-            ))
-        })?;
+    fn bring(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+        let mut opened = self.taken()?;
         let rejected = self.send(parcels, &mut opened)?;
         self.opened = Some(opened);
         Ok(rejected)
+    }
+
+    fn settle(&mut self) -> Result<(), Error> {
+        let mut opened = self.taken()?;
+        self.note(&mut opened)?;
+        self.opened = Some(opened);
+        Ok(())
     }
 }

@@ -144,6 +144,11 @@ impl WebhookDelivery {
         }
     }
 
+    fn taken(&mut self) -> Result<(String, Progress), Error> {
+        let opened = self.opened.take();
+        opened.ok_or_else(|| retry(format!("sink '{}' is not open; open it first", self.sink)))
+    }
+
     /// Posts the records of parcels in order. Sets how far the service is: also after an error, but not beyond what was rejected, of which
     /// nobody would know then.
     fn post_all(
@@ -193,11 +198,8 @@ impl Delivery for WebhookDelivery {
         Ok(through)
     }
 
-    fn deliver(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
-        let (history, mut progress) = self
-            .opened
-            .take()
-            .ok_or_else(|| retry(format!("sink '{}' is not open; open it first", self.sink)))?;
+    fn bring(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+        let (history, mut progress) = self.taken()?;
         if progress.begun {
             self.file.check(&progress)?;
         } else {
@@ -205,9 +207,18 @@ impl Delivery for WebhookDelivery {
             self.file.write(&progress)?;
         }
         let posted = self.post_all(parcels, &history, &mut progress);
-        self.file.write(&progress)?;
+        if posted.is_err() {
+            self.file.write(&progress)?;
+        }
         let rejected = posted?;
         self.opened = Some((history, progress));
         Ok(rejected)
+    }
+
+    fn settle(&mut self) -> Result<(), Error> {
+        let (history, progress) = self.taken()?;
+        self.file.write(&progress)?;
+        self.opened = Some((history, progress));
+        Ok(())
     }
 }

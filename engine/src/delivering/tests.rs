@@ -13,11 +13,12 @@ use tidemill_types::{Epoch, ErrorKind, Parcel};
 use super::{Deliveries, OfRun, Step};
 use crate::{Error, Status};
 
-/// Answers as it was told to: each `open` and `deliver` takes the next answer; those beyond go well.
+/// Answers as it was told to: each `open`, `bring` and `settle` takes the next answer; those beyond go well.
 #[derive(Default)]
 struct Scripted {
     opens: VecDeque<Result<u64, ErrorKind>>,
-    delivers: VecDeque<ErrorKind>,
+    brings: VecDeque<ErrorKind>,
+    settles: VecDeque<ErrorKind>,
     rejects: Vec<Rejected>,
 }
 
@@ -29,10 +30,17 @@ impl Delivery for Scripted {
             .map_err(|kind| PortError::new(kind, "scripted"))
     }
 
-    fn deliver(&mut self, _: &[Parcel]) -> Result<Vec<Rejected>, PortError> {
-        match self.delivers.pop_front() {
+    fn bring(&mut self, _: &[Parcel]) -> Result<Vec<Rejected>, PortError> {
+        match self.brings.pop_front() {
             Some(kind) => Err(PortError::new(kind, "scripted")),
-            None => Ok(std::mem::take(&mut self.rejects)),
+            None => Ok(self.rejects.clone()),
+        }
+    }
+
+    fn settle(&mut self) -> Result<(), PortError> {
+        match self.settles.pop_front() {
+            Some(kind) => Err(PortError::new(kind, "scripted")),
+            None => Ok(()),
         }
     }
 }
@@ -74,7 +82,7 @@ fn a_target_that_is_away_is_tried_again_after_a_growing_pause() {
     let folder = TempDir::new().unwrap();
     let target = Scripted {
         opens: [Err(ErrorKind::Retry), Err(ErrorKind::Retry), Ok(0)].into(),
-        delivers: [ErrorKind::Retry].into(),
+        brings: [ErrorKind::Retry].into(),
         ..Scripted::default()
     };
     let mut deliveries = deliveries(&folder, target, 0, &[1]);
@@ -95,7 +103,7 @@ fn what_is_wrong_from_the_beginning_ends_the_run_and_what_goes_wrong_later_does_
     let mut wrong = deliveries(&folder, at_once, 0, &[1]);
     assert_eq!(kind(wrong.step()), ErrorKind::Invalid);
     let later = Scripted {
-        delivers: [ErrorKind::Invalid, ErrorKind::Fenced].into(),
+        brings: [ErrorKind::Invalid, ErrorKind::Fenced].into(),
         ..Scripted::default()
     };
     let mut replaced = deliveries(&folder, later, 0, &[1]);
@@ -124,10 +132,13 @@ fn a_target_that_lost_what_nobody_has_any_more_is_refused() {
     assert_eq!(refused.kind(), ErrorKind::Invalid);
 }
 
+/// The answer to a settle got lost, and the target has it: then it says so, and nothing is brought again.
 #[test]
-fn what_is_rejected_is_kept_beside_the_state() {
+fn what_is_rejected_is_kept_beside_the_state_once_before_it_counts() {
     let folder = TempDir::new().unwrap();
     let target = Scripted {
+        opens: [Ok(0), Ok(0), Ok(1)].into(),
+        settles: [ErrorKind::Retry, ErrorKind::Retry].into(),
         rejects: vec![Rejected {
             epoch: Epoch(1),
             record: 0,
@@ -136,7 +147,10 @@ fn what_is_rejected_is_kept_beside_the_state() {
         ..Scripted::default()
     };
     let mut deliveries = deliveries(&folder, target, 0, &[1]);
-    assert_eq!(deliveries.step().unwrap(), Step::Delivered);
+    for _ in 0..2 {
+        assert!(matches!(deliveries.step().unwrap(), Step::Again(_)));
+    }
+    assert_eq!(deliveries.step().unwrap(), Step::Idle);
     let mut kept = Vec::new();
     let letters = DeadLetterFile::new(folder.path());
     letters.read(|letter| kept.push(letter)).unwrap();

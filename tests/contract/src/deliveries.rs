@@ -221,6 +221,26 @@ pub fn what_is_rejected_is_told_and_the_rest_is_there(target: &mut dyn Target) {
     opened(target, sink, Contents::States, 3);
 }
 
+/// What is rejected is known before its epoch counts: who brought it and died in between brings it again, and hears it again.
+pub fn what_is_rejected_is_told_before_it_counts(target: &mut dyn Target) {
+    let sink = "told";
+    let mut delivery = opened(target, sink, Contents::States, 0);
+    let Some(misfit) = target.misfit(sink) else {
+        return;
+    };
+    let good = row(3, "good");
+    let parcels = [parcel(1, [(2, Some(&misfit)), (3, Some(&good))])];
+    let told = delivery.bring(&parcels).unwrap();
+    assert_eq!(told.len(), 1);
+    drop(delivery);
+    let mut delivery = opened(target, sink, Contents::States, 0);
+    assert_eq!(delivery.bring(&parcels).unwrap(), told);
+    delivery.settle().unwrap();
+    drop(delivery);
+    opened(target, sink, Contents::States, 1);
+    assert_eq!(labels(target, sink), of([(3, "good")]));
+}
+
 /// A job that began anew counts its epochs from 1 again: what it brings would be taken for old, so it is refused, with what to do.
 pub fn another_history_is_refused(target: &mut dyn Target) {
     let sink = "histories";
@@ -325,6 +345,7 @@ macro_rules! delivery_contracts {
             deliveries::rows_are_there_once,
             deliveries::a_target_that_was_away_has_everything_in_the_end,
             deliveries::what_is_rejected_is_told_and_the_rest_is_there,
+            deliveries::what_is_rejected_is_told_before_it_counts,
             deliveries::another_history_is_refused,
             deliveries::sinks_have_their_own_epochs,
             deliveries::values_of_all_kinds_are_there_unchanged,

@@ -117,6 +117,7 @@ impl Connector for SimTargets {
             sink: sink.unwrap_or_else(|| spec.name.to_owned()),
             is_keyed: spec.contents != Contents::Rows,
             history: None,
+            brought: 0,
         }))
     }
 }
@@ -224,6 +225,8 @@ struct SimDelivery {
     is_keyed: bool,
     /// Since it is open, the history that it is told.
     history: Option<String>,
+    /// The newest epoch that was brought.
+    brought: u64,
 }
 
 impl Delivery for SimDelivery {
@@ -244,7 +247,7 @@ impl Delivery for SimDelivery {
         Ok(Epoch(of.through))
     }
 
-    fn deliver(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
+    fn bring(&mut self, parcels: &[Parcel]) -> Result<Vec<Rejected>, Error> {
         let mut targets = self.targets.lock();
         if self.history.is_none() || !parcels.is_sorted_by(|a, b| a.epoch < b.epoch) {
             let wrong = format!("'{}' was delivered to out of order", self.sink);
@@ -274,14 +277,24 @@ impl Delivery for SimDelivery {
             self.history = None;
             return Err(retry("the connection was lost on the way"));
         }
-        let newest = parcels.last().map_or(0, |parcel| parcel.epoch.0);
+        self.brought = parcels.last().map_or(0, |parcel| parcel.epoch.0);
+        Ok(rejected)
+    }
+
+    fn settle(&mut self) -> Result<(), Error> {
+        let mut targets = self.targets.lock();
+        if let Err(error) = targets.answer() {
+            self.history = None;
+            return Err(error);
+        }
         let of = targets.sinks.entry(self.sink.clone()).or_default();
-        of.through = of.through.max(newest);
+        of.through = of.through.max(self.brought);
+        let faults = targets.faults;
         if targets.happens(faults.answer_lost) {
             self.history = None;
             return Err(retry("the answer was lost"));
         }
-        Ok(rejected)
+        Ok(())
     }
 }
 
