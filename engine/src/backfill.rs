@@ -170,6 +170,10 @@ impl Source for Backfill {
         self.live.has_grown()
     }
 
+    fn has_transactions(&self) -> bool {
+        self.history.has_transactions() || self.live.has_transactions()
+    }
+
     fn open(&mut self, positions: &[(u32, Option<i64>)]) -> Result<Vec<(u32, i64)>, Error> {
         let [history, live] = parted(positions);
         let history = self.history.open(&history)?;

@@ -295,7 +295,8 @@ impl Gate {
             records: batch.records.part(0..count),
             next_offset: batch.records.offsets[last] + 1,
             end_offset: None,
-            is_within: batch.is_within,
+            // The rest may be of the same transaction.
+            is_within: self.source.has_transactions(),
         });
         let rest = SourceBatch {
             records: batch.records.part(count..batch.records.len()),
@@ -422,6 +423,10 @@ impl Source for Gate {
         self.paused.clear();
         self.source.resume()?;
         self.hold()
+    }
+
+    fn has_transactions(&self) -> bool {
+        self.source.has_transactions()
     }
 
     fn confirm(&mut self, positions: &[(u32, i64)]) -> Result<(), Error> {

@@ -103,6 +103,11 @@ pub trait Source: Send {
     /// As [`Source::describe`].
     fn end_offsets(&mut self) -> Result<Vec<(u32, i64)>, Error>;
 
+    /// True if what is read has transactions, so that nobody may part a batch's records into two epochs; see [`SourceBatch::is_within`].
+    fn has_transactions(&self) -> bool {
+        false
+    }
+
     /// Where partitions ended, by what the source heard since this was last called: what it heard before says nothing of now, least of all of
     /// a partition that is away. Those that it heard nothing of are missing. Never waits.
     fn known_ends(&mut self) -> Vec<(u32, i64)>;

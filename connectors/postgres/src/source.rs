@@ -504,6 +504,10 @@ impl Source for PostgresSource {
         read
     }
 
+    fn has_transactions(&self) -> bool {
+        true
+    }
+
     fn pause(&mut self, partitions: &[u32]) -> Result<(), Error> {
         self.is_paused |= partitions.contains(&0);
         Ok(())

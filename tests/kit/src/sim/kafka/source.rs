@@ -196,6 +196,10 @@ impl Source for SimSource {
         numbered.filter_map(end).collect()
     }
 
+    fn has_transactions(&self) -> bool {
+        self.kafka.lock().is_database
+    }
+
     fn has_grown(&self) -> bool {
         let found = self.selection.found(&self.kafka.lock());
         let count: u32 = found.iter().map(|topic| topic.partitions).sum();
