@@ -29,7 +29,7 @@ test: ## Everything that must hold before a change lands: setup with Kafka, a sc
 sim: setup ## Jobs through a simulated world of faults: SEEDS=2000 for so many, SEED=7 for that one, TEST=name for one test
 	@$(cargo) test --release --workspace --test simulated_contracts --test simulated_flagship --test simulated_golden_jobs --test simulated_oversized_records --test simulated_power_cuts --test simulated_random_jobs -- $(TEST)
 
-mutants: setup ## Brings back thirteen classic faults, one by one: the simulation must find each within 500 seeds
+mutants: setup ## Brings back classic faults, one by one: the simulation must find each within 500 seeds
 	@scripts/mutants.sh
 
 demo: build ## 300,000 events of a studio through files, kill -9 half-way, recovery, every row verified
