@@ -1,6 +1,5 @@
-//! What the options of a sink come to, and what is refused; and that the page of the connector has them all.
+//! What the options of a sink come to, and what is refused.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tidemill_connectors_api::Options;
@@ -98,22 +97,6 @@ fn a_wrong_option_is_told_with_what_to_do_and_without_a_secret() {
 fn a_password_is_not_shown() {
     let parsed = parse(&[("password", "hunter2")]).unwrap();
     assert!(!format!("{parsed:?}").contains("hunter2"));
-}
-
-#[test]
-fn the_page_of_the_connector_has_every_option_that_there_is_and_no_other() {
-    let page = include_str!("../../../../docs/connectors/postgres.md");
-    for (heading, known) in [
-        ("\n## Options\n", known().sink),
-        ("\n## Options of a source\n", known().source),
-    ] {
-        let (_, table) = page.split_once(heading).unwrap();
-        let table = table.split("\n## ").next().unwrap();
-        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
-        let names = rows.flat_map(|row| row.split(" | ").next().unwrap().split(", "));
-        let documented: BTreeSet<&str> = names.map(|name| name.trim_matches('`')).collect();
-        assert_eq!(documented, known.into_iter().collect(), "{heading}");
-    }
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! What options come to, and what is said of those that cannot be.
 
-use std::collections::BTreeSet;
-
-use tidemill_connectors_api::{ConnectorOptions, Options};
+use tidemill_connectors_api::Options;
 use tidemill_types::format::Contents;
 
-use super::{Of, SinkOptions, Type, known};
+use super::{Of, SinkOptions, Type};
 
 fn parsed(contents: Contents, more: &[(&str, &str)]) -> Result<SinkOptions, String> {
     let base = [("url", "redis://cache.example"), ("key.prefix", "film:")];
@@ -83,17 +81,4 @@ fn a_password_is_not_shown() {
     let parsed = parsed(Contents::States, &login).unwrap();
     assert_eq!(parsed.server.password.as_ref().unwrap().value(), "hunter2");
     assert!(!format!("{parsed:?}").contains("hunter2"));
-}
-
-#[test]
-fn the_page_of_the_connector_has_every_option_that_there_is_and_no_other() {
-    let page = include_str!("../../../../docs/connectors/redis.md");
-    let (_, table) = page.split_once("\n## Options\n").unwrap();
-    let table = table.split("\n## ").next().unwrap();
-    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
-    let names = rows.flat_map(|row| row.split(" | ").next().unwrap().split(", "));
-    let documented: BTreeSet<&str> = names.map(|name| name.trim_matches('`')).collect();
-    let ConnectorOptions { source, sink, .. } = known();
-    assert_eq!(documented, sink.into_iter().collect());
-    assert_eq!(source, Vec::<&str>::new());
 }

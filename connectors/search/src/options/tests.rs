@@ -1,10 +1,8 @@
-//! What the options may be, and that the page of the connector has them all.
+//! What the options may be.
 
-use std::collections::BTreeSet;
+use tidemill_connectors_api::Options;
 
-use tidemill_connectors_api::{ConnectorOptions, Options};
-
-use super::{SearchOptions, known};
+use super::SearchOptions;
 
 const BASE: [(&str, &str); 2] = [("url", "http://localhost:9200/"), ("index", "films")];
 
@@ -92,17 +90,4 @@ fn an_index_has_one_name() {
     for name in ["films", "films-2026.11_b", "фильмы"] {
         assert!(SearchOptions::of(&options(&[("index", name)])).is_ok());
     }
-}
-
-#[test]
-fn the_page_of_the_connector_has_every_option_that_there_is_and_no_other() {
-    let page = include_str!("../../../../docs/connectors/search.md");
-    let (_, table) = page.split_once("\n## Options\n").unwrap();
-    let table = table.split("\n## ").next().unwrap();
-    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
-    let names = rows.flat_map(|row| row.split(" | ").next().unwrap().split(", "));
-    let documented: BTreeSet<&str> = names.map(|name| name.trim_matches('`')).collect();
-    let ConnectorOptions { source, sink, .. } = known();
-    assert_eq!(documented, sink.into_iter().collect());
-    assert_eq!(source, Vec::<&str>::new());
 }
