@@ -133,10 +133,6 @@ impl RedisDelivery {
             reason.map(|reason| record.rejected(reason))
         };
         let mut rejected: Vec<Rejected> = there.iter().filter_map(unfit).collect();
-        let behind_all = Place {
-            epoch: last.epoch.0 + 1,
-            record: 0,
-        };
         while !rest.is_empty() {
             let (batch, behind) = rest.split_at(fit(rest));
             rest = behind;
@@ -147,7 +143,9 @@ impl RedisDelivery {
                     Err(reason) => rejected.push(record.rejected(reason)),
                 }
             }
-            let to = rest.first().map_or(behind_all, |next| next.place);
+            let to = rest
+                .first()
+                .map_or(Place::behind(last.epoch), |next| next.place);
             self.step(open, changes, open.standing.at.max(to), None)?;
         }
         open.brought = Some(last.epoch);
@@ -163,14 +161,10 @@ impl RedisDelivery {
         let Some(last) = open.brought.take() else {
             return Ok(());
         };
-        let behind_all = Place {
-            epoch: last.0 + 1,
-            record: 0,
-        };
         self.step(
             open,
             Vec::new(),
-            open.standing.at.max(behind_all),
+            open.standing.at.max(Place::behind(last)),
             Some(last),
         )?;
         let standing = &mut open.standing;

@@ -24,6 +24,16 @@ pub struct Place {
     pub record: u64,
 }
 
+impl Place {
+    /// Behind all records of an epoch.
+    pub const fn behind(epoch: Epoch) -> Self {
+        Self {
+            epoch: epoch.0 + 1,
+            record: 0,
+        }
+    }
+}
+
 /// Whose progress it is.
 #[derive(Debug, Clone)]
 pub struct Progress {
