@@ -99,12 +99,7 @@ start() {
   setsid "${as_its_user[@]}" "$(programs)/postgres" -D "$CLUSTER" >>"$LOG" 2>&1 </dev/null &
   echo $! >"$PID_FILE"
   if [ -n "${POSTGRES_OWNER:-}" ]; then watch_owner "$POSTGRES_OWNER" kill_all </dev/null >/dev/null 2>&1 & fi
-  local deadline=$((SECONDS + READY_SECONDS_MAX))
-  until answers; do
-    [ -d "/proc/$(cat "$PID_FILE")" ] || { tail -n 20 "$LOG" >&2; fail "the server ended while it started"; }
-    [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$LOG" >&2; fail "the server did not answer within $READY_SECONDS_MAX s"; }
-    sleep 0.1
-  done
+  await_answers server
 }
 
 # Its processes end at once and all together: none has the time to notice that another is gone.

@@ -77,12 +77,7 @@ start() {
   (cd "$DATA" && exec setsid bash -c 'exec -a redis-server "$0" "$1"' "$(program)" "$CONFIGURATION") >>"$LOG" 2>&1 </dev/null &
   echo $! >"$PID_FILE"
   if [ -n "${REDIS_OWNER:-}" ]; then watch_owner "$REDIS_OWNER" kill_now </dev/null >/dev/null 2>&1 & fi
-  local deadline=$((SECONDS + READY_SECONDS_MAX))
-  until (answers) 2>/dev/null; do
-    [ -d "/proc/$(cat "$PID_FILE")" ] || { tail -n 20 "$LOG" >&2; fail "the server ended while it started"; }
-    [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$LOG" >&2; fail "the server did not answer within $READY_SECONDS_MAX s"; }
-    sleep 0.05
-  done
+  await_answers server
 }
 
 kill_now() {

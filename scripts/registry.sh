@@ -71,12 +71,7 @@ start() {
   setsid "$java" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xms64m -Xmx384m "${settings[@]}" -jar "$HOME_FOLDER/apicurio-registry-app-$VERSION-runner.jar" >>"$LOG" 2>&1 </dev/null &
   echo $! >"$PID_FILE"
   if [ -n "${REGISTRY_OWNER:-}" ]; then watch_owner "$REGISTRY_OWNER" end_now </dev/null >/dev/null 2>&1 & fi
-  local deadline=$((SECONDS + READY_SECONDS_MAX))
-  until (answers) 2>/dev/null; do
-    [ -d "/proc/$(cat "$PID_FILE")" ] || { tail -n 20 "$LOG" >&2; fail "the registry ended while it started"; }
-    [ "$SECONDS" -lt "$deadline" ] || { tail -n 20 "$LOG" >&2; fail "the registry did not answer within $READY_SECONDS_MAX s"; }
-    sleep 0.1
-  done
+  await_answers registry
 }
 
 end_now() {
