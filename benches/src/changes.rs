@@ -10,9 +10,9 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 use tidemill_connectors_api::{Connector, Options, Source, SourceBatch, SourceSpec};
 use tidemill_connectors_postgres::Postgres;
-use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server};
+use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server, connect};
 
-use crate::deliveries::{Figure, client, per_s};
+use crate::deliveries::{Figure, per_s};
 
 /// Rows a second of a table as it is.
 const SNAPSHOT_FLOOR: f64 = 150_000.0;
@@ -37,7 +37,7 @@ pub fn run(rows: u64) -> Result<Vec<Figure>> {
 }
 
 fn measure(server: &Server, rows: u64) -> Result<Vec<Figure>> {
-    let mut client = client(server)?;
+    let mut client = connect(server.port(), "postgres")?;
     client.batch_execute(&format!(
         "CREATE TABLE payment (id bigint PRIMARY KEY, production_id bigint, payee text, amount numeric(18, 2), currency text, status text,
                                due_on date, updated_at timestamp);

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use postgres::{Client, Config, NoTls};
 use serde_json::{Map, Value, json};
 use tidemill_connectors_api::{Connector, Delivery, DeliverySpec, Options, Parcel};
 use tidemill_connectors_postgres::Postgres;
-use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server};
+use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server, connect};
 use tidemill_types::Epoch;
 use tidemill_types::format::Contents;
 
@@ -50,20 +49,6 @@ pub fn run(keys: u64) -> Result<Vec<Figure>> {
     let measured = measure(&server, keys);
     server.stop()?;
     measured
-}
-
-/// A connection to the server's own database.
-///
-/// # Errors
-/// If the server does not answer.
-pub(crate) fn client(server: &Server) -> Result<Client> {
-    let mut config = Config::new();
-    config.host("127.0.0.1").port(server.port());
-    config
-        .user("postgres")
-        .password(PASSWORD)
-        .dbname("postgres");
-    Ok(config.connect(NoTls)?)
 }
 
 /// All figures as the bench's line has them, and whether all floors are met.
@@ -182,7 +167,7 @@ fn row(id: u64, round: u64) -> String {
 
 /// The table has every key once, each with what it was given last.
 fn check(server: &Server, keys: u64, round: u64) -> Result<()> {
-    let row = client(server)?.query_one(
+    let row = connect(server.port(), "postgres")?.query_one(
         "SELECT count(*)::text, sum(amount * 100)::bigint::text, min(status) || max(status) FROM payment",
         &[],
     )?;

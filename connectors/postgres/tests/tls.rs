@@ -7,56 +7,20 @@
 
 mod common;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use common::{Database, Sink};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
 use tidemill_connectors_api::SourceBatch;
+use tidemill_tests_broker::certificates::Certificates;
 use tidemill_tests_broker::postgres::{Postgres as Server, Tls};
 use tidemill_types::ErrorKind;
-
-/// Files of an authority, of a server that it vouches for by the name `localhost`, and of the role `certified`.
-struct Certificates(TempDir);
-
-impl Certificates {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "an authority");
-        let key = KeyPair::generate().unwrap();
-        write("ca.pem", params.self_signed(&key).unwrap().pem());
-        let issuer = Issuer::new(params, key);
-        for (name, hosts) in [
-            ("server", vec!["localhost".to_owned()]),
-            ("certified", vec![]),
-        ] {
-            let mut params = CertificateParams::new(hosts).unwrap();
-            params.distinguished_name.push(DnType::CommonName, name);
-            let key = KeyPair::generate().unwrap();
-            let certificate = params.signed_by(&key, &issuer).unwrap();
-            write(&format!("{name}.pem"), certificate.pem());
-            write(&format!("{name}.key"), key.serialize_pem());
-        }
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-}
 
 fn shared() -> &'static (Certificates, Server) {
     static SHARED: OnceLock<(Certificates, Server)> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let files = Certificates::new();
+        let files = Certificates::new("certified");
         let server = Server::start(Some(Tls {
             certificate: &files.path("server.pem"),
             key: &files.path("server.key"),

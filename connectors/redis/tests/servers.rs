@@ -7,14 +7,12 @@
 
 mod common;
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use common::{Database, HISTORY, Sink, parcel};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
+use tidemill_tests_broker::certificates::Certificates;
 use tidemill_tests_broker::redis::{Redis as Server, Tls};
 use tidemill_types::ErrorKind;
 
@@ -144,43 +142,13 @@ fn a_node_of_a_cluster_is_refused() {
     node.stop().unwrap();
 }
 
-/// Files of an authority, of a server that it vouches for by the name `localhost`, and of a client.
-struct Certificates(TempDir);
-
-impl Certificates {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let name = &mut params.distinguished_name;
-        name.push(DnType::CommonName, "an authority");
-        let key = KeyPair::generate().unwrap();
-        write("ca.pem", params.self_signed(&key).unwrap().pem());
-        let issuer = Issuer::new(params, key);
-        for (name, hosts) in [("server", vec!["localhost".to_owned()]), ("job", vec![])] {
-            let mut params = CertificateParams::new(hosts).unwrap();
-            params.distinguished_name.push(DnType::CommonName, name);
-            let key = KeyPair::generate().unwrap();
-            let certificate = params.signed_by(&key, &issuer).unwrap();
-            write(&format!("{name}.pem"), certificate.pem());
-            write(&format!("{name}.key"), key.serialize_pem());
-        }
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-}
-
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 #[test]
 fn by_tls_both_sides_show_whose_they_are() {
-    let files = Certificates::new();
+    let files = Certificates::new("job");
     let tls = Tls {
         certificate: &files.path("server.pem"),
         key: &files.path("server.key"),

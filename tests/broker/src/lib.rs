@@ -4,6 +4,7 @@
 //! *Promises* that a start fails only for a reason that other ports would not mend. *Does not* know Kafka's protocol, nor any connector: those
 //! that test one use it.
 
+pub mod certificates;
 pub mod door;
 pub mod ports;
 pub mod postgres;

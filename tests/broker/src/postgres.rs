@@ -1,10 +1,12 @@
 //! A real PostgreSQL: Debian's, run by `scripts/postgres.sh` in a cluster of its own.
 //!
-//! *Does not* speak to it: those that test it use a client.
+//! *Does not* know what is in it: those that test it ask by a client.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ::postgres::{Client, Config, NoTls};
 
 use crate::ports::{Start, on_free_ports};
 use crate::{Error, Script};
@@ -113,6 +115,17 @@ impl Postgres {
     pub fn url(&self, database: &str) -> String {
         format!("postgresql://127.0.0.1:{}/{database}", self.port)
     }
+}
+
+/// A client of the superuser, of a database of the server on a port of this machine.
+///
+/// # Errors
+/// If the server is not there.
+pub fn connect(port: u16, database: &str) -> Result<Client, ::postgres::Error> {
+    let mut config = Config::new();
+    config.host("127.0.0.1").port(port).dbname(database);
+    config.user("postgres").password(PASSWORD);
+    config.connect(NoTls)
 }
 
 /// A folder that PostgreSQL's own user can reach, which he cannot where the target folder is within somebody's home.

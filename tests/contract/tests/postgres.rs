@@ -8,11 +8,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use postgres::{Client, NoTls};
+use postgres::Client;
 use serde_json::{Value, json};
 use tidemill_connectors_api::{Connector, Delivery, DeliverySpec, Options};
 use tidemill_connectors_postgres::Postgres;
-use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server};
+use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server, connect};
 use tidemill_tests_contract::deliveries::{KEY, Target, schema};
 use tidemill_tests_contract::delivery_contracts;
 use tidemill_types::format::Contents;
@@ -50,10 +50,7 @@ impl Database {
 }
 
 fn client(database: &str) -> Client {
-    let mut config = postgres::Config::new();
-    config.host("127.0.0.1").port(server().port());
-    config.user("postgres").password(PASSWORD).dbname(database);
-    config.connect(NoTls).unwrap()
+    connect(server().port(), database).unwrap()
 }
 
 impl Target for Database {

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use postgres::{Client, NoTls};
+use postgres::Client;
 use tidemill_connectors_api::{Connector, Options, Source, SourceSpec};
 use tidemill_connectors_postgres::Postgres;
-use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server};
+use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server, connect};
 use tidemill_tests_contract::change_contracts;
 use tidemill_tests_contract::changes::{Change, Database};
 
@@ -23,10 +23,7 @@ fn server() -> &'static Server {
 }
 
 fn client(database: &str) -> Client {
-    let mut config = postgres::Config::new();
-    config.host("127.0.0.1").port(server().port());
-    config.user("postgres").password(PASSWORD).dbname(database);
-    config.connect(NoTls).unwrap()
+    connect(server().port(), database).unwrap()
 }
 
 /// A transaction that is open anywhere on the server holds up who makes a slot, and what was committed before that comes by the snapshot: so

@@ -14,12 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use postgres::NoTls;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tempfile::TempDir;
-use tidemill_tests_broker::postgres::{PASSWORD, Postgres};
+use tidemill_tests_broker::postgres::{PASSWORD, Postgres, connect};
 use tidemill_tests_e2e::files;
 use tidemill_tests_e2e::jobs::run;
 use tidemill_tests_e2e::process::Live;
@@ -64,7 +63,7 @@ impl Bank {
              ALTER TABLE account REPLICA IDENTITY FULL;
              INSERT INTO account SELECT id, 'main', {balance} FROM generate_series(1, {ACCOUNTS}) AS id"
         );
-        client(bank.postgres.port())
+        connect(bank.postgres.port(), "postgres")
             .unwrap()
             .batch_execute(&made)
             .unwrap();
@@ -93,7 +92,7 @@ impl Bank {
     /// Balances by account.
     fn balances(&self, table: &str) -> BTreeMap<i64, String> {
         let sql = format!("SELECT id, balance::text FROM {table}");
-        let rows = client(self.postgres.port())
+        let rows = connect(self.postgres.port(), "postgres")
             .unwrap()
             .query(&sql, &[])
             .unwrap();
@@ -110,16 +109,6 @@ impl Bank {
         });
         totals.collect()
     }
-}
-
-fn client(port: u16) -> Result<postgres::Client, postgres::Error> {
-    let mut config = postgres::Config::new();
-    config.host("127.0.0.1").port(port);
-    config
-        .user("postgres")
-        .password(PASSWORD)
-        .dbname("postgres");
-    config.connect(NoTls)
 }
 
 /// Money that moves between accounts until it is stopped, whether the database is there or not.
@@ -141,7 +130,7 @@ impl Transfers {
             while !stopped.load(Ordering::Relaxed) {
                 let mut client = match connected.take() {
                     Some(client) => client,
-                    None => match client(port) {
+                    None => match connect(port, "postgres") {
                         Ok(client) => client,
                         Err(_) => continue,
                     },

@@ -12,14 +12,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use postgres::NoTls;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tempfile::TempDir;
 use tidemill_connectors_http::guard::Policy;
 use tidemill_connectors_http::{Client, Question, Trust};
-use tidemill_tests_broker::postgres::{PASSWORD, Postgres};
+use tidemill_tests_broker::postgres::{PASSWORD, Postgres, connect};
 use tidemill_tests_broker::search::{Engine, SearchNode};
 use tidemill_tests_e2e::binaries::{scratch, tidemill};
 use tidemill_tests_e2e::files;
@@ -156,13 +155,7 @@ impl Shop {
     }
 
     fn client(&self) -> postgres::Client {
-        let mut config = postgres::Config::new();
-        config.host("127.0.0.1").port(self.postgres.port());
-        config
-            .user("postgres")
-            .password(PASSWORD)
-            .dbname("postgres");
-        config.connect(NoTls).unwrap()
+        connect(self.postgres.port(), "postgres").unwrap()
     }
 
     fn table(&self) -> BTreeMap<i64, Order> {

@@ -10,12 +10,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_schema::{DataType, Field, Schema};
-use postgres::{Client, Config, NoTls};
+use postgres::Client;
 use tidemill_connectors_api::{
     Connector, Delivery, DeliverySpec, Error, Options, Parcel, Source, SourceSpec,
 };
 use tidemill_connectors_postgres::Postgres;
-use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server};
+use tidemill_tests_broker::postgres::{PASSWORD, Postgres as Server, connect};
 use tidemill_types::Epoch;
 use tidemill_types::format::Contents;
 
@@ -38,11 +38,11 @@ impl Database {
     pub fn on(server: &Server) -> Self {
         static DATABASES: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-        let mut client = connect(server.port(), "postgres");
+        let mut client = connect(server.port(), "postgres").unwrap();
         let create = format!("CREATE DATABASE {name}");
         client.batch_execute(&create).unwrap();
         Self {
-            client: connect(server.port(), &name),
+            client: connect(server.port(), &name).unwrap(),
             port: server.port(),
             name,
         }
@@ -55,7 +55,7 @@ impl Database {
 
     /// Connects again, after the server was away.
     pub fn reconnect(&mut self) {
-        self.client = connect(self.port, &self.name);
+        self.client = connect(self.port, &self.name).unwrap();
     }
 
     /// What a question of texts answers, its columns with a blank between them; `-` is null.
@@ -103,13 +103,6 @@ impl Database {
         .with("password", PASSWORD)
         .with("table", "t")
     }
-}
-
-fn connect(port: u16, database: &str) -> Client {
-    let mut config = Config::new();
-    config.host("127.0.0.1").port(port).dbname(database);
-    config.user("postgres").password(PASSWORD);
-    config.connect(NoTls).unwrap()
 }
 
 /// The options of a source.
